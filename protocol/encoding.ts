@@ -1,0 +1,125 @@
+import { ProtocolError } from './errors.ts'
+
+const utf8 = new TextEncoder()
+
+/** `E(a, b, …)` of docs/protocol.md §1: each part behind its length, 4 bytes big endian. Text is UTF-8; the first part is the label. */
+export function encode(label: string, ...parts: (Uint8Array | string)[]): Uint8Array {
+  return concatenate([label, ...parts].flatMap((part) => lengthPrefixed(part)))
+}
+
+/** `lp(x)`, in two pieces for `concatenate`. */
+export function lengthPrefixed(part: Uint8Array | string): [Uint8Array, Uint8Array] {
+  const bytes = typeof part === 'string' ? utf8.encode(part) : part
+  const length = new Uint8Array(4)
+  new DataView(length.buffer).setUint32(0, bytes.length)
+  return [length, bytes]
+}
+
+export function concatenate(parts: readonly Uint8Array[]): Uint8Array {
+  const result = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let offset = 0
+  for (const part of parts) {
+    result.set(part, offset)
+    offset += part.length
+  }
+  return result
+}
+
+/** `u64(n)`: 8 bytes big endian of a safe, non-negative integer. */
+export function u64(n: number): Uint8Array {
+  if (!Number.isSafeInteger(n) || n < 0)
+    throw new ProtocolError('encoding_invalid', `${n} is not an integer below 2^53.`)
+  const bytes = new Uint8Array(8)
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(n))
+  return bytes
+}
+
+const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+
+/** Canonical lower-case text only. */
+export function isUuid(text: string): boolean {
+  return uuidPattern.test(text)
+}
+
+/** The 16 raw bytes that stand inside `E`. `encoding_invalid` unless the text is canonical. */
+export function uuidToBytes(uuid: string): Uint8Array {
+  if (!isUuid(uuid))
+    throw new ProtocolError('encoding_invalid', 'A UUID is 36 characters of canonical lower-case text.')
+  const hex = uuid.replaceAll('-', '')
+  return Uint8Array.from({ length: 16 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16))
+}
+
+export function uuidFromBytes(bytes: Uint8Array): string {
+  const hex = Array.from(bytes.subarray(0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
+
+const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+const alphabetCodes = utf8.encode(alphabet)
+const INVALID = 255
+const sextets = new Uint8Array(128).fill(INVALID)
+for (let i = 0; i < 64; i++) sextets[alphabetCodes[i] as number] = i
+const latin1 = new TextDecoder('latin1')
+
+/** base64url without padding (RFC 4648 §5). */
+export function toBase64url(bytes: Uint8Array): string {
+  const text = new Uint8Array(Math.ceil((bytes.length * 4) / 3))
+  let at = 0
+  for (let i = 0; i < bytes.length; i += 3) {
+    const triple = ((bytes[i] as number) << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0)
+    for (let shift = 18; shift >= 0 && at < text.length; shift -= 6) {
+      text[at++] = alphabetCodes[(triple >> shift) & 63] as number
+    }
+  }
+  return latin1.decode(text)
+}
+
+/**
+ * Strict base64url: no padding, no white space, no other alphabet, zero trailing bits (RFC 4648 §3.5), and exactly
+ * `length` bytes where it is given. Attacker-controlled input. Throws `encoding_invalid`.
+ */
+export function fromBase64url(text: string, length?: number): Uint8Array {
+  const size = Math.floor((text.length * 3) / 4)
+  if (text.length % 4 === 1) throw new ProtocolError('encoding_invalid', 'Not canonical base64url.')
+  if (length !== undefined && size !== length) {
+    throw new ProtocolError('encoding_invalid', `Holds ${size} bytes, not ${length}.`)
+  }
+  const bytes = new Uint8Array(size)
+  let bits = 0
+  let bitCount = 0
+  let at = 0
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    const sextet = code < 128 ? (sextets[code] as number) : INVALID
+    if (sextet === INVALID) throw new ProtocolError('encoding_invalid', 'Not base64url without padding.')
+    bits = ((bits << 6) | sextet) & 0xffff
+    bitCount += 6
+    if (bitCount >= 8) {
+      bitCount -= 8
+      bytes[at++] = (bits >> bitCount) & 0xff
+    }
+  }
+  if ((bits & ((1 << bitCount) - 1)) !== 0) {
+    throw new ProtocolError('encoding_invalid', 'Not canonical base64url: trailing bits are not zero.')
+  }
+  return bytes
+}
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
+
+/** RFC 8785. `encoding_invalid` for what it cannot represent: a number that is not finite, a lone surrogate. */
+export function canonicalJson(value: Json): string {
+  if (typeof value === 'number') {
+    if (!Number.isFinite(value)) throw new ProtocolError('encoding_invalid', 'JSON has no number that is not finite.')
+    return JSON.stringify(value)
+  }
+  if (typeof value === 'string') {
+    if (!value.isWellFormed()) throw new ProtocolError('encoding_invalid', 'A string holds a lone surrogate.')
+    return JSON.stringify(value)
+  }
+  if (value === null || typeof value === 'boolean') return String(value)
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  // Array.prototype.sort compares UTF-16 code units, which is the order of RFC 8785 §3.2.3.
+  const members = Object.keys(value).sort()
+  return `{${members.map((key) => `${canonicalJson(key)}:${canonicalJson(value[key] as Json)}`).join(',')}}`
+}

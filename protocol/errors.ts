@@ -1,0 +1,24 @@
+export const protocolErrorCodes = [
+  'encoding_invalid',
+  'key_invalid',
+  'signature_invalid',
+  'certificate_invalid',
+  'bucket_out_of_window',
+  'confirmation_invalid',
+  'trust_invalid',
+  'epoch_gone',
+  'crypto_unavailable',
+] as const
+
+export type ProtocolErrorCode = (typeof protocolErrorCodes)[number]
+
+/** The only error that `protocol/` throws on purpose. Its message may be shown to the peer: it never holds a secret. */
+export class ProtocolError extends Error {
+  readonly code: ProtocolErrorCode
+
+  constructor(code: ProtocolErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'ProtocolError'
+    this.code = code
+  }
+}

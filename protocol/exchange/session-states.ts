@@ -1,0 +1,34 @@
+/** The state machine of docs/protocol.md §4; a session is made PENDING. */
+export const sessionStates = [
+  'PENDING',
+  'ACTIVE',
+  'SUPERSEDED',
+  'CLOSED',
+  'EXPIRED',
+  'TIMED_OUT',
+  'FAILED',
+  'REVOKED',
+] as const
+export type SessionState = (typeof sessionStates)[number]
+
+/** Milliseconds. */
+export const PENDING_MS = 60_000
+export const SUPERSEDED_MS = 60_000
+/** How long a repeated confirmation gives the same answer. */
+export const CONFIRMATION_REPEAT_MS = 60_000
+export const SESSION_MS = 3_600_000
+export const MAX_PENDING_SESSIONS = 2
+
+/**
+ * The state that a stored session is in at `now`: time moves it on before a worker writes that down, so that nobody may
+ * use a session for longer because a sweep is late. All times in milliseconds since the Unix epoch.
+ */
+export function sessionStateAt(
+  session: { state: SessionState; createdAt: number; expiresAt: number; supersededAt: number | undefined },
+  now: number,
+): SessionState {
+  if (session.state === 'PENDING' && now >= session.createdAt + PENDING_MS) return 'TIMED_OUT'
+  if (session.state === 'SUPERSEDED' && now >= (session.supersededAt ?? 0) + SUPERSEDED_MS) return 'CLOSED'
+  if ((session.state === 'ACTIVE' || session.state === 'SUPERSEDED') && now >= session.expiresAt) return 'EXPIRED'
+  return session.state
+}

@@ -1,0 +1,116 @@
+import {
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  decapsulate,
+  encapsulate,
+  hash,
+  type KeyObject,
+  randomBytes,
+  sign,
+  timingSafeEqual,
+  verify,
+} from 'node:crypto'
+import { ProtocolError } from '../errors.ts'
+import type { DecapsulationKey, EncapsulationKey, Primitives, SigningKey, VerificationKey } from '../primitives.ts'
+import { type SignatureAlgorithm, type Suite, signatureAlgorithms, suites } from '../suites.ts'
+import { checkEncapsulationKey, checkLength, checkVerificationKey } from './key-checks.ts'
+
+const kemKeyTypes = { 'ML-KEM-1024': 'ml-kem-1024' } as const satisfies Record<Suite, string>
+const signatureKeyTypes = {
+  'ML-DSA-44': 'ml-dsa-44',
+  'ML-DSA-65': 'ml-dsa-65',
+  'ML-DSA-87': 'ml-dsa-87',
+} as const satisfies Record<SignatureAlgorithm, string>
+
+/** node:crypto. `crypto_unavailable` where this runtime's OpenSSL lacks ML-KEM or ML-DSA (it has them from 3.5 on). */
+export function createNativePrimitives(): Primitives {
+  const primitives: Primitives = {
+    provider: 'native',
+    randomBytes: (length) => randomBytes(length),
+    hash512: (data) => hash('sha3-512', data, 'buffer'),
+    hash256: (data) => hash('sha3-256', data, 'buffer'),
+    hmac512: (key, data) => createHmac('sha3-512', key).update(data).digest(),
+    hmac256: (key, data) => createHmac('sha3-256', key).update(data).digest(),
+    equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
+    importDecapsulationKey,
+    importEncapsulationKey,
+    importSigningKey,
+    importVerificationKey,
+  }
+  try {
+    primitives.importDecapsulationKey('ML-KEM-1024', new Uint8Array(64))
+    primitives.importSigningKey('ML-DSA-44', new Uint8Array(32))
+  } catch (cause) {
+    throw new ProtocolError('crypto_unavailable', 'node:crypto of this runtime lacks ML-KEM or ML-DSA.', { cause })
+  }
+  return primitives
+}
+
+function importDecapsulationKey(suite: Suite, seed: Uint8Array): DecapsulationKey {
+  checkLength(seed, suites[suite].seedBytes, `${suite} seed`)
+  const key = createPrivateKey({ key: toBuffer(seed), format: 'raw-seed', asymmetricKeyType: kemKeyTypes[suite] })
+  return {
+    suite,
+    encapsulationKey: exportPublicKey(key),
+    decapsulate(ciphertext) {
+      checkLength(ciphertext, suites[suite].ciphertextBytes, 'ciphertext')
+      return decapsulate(key, ciphertext)
+    },
+  }
+}
+
+function importEncapsulationKey(suite: Suite, bytes: Uint8Array): EncapsulationKey {
+  checkEncapsulationKey(suite, bytes)
+  const key = importPublicKey(bytes, kemKeyTypes[suite])
+  return {
+    suite,
+    encapsulate() {
+      const { ciphertext, sharedKey } = encapsulate(key)
+      return { ciphertext, sharedSecret: sharedKey }
+    },
+  }
+}
+
+function importSigningKey(alg: SignatureAlgorithm, seed: Uint8Array): SigningKey {
+  checkLength(seed, signatureAlgorithms[alg].seedBytes, `${alg} seed`)
+  const key = createPrivateKey({ key: toBuffer(seed), format: 'raw-seed', asymmetricKeyType: signatureKeyTypes[alg] })
+  return {
+    alg,
+    publicKey: exportPublicKey(key),
+    sign: (message, context) => sign(null, message, { key, context: Buffer.from(context, 'ascii') }),
+  }
+}
+
+function importVerificationKey(alg: SignatureAlgorithm, bytes: Uint8Array): VerificationKey {
+  checkVerificationKey(alg, bytes)
+  const key = importPublicKey(bytes, signatureKeyTypes[alg])
+  const { signatureBytes } = signatureAlgorithms[alg]
+  return {
+    alg,
+    publicKey: bytes,
+    verify: (message, context, signature) =>
+      signature.length === signatureBytes &&
+      verify(null, message, { key, context: Buffer.from(context, 'ascii') }, signature),
+  }
+}
+
+function importPublicKey(
+  bytes: Uint8Array,
+  asymmetricKeyType: 'ml-kem-1024' | 'ml-dsa-44' | 'ml-dsa-65' | 'ml-dsa-87',
+) {
+  try {
+    return createPublicKey({ key: toBuffer(bytes), format: 'raw-public', asymmetricKeyType })
+  } catch (cause) {
+    throw new ProtocolError('key_invalid', `The bytes are not a ${asymmetricKeyType} public key.`, { cause })
+  }
+}
+
+function exportPublicKey(key: KeyObject): Uint8Array {
+  return createPublicKey(key).export({ format: 'raw-public' })
+}
+
+/** A view, not a copy: node:crypto's types want a Buffer where its code takes any bytes. */
+function toBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}

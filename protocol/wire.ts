@@ -1,0 +1,42 @@
+import { z } from 'zod'
+import { fromBase64url, isUuid, type Json, toBase64url } from './encoding.ts'
+import { ProtocolError } from './errors.ts'
+import { signatureAlgorithmNames, signatureAlgorithms, suiteNames } from './suites.ts'
+
+/** base64url text on the wire, bytes inside; one of `lengths`, in bytes. */
+export function bytes(...lengths: [number, ...number[]]) {
+  const longest = Math.max(...lengths)
+  return z.codec(
+    z.string().max(Math.ceil((longest * 4) / 3)),
+    z.custom<Uint8Array>((value) => value instanceof Uint8Array),
+    {
+      decode(text, context) {
+        try {
+          const value = fromBase64url(text)
+          if (lengths.includes(value.length)) return value
+          throw new ProtocolError('encoding_invalid', `Holds ${value.length} bytes, not ${lengths.join(' or ')}.`)
+        } catch (error) {
+          if (!(error instanceof ProtocolError)) throw error
+          context.issues.push({ code: 'custom', message: error.message, input: text })
+          return z.NEVER
+        }
+      },
+      encode: (value) => toBase64url(value),
+    },
+  )
+}
+
+/** Canonical lower-case text, any version. */
+export const uuid = z.string().refine(isUuid, 'Not a UUID in canonical lower-case text.')
+export const suite = z.enum(suiteNames)
+export const signatureAlgorithm = z.enum(signatureAlgorithmNames)
+/** 16 bytes, as text: inside `E` a kid is its text. */
+export const kid = z.string().regex(/^[A-Za-z0-9_-]{22}$/, 'Not a kid: 22 characters of base64url.')
+/** Milliseconds since the Unix epoch. */
+export const timestamp = z.int().min(0)
+export const signature = bytes(
+  signatureAlgorithms['ML-DSA-44'].signatureBytes,
+  signatureAlgorithms['ML-DSA-65'].signatureBytes,
+  signatureAlgorithms['ML-DSA-87'].signatureBytes,
+)
+export const json: z.ZodType<Json> = z.json()

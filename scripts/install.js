@@ -1,0 +1,39 @@
+// Runs on the Node that the machine has (20 or newer), before anything is installed: plain JavaScript, no dependency.
+// Installs what package-lock.json names, but only when it changed: a bare `npm ci` at every start would pull
+// node_modules from under a service that already runs.
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const stampFile = join(root, 'node_modules', '.qflare-installed')
+
+if (Number(process.versions.node.split('.')[0]) < 20) {
+  console.error(`QFLARE needs Node 20 or newer to install itself; this is ${process.version}.`)
+  process.exit(1)
+}
+
+const wanted = createHash('sha256')
+  .update(readFileSync(join(root, 'package.json')))
+  .update(readFileSync(join(root, 'package-lock.json')))
+  .update(`${process.platform}-${process.arch}`)
+  .digest('hex')
+const installed = existsSync(stampFile) ? readFileSync(stampFile, 'utf8') : ''
+
+if (installed !== wanted) {
+  console.error('Installing dependencies (npm ci); this happens once per lockfile.')
+  const npm = process.env.npm_execpath
+  const command = npm === undefined ? ['npm'] : [process.execPath, npm]
+  const { status, error } = spawnSync(
+    command[0],
+    [...command.slice(1), 'ci', '--no-audit', '--no-fund', '--loglevel=error'],
+    { cwd: root, stdio: ['ignore', 2, 2] },
+  )
+  if (status !== 0) {
+    console.error(`npm ci failed${error ? `: ${error.message}` : ''}. Nothing was started; mend the cause and try again.`)
+    process.exit(1)
+  }
+  writeFileSync(stampFile, wanted)
+}
