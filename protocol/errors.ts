@@ -6,6 +6,7 @@ export const protocolErrorCodes = [
   'bucket_out_of_window',
   'confirmation_invalid',
   'trust_invalid',
+  'ciphertext_invalid',
   'epoch_gone',
   'crypto_unavailable',
 ] as const

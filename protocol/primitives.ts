@@ -43,6 +43,10 @@ export interface Primitives {
   hmac512(key: Uint8Array, data: Uint8Array): Uint8Array
   /** HMAC with SHA3-256, 32 bytes. */
   hmac256(key: Uint8Array, data: Uint8Array): Uint8Array
+  /** AES-256-GCM (SP 800-38D): ciphertext, then the 16-byte tag. `nonce` has 12 bytes and is never used twice under a key. */
+  sealAesGcm(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array, additionalData: Uint8Array): Uint8Array
+  /** The plaintext; `ciphertext_invalid` when anything is not as it was sealed. */
+  openAesGcm(key: Uint8Array, nonce: Uint8Array, ciphertext: Uint8Array, additionalData: Uint8Array): Uint8Array
   /** In constant time for equal lengths; false for different ones. */
   equal(a: Uint8Array, b: Uint8Array): boolean
   /** `seed` is d ‖ z, 64 bytes (FIPS 203 algorithm 16). The caller may wipe it afterwards. `key_invalid` on a wrong length. */

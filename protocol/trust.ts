@@ -24,6 +24,8 @@ export const trustBundle = z.strictObject({
   signatures: z.array(z.strictObject({ kid, signature })).min(1).max(8),
 })
 export type TrustBundle = z.output<typeof trustBundle>
+/** The same with its signatures as base64url text. */
+export type WireTrustBundle = z.input<typeof trustBundle>
 export type UnsignedTrustBundle = Omit<TrustBundle, 'signatures'>
 
 /** The bytes that the root key signs. */

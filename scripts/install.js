@@ -32,7 +32,9 @@ if (installed !== wanted) {
     { cwd: root, stdio: ['ignore', 2, 2] },
   )
   if (status !== 0) {
-    console.error(`npm ci failed${error ? `: ${error.message}` : ''}. Nothing was started; mend the cause and try again.`)
+    console.error(
+      `npm ci failed${error ? `: ${error.message}` : ''}. Nothing was started; mend the cause and try again.`,
+    )
     process.exit(1)
   }
   writeFileSync(stampFile, wanted)

@@ -20,7 +20,7 @@ async function obey(order: ClientOrder): Promise<ClientCounted | undefined> {
   const { terms, port } = order
   // Made once, as a server makes its own once: loading keys and certificates is not part of a handshake.
   const secureContext = createSecureContext({
-    ca: terms.ca,
+    ca: terms.trustedCa,
     cert: terms.credential.certificate,
     key: terms.credential.privateKey,
     minVersion: 'TLSv1.3',

@@ -32,7 +32,7 @@ async function obey(order: ServerOrder): Promise<unknown> {
 
 async function listen(terms: Terms): Promise<number> {
   const server = createServer({
-    ca: terms.ca,
+    ca: terms.trustedCa,
     cert: terms.credential.certificate,
     key: terms.credential.privateKey,
     minVersion: 'TLSv1.3',

@@ -1,4 +1,6 @@
 import {
+  createCipheriv,
+  createDecipheriv,
   createHmac,
   createPrivateKey,
   createPublicKey,
@@ -32,6 +34,8 @@ export function createNativePrimitives(): Primitives {
     hash256: (data) => hash('sha3-256', data, 'buffer'),
     hmac512: (key, data) => createHmac('sha3-512', key).update(data).digest(),
     hmac256: (key, data) => createHmac('sha3-256', key).update(data).digest(),
+    sealAesGcm,
+    openAesGcm,
     equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
     importDecapsulationKey,
     importEncapsulationKey,
@@ -45,6 +49,30 @@ export function createNativePrimitives(): Primitives {
     throw new ProtocolError('crypto_unavailable', 'node:crypto of this runtime lacks ML-KEM or ML-DSA.', { cause })
   }
   return primitives
+}
+
+const GCM_TAG_BYTES = 16
+
+function sealAesGcm(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array, additionalData: Uint8Array): Uint8Array {
+  const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(additionalData)
+  return Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
+}
+
+function openAesGcm(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  ciphertext: Uint8Array,
+  additionalData: Uint8Array,
+): Uint8Array {
+  const tagAt = ciphertext.length - GCM_TAG_BYTES
+  try {
+    const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: GCM_TAG_BYTES })
+      .setAAD(additionalData)
+      .setAuthTag(ciphertext.subarray(tagAt))
+    return Buffer.concat([decipher.update(ciphertext.subarray(0, tagAt)), decipher.final()])
+  } catch (cause) {
+    throw new ProtocolError('ciphertext_invalid', 'The ciphertext is not what was sealed.', { cause })
+  }
 }
 
 function importDecapsulationKey(suite: Suite, seed: Uint8Array): DecapsulationKey {

@@ -1,8 +1,10 @@
+import { gcm } from '@noble/ciphers/aes.js'
 import { hmac } from '@noble/hashes/hmac.js'
 import { sha3_256, sha3_512 } from '@noble/hashes/sha3.js'
 import { randomBytes } from '@noble/hashes/utils.js'
 import { ml_dsa44, ml_dsa65, ml_dsa87 } from '@noble/post-quantum/ml-dsa.js'
 import { ml_kem1024 } from '@noble/post-quantum/ml-kem.js'
+import { ProtocolError } from '../errors.ts'
 import type { DecapsulationKey, EncapsulationKey, Primitives, SigningKey, VerificationKey } from '../primitives.ts'
 import { type SignatureAlgorithm, type Suite, signatureAlgorithms, suites } from '../suites.ts'
 import { checkEncapsulationKey, checkLength, checkVerificationKey } from './key-checks.ts'
@@ -26,11 +28,26 @@ export function createPortablePrimitives(): Primitives {
     hash256: (data) => sha3_256(data),
     hmac512: (key, data) => hmac(sha3_512, key, data),
     hmac256: (key, data) => hmac(sha3_256, key, data),
+    sealAesGcm: (key, nonce, plaintext, additionalData) => gcm(key, nonce, additionalData).encrypt(plaintext),
+    openAesGcm,
     equal: equalBytes,
     importDecapsulationKey,
     importEncapsulationKey,
     importSigningKey,
     importVerificationKey,
+  }
+}
+
+function openAesGcm(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  ciphertext: Uint8Array,
+  additionalData: Uint8Array,
+): Uint8Array {
+  try {
+    return gcm(key, nonce, additionalData).decrypt(ciphertext)
+  } catch (cause) {
+    throw new ProtocolError('ciphertext_invalid', 'The ciphertext is not what was sealed.', { cause })
   }
 }
 

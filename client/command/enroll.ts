@@ -1,0 +1,79 @@
+import { hostname } from 'node:os'
+import { enrollmentCompletion, principalKinds } from '../../protocol/enrollment.ts'
+import { signatureAlgorithmNames } from '../../protocol/suites.ts'
+import { enrollDevice } from '../enroll-device.ts'
+import { createFileStore } from '../file-store.ts'
+import { defineCommand } from './define-command.ts'
+import { usageError } from './exit-codes.ts'
+import { printResult, toList } from './print.ts'
+import { readSecretFile, readVariable, serverOptions, stateFlag, stateHelp, statePath } from './settings.ts'
+
+const MAX_TOKEN_BYTES = 1024
+
+export const enroll = defineCommand({
+  usage: 'enroll [--token-file FILE] [--name NAME] [--kind device|coordinator] [--alg ALGORITHM] [--state FILE]',
+  summary: 'Makes an identity key here and enrols it with the server that the token names.',
+  flags: `  --token-file FILE the enrolment token (or QFLARE_ENROLLMENT_TOKEN; otherwise read from stdin)
+  --name NAME       default: the name of this machine
+  --kind KIND       device (default) or coordinator
+  --alg ALGORITHM   of the identity key: ${signatureAlgorithmNames.join(', ')};
+                    default: what the server names first
+${stateHelp}`,
+  notes: 'The state holds the private key: mode 0600, never in a backup, never copied to another machine.',
+  options: {
+    ...stateFlag,
+    'token-file': { type: 'string' },
+    name: { type: 'string' },
+    kind: { type: 'string', default: 'device' },
+    alg: { type: 'string' },
+  },
+  async run({ values }) {
+    const kind = principalKinds.find((known) => known === values.kind)
+    if (kind === undefined) throw usageError(`--kind is ${principalKinds.join(' or ')}.`)
+    const alg = signatureAlgorithmNames.find((known) => known === values.alg)
+    if (values.alg !== undefined && alg === undefined) {
+      throw usageError(`--alg is one of ${signatureAlgorithmNames.join(', ')}.`)
+    }
+    const name = values.name ?? hostname()
+    if (!enrollmentCompletion.shape.name.safeParse(name).success) {
+      throw usageError('--name has 1 to 128 characters, none of them a control character.')
+    }
+    const path = statePath(values)
+    const token = await readToken(values['token-file'])
+    const device = await enrollDevice({
+      ...serverOptions(values),
+      token,
+      name,
+      kind,
+      alg,
+      store: createFileStore(path),
+    })
+    const status = await device.status()
+    const text = toList([
+      ['device', status.deviceId],
+      ['name', status.name],
+      ['kind', status.kind],
+      ['SPIFFE ID', status.spiffeId],
+      ['identity key', `${status.identityKey.alg} ${status.identityKey.kid}`],
+      ['server', status.serverUrl],
+      ['state', path],
+    ])
+    printResult(values.json, { ...status, stateFile: path }, text)
+    return undefined
+  },
+})
+
+async function readToken(file: string | undefined): Promise<string> {
+  if (file !== undefined) return readSecretFile(file, 'enrolment token')
+  const variable = readVariable('QFLARE_ENROLLMENT_TOKEN')
+  if (variable !== undefined) return variable
+  if (process.stdin.isTTY)
+    throw usageError('Give the token with --token-file, QFLARE_ENROLLMENT_TOKEN or a pipe to stdin.')
+  let text = ''
+  for await (const chunk of process.stdin.setEncoding('utf8')) {
+    text += chunk as string
+    if (text.length > MAX_TOKEN_BYTES) throw usageError('What stdin gives is longer than a token.')
+  }
+  if (text.trim() === '') throw usageError('There is no token on stdin: did the command before it fail?')
+  return text
+}

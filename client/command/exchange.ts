@@ -1,0 +1,33 @@
+import { defineCommand } from './define-command.ts'
+import { formatTime, printResult, toList } from './print.ts'
+import { openDeviceOf, stateFlag, stateHelp } from './settings.ts'
+
+export const exchange = defineCommand({
+  usage: 'exchange [--state FILE]',
+  summary: 'Runs a key exchange: the new session replaces the one before.',
+  flags: stateHelp,
+  options: stateFlag,
+  async run({ values }) {
+    const device = await openDeviceOf(values)
+    const { session, deviceId } = await device.exchange()
+    if (session === undefined) throw new Error('The session ended before it could be used.')
+    const now = Date.now() + session.clockOffsetMs
+    const text = toList([
+      ['session', session.sessionId],
+      ['epoch', session.epoch],
+      ['expires', formatTime(session.expiresAt, now)],
+      ['exchange again', formatTime(session.nextExchangeAt, now)],
+      ...clockRow(session.clockOffsetMs),
+    ])
+    printResult(values.json, { deviceId, ...session }, text)
+    return undefined
+  },
+})
+
+/** A row only when the clock is wrong. */
+export function clockRow(clockOffsetMs: number): [string, string][] {
+  if (clockOffsetMs === 0) return []
+  const seconds = Math.round(Math.abs(clockOffsetMs) / 1000)
+  const side = clockOffsetMs > 0 ? 'behind' : 'ahead of'
+  return [['clock', `about ${seconds} s ${side} the server's, corrected for this session: please set it`]]
+}

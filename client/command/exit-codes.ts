@@ -1,0 +1,24 @@
+export const exitCodes = { ok: 0, refused: 1, usage: 2, unreachable: 3, localState: 4 } as const
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
+
+export const exitCodesHelp = `Exit codes:
+  0  done
+  1  refused: by the server, or the server's answer by this device
+  2  the command line is wrong
+  3  no QFLARE server answers there
+  4  the state of the device or a token file is missing or cannot be used`
+
+/** What the command finds wrong before it asks a server. */
+export class CommandError extends Error {
+  readonly exitCode: ExitCode
+
+  constructor(exitCode: ExitCode, message: string) {
+    super(message)
+    this.name = 'CommandError'
+    this.exitCode = exitCode
+  }
+}
+
+export function usageError(message: string): CommandError {
+  return new CommandError(exitCodes.usage, message)
+}

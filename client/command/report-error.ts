@@ -1,0 +1,86 @@
+import { ProtocolError, type ProtocolErrorCode } from '../../protocol/errors.ts'
+import { type ClientErrorCode, isClientErrorCode, QflareError } from '../errors.ts'
+import { CommandError, type ExitCode, exitCodes } from './exit-codes.ts'
+import { printable } from './print.ts'
+
+const { refused, usage, unreachable, localState } = exitCodes
+
+const clientErrors = {
+  network: [unreachable, 'Is the service running (npm start)? --url or QFLARE_URL names another.'],
+  timeout: [unreachable, 'Try again; qflare status shows what the server is missing.'],
+  bad_answer: [unreachable, 'Is this the URL of a QFLARE server, of a version that fits this command?'],
+  insecure_url: [usage, 'For a network that you trust with the tokens there is --insecure-http.'],
+  token_invalid: [usage, 'qflare token create makes one.'],
+  policy_refused: [refused, 'Choose another --alg, or ask the operator for a token of another policy.'],
+  suite_refused: [refused, 'Update this command or the server.'],
+  clock_refused: [refused, 'Set the clock of this device, then exchange again.'],
+  not_enrolled: [localState, 'qflare enroll makes one; --state names another file.'],
+  already_enrolled: [localState, '--state names a file for another device.'],
+  no_session: [localState, 'qflare exchange makes one.'],
+  state_unusable: [localState, ''],
+  state_changed: [localState, 'Try again when the other process is done.'],
+} as const satisfies Record<ClientErrorCode, readonly [ExitCode, string]>
+
+const protocolAdvice: Partial<Record<ProtocolErrorCode, string>> = {
+  certificate_invalid: 'This is not the server that the device enrolled with, or a cache is in between.',
+  bucket_out_of_window: 'Set the clock of this device, then exchange again.',
+  confirmation_invalid: 'This is not the server that the device enrolled with.',
+  trust_invalid: 'This is not the server that the token or the device knows.',
+}
+
+/** Of the server's codes (docs/errors.md), those that someone at this command can do something about. */
+const serverAdvice: Record<string, string> = {
+  unauthenticated: 'Check the token file, or exchange anew.',
+  forbidden: 'The API token lacks the role for this.',
+  enrollment_refused: 'The token is unknown, used, revoked or expired: ask the operator for a new one.',
+  challenge_expired: 'Enrol again with the same token.',
+  kind_mismatch: 'Give the --kind and the --name that the token was made for.',
+  trust_mismatch: 'Someone may stand between: ask the operator before you try again.',
+  exchange_refused: 'The server does not know this device, or it is revoked: ask the operator.',
+  confirmation_refused: 'Exchange again.',
+  session_state: 'Exchange again.',
+  rate_limited: 'Wait before you try again.',
+  overloaded: 'Try again later.',
+  unavailable: 'Try again later; qflare status shows what the server is missing.',
+}
+
+interface Report {
+  exitCode: ExitCode
+  code: string
+  message: string
+  advice: string
+  requestId?: string | undefined
+  retryAfterSeconds?: number | undefined
+}
+
+/** One line on stderr: what went wrong, what to do, the code and the request id. Gives the exit code. */
+export function reportError(error: unknown, json: boolean): ExitCode {
+  const { exitCode, ...report } = toReport(error)
+  if (json) {
+    console.error(JSON.stringify({ error: report }))
+    return exitCode
+  }
+  const { code, message, advice, requestId, retryAfterSeconds } = report
+  const wait = retryAfterSeconds === undefined ? '' : ` The server asks to wait ${retryAfterSeconds} s.`
+  const named = [code, requestId === undefined ? '' : `request ${requestId}`].filter(Boolean).join(', ')
+  const line = `${message}${wait}${advice === '' ? '' : ` ${advice}`} (${named})`
+  console.error(`qflare: ${printable(line)}`)
+  return exitCode
+}
+
+function toReport(error: unknown): Report {
+  if (error instanceof CommandError) {
+    const code = error.exitCode === usage ? 'usage' : 'local_state'
+    return { exitCode: error.exitCode, code, message: error.message, advice: '' }
+  }
+  if (error instanceof ProtocolError) {
+    return { exitCode: refused, code: error.code, message: error.message, advice: protocolAdvice[error.code] ?? '' }
+  }
+  if (error instanceof QflareError) {
+    const { code, message, requestId, retryAfterSeconds } = error
+    const [exitCode, advice] = isClientErrorCode(code) ? clientErrors[code] : [refused, serverAdvice[code] ?? '']
+    return { exitCode, code, message, advice, requestId, retryAfterSeconds }
+  }
+  const message = error instanceof Error ? error.message : String(error)
+  return { exitCode: refused, code: 'internal', message, advice: 'This is a bug of the command: please report it.' }
+}

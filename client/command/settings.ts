@@ -1,0 +1,81 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Primitives } from '../../protocol/primitives.ts'
+import { openDevice, type QflareDevice } from '../device.ts'
+import { createFileStore } from '../file-store.ts'
+import { openOperator, type QflareOperator } from '../operator.ts'
+import { CommandError, exitCodes } from './exit-codes.ts'
+
+/** What the command takes from flags and from the environment; flags win. */
+
+const DEFAULT_URL = 'http://127.0.0.1:8470'
+
+export interface ServerFlags {
+  url?: string | undefined
+  'insecure-http'?: boolean | undefined
+}
+
+export interface StateFlags {
+  state?: string | undefined
+}
+
+export const stateFlag = { state: { type: 'string' } } as const
+export const stateHelp = `  --state FILE      the device's state (or QFLARE_STATE; default: device.json in the data
+                    folder, which is QFLARE_DATA_DIR or .qflare in the current folder)`
+export const operatorNotes = `An operator's command: the API token is read from the file that QFLARE_ADMIN_TOKEN_FILE
+names, or from admin-token in the data folder (QFLARE_DATA_DIR, or .qflare in the current
+folder), where an embedded service puts one at its first start.`
+
+export function serverOptions(flags: ServerFlags): { url: string; allowInsecureHttp: boolean } {
+  return { url: namedUrl(flags) ?? DEFAULT_URL, allowInsecureHttp: flags['insecure-http'] === true }
+}
+
+export function statePath(flags: StateFlags): string {
+  return flags.state ?? readVariable('QFLARE_STATE') ?? join(dataFolder(), 'device.json')
+}
+
+/** Throws `not_enrolled`, `state_unusable`, `insecure_url`. */
+export function openDeviceOf(flags: ServerFlags & StateFlags, crypto?: Primitives): Promise<QflareDevice> {
+  return openDevice({
+    store: createFileStore(statePath(flags)),
+    url: namedUrl(flags),
+    allowInsecureHttp: flags['insecure-http'] === true,
+    crypto,
+  })
+}
+
+/** With the token of the file that the environment names. Exit code 4 when there is none. */
+export async function openOperatorOf(flags: ServerFlags): Promise<QflareOperator> {
+  const path = readVariable('QFLARE_ADMIN_TOKEN_FILE') ?? join(dataFolder(), 'admin-token')
+  const apiToken = await readSecretFile(path, 'API token')
+  return openOperator({ ...serverOptions(flags), apiToken })
+}
+
+/** `what` names it in the message of the error, whose exit code is 4. */
+export async function readSecretFile(path: string, what: string): Promise<string> {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    throw new CommandError(
+      exitCodes.localState,
+      `There is no ${what} to read at ${path} (${error.code ?? error.message}).`,
+    )
+  })
+  const secret = text.trim()
+  if (!/^[\x21-\x7e]{1,512}$/.test(secret)) {
+    throw new CommandError(exitCodes.localState, `${path} does not hold one ${what} and nothing else.`)
+  }
+  return secret
+}
+
+/** An empty variable is as good as none. */
+export function readVariable(name: string): string | undefined {
+  const value = process.env[name]
+  return value === '' ? undefined : value
+}
+
+function namedUrl(flags: ServerFlags): string | undefined {
+  return flags.url ?? readVariable('QFLARE_URL')
+}
+
+function dataFolder(): string {
+  return readVariable('QFLARE_DATA_DIR') ?? '.qflare'
+}

@@ -1,0 +1,152 @@
+import { z } from 'zod'
+import { fromBase64url, isUuid } from '../protocol/encoding.ts'
+import {
+  type EnrollmentChallenge,
+  enrollmentAnswer,
+  enrollmentBytes,
+  enrollmentChallenge,
+  enrollmentCompletion,
+  evidenceDigest,
+  type PrincipalKind,
+} from '../protocol/enrollment.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+import { choosePrimitives } from '../protocol/primitives/choose.ts'
+import type { Primitives } from '../protocol/primitives.ts'
+import { type SignatureAlgorithm, signatureAlgorithms, signatureContexts } from '../protocol/suites.ts'
+import { type TrustBundle, trustDigest, verifyNextTrustBundle, verifyPinnedTrustBundle } from '../protocol/trust.ts'
+import { kid } from '../protocol/wire.ts'
+import { openDevice, type QflareDevice } from './device.ts'
+import type { DeviceStore } from './device-state.ts'
+import { QflareError } from './errors.ts'
+import { createHttpClient, type HttpOptions } from './http.ts'
+
+export interface EnrollmentOptions extends HttpOptions {
+  /** `<id>.<secret>.<pin>`, as an operator made it. The pin stays here. */
+  token: string
+  store: DeviceStore
+  /** Must be the token's, where the token fixes one. */
+  name: string
+  kind?: PrincipalKind | undefined
+  /** Default: the first that the server's policy names. */
+  alg?: SignatureAlgorithm | undefined
+  metadata?: Record<string, string | number | boolean> | undefined
+  crypto?: Primitives | undefined
+  now?: (() => number) | undefined
+}
+
+/**
+ * Enrols a device or coordinator (docs/protocol.md §3) with evidence of format `none`, and stores its identity. The server is
+ * checked against the token's pin before anything is signed. Throws `already_enrolled`, `token_invalid`,
+ * `policy_refused`, the server's refusals, or the `ProtocolError` `trust_invalid`.
+ */
+export async function enrollDevice(options: EnrollmentOptions): Promise<QflareDevice> {
+  const { store, name, kind = 'device' } = options
+  const token = parseEnrollmentToken(options.token)
+  const http = createHttpClient(options)
+  const crypto = options.crypto ?? (await choosePrimitives())
+  if ((await store.load()) !== undefined) {
+    throw new QflareError('already_enrolled', 'There is a device already: an enrolment never replaces its key.')
+  }
+  await store.prepare()
+
+  const repeatable = { repeatable: true }
+  const start = { token: `${token.id}.${token.secret}` }
+  const challenge = await http.post('/v1/enrollments', start, enrollmentChallenge, repeatable)
+  const trust = verifyPinnedTrustBundle(crypto, challenge.trust, token.pin)
+  const alg = chooseAlgorithm(challenge.policy, options.alg)
+  const seed = crypto.randomBytes(signatureAlgorithms[alg].seedBytes)
+
+  const completion = signCompletion(crypto, { ...options, name, kind, challenge, alg, seed })
+  const path = `/v1/enrollments/${challenge.enrollmentId}/complete`
+  const answer = await http.post(path, completion, enrollmentAnswer, repeatable)
+  await store.save({
+    version: 1,
+    revision: 1,
+    serverUrl: http.url,
+    deviceId: answer.deviceId,
+    kind,
+    name,
+    spiffeId: checkSpiffeId(answer.spiffeId, trust),
+    identity: { alg, seed },
+    trust: verifyAnswerTrust(crypto, trust, answer.trust),
+    bucketFloor: 0,
+  })
+  return openDevice({ ...options, crypto })
+}
+
+/** Throws `token_invalid`; the message does not repeat the token. */
+export function parseEnrollmentToken(text: string): { id: string; secret: string; pin: string } {
+  const [id = '', secret = '', pin = '', ...rest] = text.trim().split('.')
+  if (rest.length > 0 || !isUuid(id) || !isSecret(secret) || !kid.safeParse(pin).success) {
+    throw new QflareError('token_invalid', 'An enrolment token is <id>.<secret>.<pin>, on one line, complete.')
+  }
+  return { id, secret, pin }
+}
+
+function isSecret(text: string): boolean {
+  try {
+    return fromBase64url(text, 32).length === 32
+  } catch (error) {
+    if (error instanceof ProtocolError) return false
+    throw error
+  }
+}
+
+function chooseAlgorithm(policy: EnrollmentChallenge['policy'], wanted?: SignatureAlgorithm): SignatureAlgorithm {
+  const alg = wanted ?? policy.identityAlgorithms[0]
+  if (alg === undefined || !policy.identityAlgorithms.includes(alg)) {
+    throw new QflareError(
+      'policy_refused',
+      `The server takes identity keys of ${policy.identityAlgorithms.join(', ')}.`,
+    )
+  }
+  if (!policy.evidence.includes('none')) {
+    throw new QflareError('policy_refused', `The server wants evidence (${policy.evidence.join(', ')}): there is none.`)
+  }
+  return alg
+}
+
+function signCompletion(
+  crypto: Primitives,
+  enrollment: Pick<EnrollmentOptions, 'name' | 'metadata'> & {
+    kind: PrincipalKind
+    challenge: EnrollmentChallenge
+    alg: SignatureAlgorithm
+    seed: Uint8Array
+  },
+) {
+  const { name, kind, challenge, alg, metadata = {} } = enrollment
+  const identityKey = crypto.importSigningKey(alg, enrollment.seed)
+  const { publicKey } = identityKey
+  const evidence = [{ format: 'none' }]
+  const signed = enrollmentBytes({
+    enrollmentId: challenge.enrollmentId,
+    challenge: challenge.challenge,
+    alg,
+    publicKey,
+    name,
+    kind,
+    evidenceDigest: evidenceDigest(crypto, evidence),
+    trustDigest: trustDigest(crypto, challenge.trust),
+  })
+  const signature = identityKey.sign(signed, signatureContexts.enroll)
+  return z.encode(enrollmentCompletion, { name, kind, identityKey: { alg, publicKey }, evidence, metadata, signature })
+}
+
+/** The bundle of the answer is the one that was signed, or a later one, which is taken when it follows directly. */
+function verifyAnswerTrust(crypto: Primitives, held: TrustBundle, given: TrustBundle): TrustBundle {
+  if (given.sequence === held.sequence + 1) return verifyNextTrustBundle(crypto, held, given)
+  const same = crypto.equal(trustDigest(crypto, held), trustDigest(crypto, given))
+  if (given.sequence < held.sequence || (given.sequence === held.sequence && !same)) {
+    throw new ProtocolError(
+      'trust_invalid',
+      'The trust bundle of the answer is another one than that of the challenge.',
+    )
+  }
+  return held
+}
+
+function checkSpiffeId(spiffeId: string, trust: TrustBundle): string {
+  if (spiffeId.startsWith(`spiffe://${trust.trustDomain}/`) && /^[\w:/.-]{1,2048}$/.test(spiffeId)) return spiffeId
+  throw new QflareError('bad_answer', `The SPIFFE ID is not one of the trust domain ${trust.trustDomain}.`)
+}

@@ -1,0 +1,96 @@
+import { z } from 'zod'
+import { isClientErrorCode, QflareError } from './errors.ts'
+
+/** ECMA-262 §21.4.1.1: the last point in time that a Date holds. */
+const MAX_DATE = 8.64e15
+
+const problem = z.object({
+  code: z.string().regex(/^[a-z_]{1,64}$/),
+  detail: z.string().max(2000).optional(),
+  title: z.string().max(200).optional(),
+  requestId: z.string().max(64).optional(),
+  now: z.int().min(0).max(MAX_DATE).optional(),
+})
+
+/** The JSON of an answer, attacker-controlled and not validated yet. Throws `bad_answer`. */
+export async function readJson(response: Response, maxBytes: number): Promise<unknown> {
+  const type = response.headers.get('content-type') ?? ''
+  if (!/^application\/(problem\+)?json\s*(;|$)/i.test(type)) {
+    await response.body?.cancel()
+    throw badAnswer(response, `is not JSON but ${type === '' ? 'of no stated type' : type.slice(0, 60)}`)
+  }
+  const body = await readLimited(response, maxBytes)
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
+  } catch (cause) {
+    throw badAnswer(response, 'is not valid JSON', cause)
+  }
+}
+
+/** Checks the shape of an answer; exact lengths and unknown members are the schema's. Throws `bad_answer`. */
+export function parseAnswer<S extends z.ZodType>(response: Response, body: unknown, schema: S): z.output<S> {
+  const result = schema.safeParse(body)
+  if (result.success) return result.data
+  const issue = result.error.issues[0]
+  throw badAnswer(response, `is malformed at "${issue?.path.join('.') ?? ''}": ${issue?.message ?? ''}`, result.error)
+}
+
+/** The error that a problem document (RFC 9457) stands for. */
+export async function readProblem(response: Response, maxBytes: number): Promise<QflareError> {
+  const body = await readJson(response, maxBytes)
+  const { success, data } = problem.safeParse(body)
+  if (!success || isClientErrorCode(data.code)) return badAnswer(response, 'is no problem document')
+  return new QflareError(data.code, data.detail ?? data.title ?? `The server answered ${response.status}.`, {
+    status: response.status,
+    requestId: data.requestId ?? requestIdOf(response),
+    now: data.now,
+    retryAfterSeconds: retryAfterSecondsOf(response),
+  })
+}
+
+/** Whole seconds only; the form of Retry-After with a date would need a clock that is right. */
+export function retryAfterSecondsOf(response: Response): number | undefined {
+  const text = response.headers.get('retry-after') ?? ''
+  return /^\d{1,6}$/.test(text) ? Number(text) : undefined
+}
+
+function requestIdOf(response: Response): string | undefined {
+  return response.headers.get('x-request-id')?.slice(0, 64)
+}
+
+function badAnswer(response: Response, what: string, cause?: unknown): QflareError {
+  return new QflareError('bad_answer', `The answer (status ${response.status}) ${what}.`, {
+    status: response.status,
+    requestId: requestIdOf(response),
+    retryAfterSeconds: retryAfterSecondsOf(response),
+    cause,
+  })
+}
+
+async function readLimited(response: Response, maxBytes: number): Promise<Uint8Array> {
+  const tooLarge = () => badAnswer(response, `is larger than ${maxBytes} bytes`)
+  if (Number(response.headers.get('content-length') ?? 0) > maxBytes) {
+    await response.body?.cancel()
+    throw tooLarge()
+  }
+  const chunks: Uint8Array[] = []
+  let sizeBytes = 0
+  const reader = response.body?.getReader()
+  for (;;) {
+    const { done, value } = (await reader?.read()) ?? { done: true, value: undefined }
+    if (done || value === undefined) break
+    sizeBytes += value.length
+    if (sizeBytes > maxBytes) {
+      await reader?.cancel()
+      throw tooLarge()
+    }
+    chunks.push(value)
+  }
+  const body = new Uint8Array(sizeBytes)
+  let offset = 0
+  for (const chunk of chunks) {
+    body.set(chunk, offset)
+    offset += chunk.length
+  }
+  return body
+}

@@ -1,0 +1,55 @@
+import type { ClientConfig } from 'pg'
+import { Client } from 'pg'
+import { DatabaseError } from './errors.ts'
+import { migrations } from './migrations.ts'
+
+/** Refuses (`refused`) a server or a login that would break what QFLARE promises; the message names all reasons. */
+export async function checkServer(connection: ClientConfig, role: string | undefined): Promise<void> {
+  const client = new Client({ ...connection, ...(role === undefined ? {} : { options: `-c role=${role}` }) })
+  await client.connect()
+  try {
+    const reasons = [
+      ...(await roleProblems(client)),
+      ...(await durabilityProblems(client)),
+      ...(await schemaProblems(client)),
+    ]
+    if (reasons.length > 0) throw new DatabaseError('refused', `This PostgreSQL cannot be used: ${reasons.join(' ')}`)
+  } finally {
+    await client.end()
+  }
+}
+
+async function roleProblems(client: Client): Promise<string[]> {
+  const { rows } = await client.query<{ name: string; rolsuper: boolean; rolbypassrls: boolean; owner: boolean }>(
+    `select current_user as name, rolsuper, rolbypassrls,
+      (pg_has_role(current_user, 'qflare_owner', 'usage')
+        or current_user = (select tableowner from pg_tables where schemaname = 'public' and tablename = 'principal')) as owner
+     from pg_roles where rolname = current_user`,
+  )
+  const role = rows[0]
+  if (role === undefined) return ['The login’s role cannot be read.']
+  const problems: string[] = []
+  if (role.rolsuper) problems.push(`${role.name} is a superuser.`)
+  if (role.rolbypassrls) problems.push(`${role.name} has BYPASSRLS.`)
+  if (role.owner) problems.push(`${role.name} owns the schema.`)
+  return problems
+}
+
+async function durabilityProblems(client: Client): Promise<string[]> {
+  const { rows } = await client.query<{ name: string; setting: string }>(
+    `select name, setting from pg_settings where name in ('fsync', 'synchronous_commit', 'full_page_writes')`,
+  )
+  return rows.filter(({ setting }) => setting === 'off').map(({ name }) => `${name} is off.`)
+}
+
+async function schemaProblems(client: Client): Promise<string[]> {
+  const { rows } = await client.query<{ name: string }>('select name from schema_migration')
+  const applied = new Set(rows.map(({ name }) => name))
+  const known = new Set(migrations.map(({ name }) => name))
+  const newer = [...applied].filter((name) => !known.has(name))
+  const missing = [...known].filter((name) => !applied.has(name))
+  return [
+    ...(newer.length > 0 ? [`Its schema is newer than this release (${newer.join(', ')}).`] : []),
+    ...(missing.length > 0 ? [`Its schema lacks ${missing.join(', ')}: run the migrations.`] : []),
+  ]
+}

@@ -1,0 +1,58 @@
+import { Client, type ClientConfig } from 'pg'
+import { DatabaseError } from './errors.ts'
+import { migrations } from './migrations.ts'
+
+/** Any number; the same in every release. */
+const MIGRATION_LOCK = 7_236_417_001
+
+/**
+ * Brings the schema to this release. Two migrators at once are safe: the second waits and finds nothing to do. Returns the
+ * names of what was applied. `refused` when the schema is newer than this release, or the roles are missing.
+ */
+export async function migrate(connection: ClientConfig): Promise<string[]> {
+  const client = new Client({ ...connection, application_name: 'qflare_migrator' })
+  await client.connect()
+  try {
+    await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
+    await becomeOwner(client)
+    await client.query(`create table if not exists schema_migration (
+      name text primary key, applied_at timestamptz not null default clock_timestamp())`)
+    await client.query('grant select on schema_migration to qflare_api, qflare_worker')
+    const applied = await appliedMigrations(client)
+    const pending = migrations.filter(({ name }) => !applied.includes(name))
+    for (const { name, up } of pending) {
+      await client.query('begin')
+      await client.query(up)
+      await client.query('insert into schema_migration (name) values ($1)', [name])
+      await client.query('commit')
+    }
+    return pending.map(({ name }) => name)
+  } finally {
+    await client.end()
+  }
+}
+
+async function becomeOwner(client: Client): Promise<void> {
+  try {
+    await client.query('set role qflare_owner')
+  } catch (cause) {
+    throw new DatabaseError(
+      'refused',
+      'The migrator cannot become qflare_owner. Make the roles first (docs/operations.md) and grant qflare_migrator to this login.',
+      { cause },
+    )
+  }
+}
+
+async function appliedMigrations(client: Client): Promise<string[]> {
+  const { rows } = await client.query<{ name: string }>('select name from schema_migration order by name')
+  const names = rows.map((row) => row.name)
+  const unknown = names.filter((name) => !migrations.some((migration) => migration.name === name))
+  if (unknown.length > 0) {
+    throw new DatabaseError(
+      'refused',
+      `The schema is newer than this release: it has ${unknown.join(', ')}. Start a release that knows them.`,
+    )
+  }
+  return names
+}

@@ -1,0 +1,14 @@
+import { up as organizations } from './migrations/0001-organizations.ts'
+import { up as keys } from './migrations/0002-keys.ts'
+import { up as principals } from './migrations/0003-principals.ts'
+import { up as sessions } from './migrations/0004-sessions.ts'
+import { up as auditOutbox } from './migrations/0005-audit-outbox.ts'
+
+/** Forward only, in this order, each frozen once it has been released. */
+export const migrations: readonly { name: string; up: string }[] = [
+  { name: '0001-organizations', up: organizations },
+  { name: '0002-keys', up: keys },
+  { name: '0003-principals', up: principals },
+  { name: '0004-sessions', up: sessions },
+  { name: '0005-audit-outbox', up: auditOutbox },
+]

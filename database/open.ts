@@ -1,0 +1,149 @@
+import { Kysely, PostgresDialect, type Transaction } from 'kysely'
+import { type ClientConfig, Pool, type QueryResult, type QueryResultRow, types } from 'pg'
+import { DatabaseError, toDatabaseError } from './errors.ts'
+import type { Tables } from './tables.ts'
+
+/** A transaction as one organization. What needs one takes it; nothing else gives out a connection. */
+export type Tx = Transaction<Tables>
+
+/** One statement of a pipelined transaction. `name` makes it a prepared statement: one text per name. */
+export interface Statement {
+  name: string
+  text: string
+  values: unknown[]
+}
+
+/** Whose rows a transaction sees: an organization, or that of the id, by the directory (none, if the id is unknown). */
+export type Scope = { organizationId: string } | { organizationOf: string }
+
+export interface Database {
+  /** Runs `work` in one transaction as one organization, a round trip per statement. */
+  withOrganization<T>(organizationId: string, work: (tx: Tx) => Promise<T>): Promise<T>
+  /** The same without an organization: tenant tables are empty, the service's own tables and the directory are there. */
+  withoutOrganization<T>(work: (tx: Tx) => Promise<T>): Promise<T>
+  /**
+   * One transaction in one round trip, for the hot paths: every statement is sent before the first is answered. All of
+   * them are stored, or none is and this throws. The first element of the answer is the organization, '' if unknown.
+   */
+  sendTransaction(scope: Scope, statements: readonly Statement[]): Promise<[string, ...QueryResult[]]>
+  /** The server's clock in milliseconds since the Unix epoch. */
+  readClock(): Promise<number>
+  /** For the metrics. */
+  connections(): { total: number; idle: number; waiting: number }
+  close(): Promise<void>
+}
+
+export interface DatabaseOptions {
+  connection: ClientConfig
+  /** Set on every connection; undefined where the login is the role. */
+  role: string | undefined
+  maxConnections: number
+  /** An idle connection broke: the pool replaces it, but somebody should know. */
+  onConnectionLost: (error: Error) => void
+}
+
+const OID_INT8 = 20
+const OID_TIMESTAMPTZ = 1184
+
+const typeParsers = {
+  getTypeParser: (oid: number, format?: 'text' | 'binary') => {
+    if (oid === OID_INT8) return Number
+    if (oid === OID_TIMESTAMPTZ) return parseTimestamp
+    return types.getTypeParser(oid, format) as (text: string) => unknown
+  },
+}
+
+export function openDatabase(options: DatabaseOptions): Database {
+  const settings = ['-c timezone=UTC', '-c statement_timeout=30000', '-c idle_in_transaction_session_timeout=30000']
+  if (options.role !== undefined) settings.push(`-c role=${options.role}`)
+  const pool = new Pool({
+    ...options.connection,
+    max: options.maxConnections,
+    options: settings.join(' '),
+    pipeline: true,
+    connectionTimeoutMillis: 5_000,
+    idleTimeoutMillis: 60_000,
+    types: typeParsers,
+    application_name: options.role ?? 'qflare',
+  })
+  pool.on('error', options.onConnectionLost)
+  const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
+
+  async function transact<T>(organizationId: string, work: (tx: Tx) => Promise<T>): Promise<T> {
+    try {
+      return await kysely.transaction().execute(async (tx) => {
+        await tx
+          .selectNoFrom((eb) =>
+            eb.fn('set_config', [eb.val('qflare.organization_id'), eb.val(organizationId), eb.lit(true)]).as('set'),
+          )
+          .execute()
+        return await work(tx)
+      })
+    } catch (error) {
+      throw toDatabaseError(error)
+    }
+  }
+
+  return {
+    withOrganization: transact,
+    withoutOrganization: (work) => transact('', work),
+    sendTransaction: (scope, statements) => sendTransaction(pool, scope, statements),
+    async readClock() {
+      try {
+        const { rows } = await pool.query<{ now: number }>('select extract(epoch from clock_timestamp()) * 1000 as now')
+        return Number((rows[0] as { now: number }).now)
+      } catch (error) {
+        throw toDatabaseError(error)
+      }
+    },
+    connections: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
+    close: () => pool.end(),
+  }
+}
+
+async function sendTransaction(
+  pool: Pool,
+  scope: Scope,
+  statements: readonly Statement[],
+): Promise<[string, ...QueryResult[]]> {
+  const client = await pool.connect().catch((error: unknown) => {
+    throw toDatabaseError(error)
+  })
+  const sent = [{ name: 'begin', text: 'begin', values: [] }, scopeStatement(scope), ...statements, commit]
+  const settled = await Promise.allSettled(sent.map((statement) => client.query<QueryResultRow>(statement)))
+  const failures = settled.filter((result) => result.status === 'rejected').map((result) => result.reason as unknown)
+  const committed = settled.at(-1)
+  const isCommitted = committed?.status === 'fulfilled' && committed.value.command === 'COMMIT'
+  if (failures.length > 0 || !isCommitted) {
+    const error = toDatabaseError(failures[0] ?? new DatabaseError('unavailable', 'The commit was not answered.'))
+    // After a plain SQL error the connection is fine; after anything else nobody knows what it still has to say.
+    client.release(!isCommitted && committed?.status !== 'fulfilled')
+    throw error
+  }
+  client.release()
+  const [, scoped, ...rest] = settled.map((result) => (result as PromiseFulfilledResult<QueryResult>).value)
+  return [String(scoped?.rows[0]?.organization_id ?? ''), ...rest.slice(0, -1)]
+}
+
+const commit: Statement = { name: 'commit', text: 'commit', values: [] }
+
+function scopeStatement(scope: Scope): Statement {
+  if ('organizationId' in scope) {
+    return {
+      name: 'scope',
+      text: `select set_config('qflare.organization_id', $1, true) as organization_id`,
+      values: [scope.organizationId],
+    }
+  }
+  return {
+    name: 'scope_of',
+    text: `select set_config('qflare.organization_id',
+      (select organization_id::text from directory where id = $1), true) as organization_id`,
+    values: [scope.organizationOf],
+  }
+}
+
+/** PostgreSQL's text in UTC, as in `2026-11-22 06:40:24.123+00`. */
+function parseTimestamp(text: string): number {
+  return Date.parse(`${text.replace(' ', 'T')}:00`)
+}

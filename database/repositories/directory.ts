@@ -1,0 +1,15 @@
+import type { Tx } from '../open.ts'
+
+/** Makes `id` findable before its organization is known. */
+export async function insertDirectoryEntry(tx: Tx, id: string, organizationId: string): Promise<void> {
+  await tx.insertInto('directory').values({ id, organization_id: organizationId }).execute()
+}
+
+export async function findOrganizationOf(tx: Tx, id: string): Promise<string | undefined> {
+  const row = await tx.selectFrom('directory').select('organization_id').where('id', '=', id).executeTakeFirst()
+  return row?.organization_id
+}
+
+export async function isDirectoryEmpty(tx: Tx): Promise<boolean> {
+  return (await tx.selectFrom('directory').select('id').limit(1).executeTakeFirst()) === undefined
+}

@@ -1,0 +1,166 @@
+import type { Selectable } from 'kysely'
+import type { PrincipalKind } from '../../protocol/enrollment.ts'
+import type { SignatureAlgorithm } from '../../protocol/suites.ts'
+import type { Tx } from '../open.ts'
+import type { Metadata, PrincipalStatus, Tables } from '../tables.ts'
+
+/** A device or a coordinator with the key that it has now. */
+export interface Principal {
+  id: string
+  organizationId: string
+  kind: PrincipalKind
+  name: string
+  status: PrincipalStatus
+  spiffeId: string
+  metadata: Metadata
+  activeSessionId: string | undefined
+  createdAt: number
+  lastSeenAt: number | undefined
+  identityKey: { kid: string; alg: SignatureAlgorithm; publicKey: Uint8Array }
+}
+
+export interface IdentityKeyRow {
+  organizationId: string
+  principalId: string
+  kid: string
+  alg: SignatureAlgorithm
+  publicKey: Uint8Array
+  mac: Uint8Array
+  macKeyVersion: number
+}
+
+export async function insertPrincipal(
+  tx: Tx,
+  principal: Omit<Principal, 'activeSessionId' | 'lastSeenAt' | 'identityKey'>,
+): Promise<void> {
+  await tx
+    .insertInto('principal')
+    .values({
+      organization_id: principal.organizationId,
+      id: principal.id,
+      kind: principal.kind,
+      name: principal.name,
+      status: principal.status,
+      spiffe_id: principal.spiffeId,
+      metadata: JSON.stringify(principal.metadata),
+      created_at: new Date(principal.createdAt),
+    })
+    .execute()
+}
+
+/** `duplicate` when the organization has this key already. */
+export async function insertIdentityKey(tx: Tx, key: IdentityKeyRow, createdAt: number): Promise<void> {
+  await tx
+    .insertInto('identity_key')
+    .values({
+      organization_id: key.organizationId,
+      kid: key.kid,
+      principal_id: key.principalId,
+      alg: key.alg,
+      public_key: key.publicKey,
+      status: 'ACTIVE',
+      mac: key.mac,
+      mac_key_version: key.macKeyVersion,
+      created_at: new Date(createdAt),
+    })
+    .execute()
+}
+
+/** True when the organization has a key of this kid, whatever became of it. */
+export async function isIdentityKeyKnown(tx: Tx, kid: string): Promise<boolean> {
+  return (await tx.selectFrom('identity_key').select('kid').where('kid', '=', kid).executeTakeFirst()) !== undefined
+}
+
+function selectPrincipals(tx: Tx) {
+  return tx
+    .selectFrom('principal')
+    .innerJoin('identity_key', (join) =>
+      join
+        .onRef('identity_key.organization_id', '=', 'principal.organization_id')
+        .onRef('identity_key.principal_id', '=', 'principal.id')
+        .on('identity_key.status', '<>', 'REPLACED'),
+    )
+    .selectAll('principal')
+    .select(['identity_key.kid', 'identity_key.alg', 'identity_key.public_key'])
+}
+
+export async function findPrincipal(tx: Tx, id: string): Promise<Principal | undefined> {
+  const row = await selectPrincipals(tx).where('principal.id', '=', id).executeTakeFirst()
+  return row && toPrincipal(row)
+}
+
+/** Newest first, below `beforeId` where it is given. */
+export async function listPrincipals(
+  tx: Tx,
+  page: {
+    limit: number
+    beforeId: string | undefined
+    status: PrincipalStatus | undefined
+    kind: PrincipalKind | undefined
+  },
+): Promise<Principal[]> {
+  const { limit, beforeId, status, kind } = page
+  const rows = await selectPrincipals(tx)
+    .$if(beforeId !== undefined, (query) => query.where('principal.id', '<', beforeId as string))
+    .$if(status !== undefined, (query) => query.where('principal.status', '=', status as PrincipalStatus))
+    .$if(kind !== undefined, (query) => query.where('principal.kind', '=', kind as PrincipalKind))
+    .orderBy('principal.id', 'desc')
+    .limit(limit)
+    .execute()
+  return rows.map(toPrincipal)
+}
+
+/** Locks the row against exchanges, confirmations and other changes; the status as it is then. */
+export async function lockPrincipal(tx: Tx, id: string): Promise<{ status: PrincipalStatus } | undefined> {
+  return tx.selectFrom('principal').select('status').where('id', '=', id).forUpdate().executeTakeFirst()
+}
+
+/** The row is locked by the caller. Its keys are revoked with it. */
+export async function markPrincipalRevoked(tx: Tx, id: string, revokedAt: number): Promise<void> {
+  await tx
+    .updateTable('principal')
+    .set({ status: 'REVOKED', revoked_at: new Date(revokedAt), active_session_id: null, pending_session_ids: [] })
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
+  await tx
+    .updateTable('identity_key')
+    .set({ status: 'REVOKED' })
+    .where('principal_id', '=', id)
+    .where('status', '=', 'ACTIVE')
+    .execute()
+}
+
+/** The row is locked by the caller. */
+export async function forgetPrincipalSession(tx: Tx, id: string, sessionId: string): Promise<void> {
+  const row = await tx
+    .selectFrom('principal')
+    .select(['active_session_id', 'pending_session_ids'])
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
+  await tx
+    .updateTable('principal')
+    .set({
+      active_session_id: row.active_session_id === sessionId ? null : row.active_session_id,
+      pending_session_ids: row.pending_session_ids.filter((pending) => pending !== sessionId),
+    })
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
+}
+
+function toPrincipal(
+  row: Selectable<Tables['principal']> & { kid: string; alg: SignatureAlgorithm; public_key: Uint8Array },
+): Principal {
+  return {
+    id: row.id,
+    organizationId: row.organization_id,
+    kind: row.kind,
+    name: row.name,
+    status: row.status,
+    spiffeId: row.spiffe_id,
+    metadata: row.metadata,
+    activeSessionId: row.active_session_id ?? undefined,
+    createdAt: row.created_at,
+    lastSeenAt: row.last_seen_at ?? undefined,
+    identityKey: { kid: row.kid, alg: row.alg, publicKey: row.public_key },
+  }
+}

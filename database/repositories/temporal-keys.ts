@@ -1,0 +1,138 @@
+import { sql } from 'kysely'
+import type { Suite } from '../../protocol/suites.ts'
+import type { Tx } from '../open.ts'
+import type { TemporalKeyKind } from '../tables.ts'
+
+export interface TemporalKeyRow {
+  kind: TemporalKeyKind
+  number: number
+  generation: number
+  /** SHA3-256 of the sealed record in the temporal key store. */
+  recordHash: Uint8Array
+  destroyedAt: number | undefined
+}
+
+const columns = ['kind', 'number', 'generation', 'record_hash', 'destroyed_at'] as const
+
+/** Every generation of one key, the newest first. */
+export async function listTemporalKeys(tx: Tx, kind: TemporalKeyKind, number: number): Promise<TemporalKeyRow[]> {
+  const rows = await tx
+    .selectFrom('temporal_key')
+    .select(columns)
+    .where('kind', '=', kind)
+    .where('number', '=', number)
+    .orderBy('generation', 'desc')
+    .execute()
+  return rows.map(toTemporalKey)
+}
+
+/** Alive ones whose number is below, the oldest first. */
+export async function listOverdueTemporalKeys(tx: Tx, numberBelow: number): Promise<TemporalKeyRow[]> {
+  const rows = await tx
+    .selectFrom('temporal_key')
+    .select(columns)
+    .where('destroyed_at', 'is', null)
+    .where('number', '<', numberBelow)
+    .orderBy('number')
+    .orderBy('kind')
+    .limit(1000)
+    .execute()
+  return rows.map(toTemporalKey)
+}
+
+export async function insertTemporalKey(
+  tx: Tx,
+  row: Omit<TemporalKeyRow, 'destroyedAt'>,
+  madeAt: number,
+): Promise<void> {
+  await tx
+    .insertInto('temporal_key')
+    .values({
+      kind: row.kind,
+      number: row.number,
+      generation: row.generation,
+      record_hash: row.recordHash,
+      made_at: new Date(madeAt),
+    })
+    .execute()
+}
+
+/** False when somebody recorded it before. */
+export async function recordDestruction(
+  tx: Tx,
+  key: { kind: TemporalKeyKind; number: number; generation: number },
+  destroyedAt: number,
+): Promise<boolean> {
+  const { numUpdatedRows } = await tx
+    .updateTable('temporal_key')
+    .set({ destroyed_at: new Date(destroyedAt) })
+    .where('kind', '=', key.kind)
+    .where('number', '=', key.number)
+    .where('generation', '=', key.generation)
+    .where('destroyed_at', 'is', null)
+    .executeTakeFirst()
+  return numUpdatedRows === 1n
+}
+
+export async function countSessionsOfEpoch(tx: Tx, epoch: number): Promise<number> {
+  const { rows } = await sql<{ count: number }>`select count_sessions_of_epoch(${epoch}) as count`.execute(tx)
+  return rows[0]?.count ?? 0
+}
+
+export interface BucketCertificateRow {
+  suite: Suite
+  bucket: number
+  generation: number
+  kid: string
+  publicKey: Uint8Array
+  signature: Uint8Array
+}
+
+export async function insertBucketCertificate(tx: Tx, row: BucketCertificateRow): Promise<void> {
+  await tx
+    .insertInto('bucket_certificate')
+    .values({
+      suite: row.suite,
+      bucket: row.bucket,
+      generation: row.generation,
+      kid: row.kid,
+      public_key: row.publicKey,
+      signature: row.signature,
+    })
+    .execute()
+}
+
+/** The newest generation, unless its key was destroyed. */
+export async function findBucketCertificate(
+  tx: Tx,
+  suite: Suite,
+  bucket: number,
+): Promise<BucketCertificateRow | undefined> {
+  const row = await tx
+    .selectFrom('bucket_certificate')
+    .selectAll()
+    .where('suite', '=', suite)
+    .where('bucket', '=', bucket)
+    .orderBy('generation', 'desc')
+    .executeTakeFirst()
+  if (row === undefined) return undefined
+  const { public_key, ...rest } = row
+  return { ...rest, publicKey: public_key }
+}
+
+/** True when it was missing. `day` is a UTC date, `YYYY-MM-DD`. */
+export async function makeSessionPartition(tx: Tx, day: string): Promise<boolean> {
+  const { rows } = await sql<{ made: boolean }>`select make_session_partition(${day}::date) as made`.execute(tx)
+  return rows[0]?.made ?? false
+}
+
+function toTemporalKey(row: {
+  kind: TemporalKeyKind
+  number: number
+  generation: number
+  record_hash: Uint8Array
+  destroyed_at: number | null
+}): TemporalKeyRow {
+  const { record_hash, destroyed_at, ...rest } = row
+  return { ...rest, recordHash: record_hash, destroyedAt: destroyed_at ?? undefined }
+}

@@ -1,0 +1,144 @@
+import type { ColumnType, Generated } from 'kysely'
+import type { SessionState } from '../protocol/exchange/session-states.ts'
+import type { PrincipalKind } from '../protocol/enrollment.ts'
+import type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
+import type { TrustKey, WireTrustBundle } from '../protocol/trust.ts'
+
+/** Read as milliseconds since the Unix epoch, written as a Date. */
+type Timestamp = ColumnType<number, Date, Date>
+type NullableTimestamp = ColumnType<number | null, Date | null, Date | null>
+type Bytes = ColumnType<Uint8Array, Uint8Array, Uint8Array>
+type NullableBytes = ColumnType<Uint8Array | null, Uint8Array | null, Uint8Array | null>
+/** Written as text. */
+type Jsonb<T> = ColumnType<T, string, string>
+
+export type PrincipalStatus = 'PENDING' | 'ACTIVE' | 'QUARANTINED' | 'SUSPENDED' | 'REVOKED'
+export type ApiRole = 'admin' | 'operator' | 'coordinator' | 'auditor'
+export type TemporalKeyKind = 'epoch' | 'bucket'
+export type Metadata = Record<string, string | number | boolean>
+
+export interface Tables {
+  organization: { id: string; name: string; created_at: Timestamp }
+  directory: { id: string; organization_id: string }
+  api_token: {
+    organization_id: string
+    id: string
+    name: string
+    roles: ApiRole[]
+    service_admin: Generated<boolean>
+    secret_hash: Bytes
+    created_at: Timestamp
+    expires_at: NullableTimestamp
+    revoked_at: NullableTimestamp
+  }
+  kek_version: { purpose: number; version: number; sealed: Bytes; status: 'ACTIVE' | 'RETIRED'; created_at: Timestamp }
+  signing_key: {
+    kid: string
+    key_use: TrustKey['use']
+    alg: SignatureAlgorithm
+    public_key: Bytes
+    sealed_seed: Bytes
+    status: 'ACTIVE' | 'RETIRED'
+    not_before: Timestamp
+    not_after: Timestamp
+  }
+  trust_bundle: { sequence: number; body: Jsonb<WireTrustBundle>; created_at: Timestamp }
+  temporal_key: {
+    kind: TemporalKeyKind
+    number: number
+    generation: number
+    record_hash: Bytes
+    made_at: Timestamp
+    destroyed_at: NullableTimestamp
+  }
+  bucket_certificate: {
+    suite: Suite
+    bucket: number
+    generation: number
+    kid: string
+    public_key: Bytes
+    signature: Bytes
+  }
+  principal: {
+    organization_id: string
+    id: string
+    kind: PrincipalKind
+    name: string
+    status: PrincipalStatus
+    spiffe_id: string
+    metadata: Jsonb<Metadata>
+    active_session_id: string | null
+    pending_session_ids: Generated<string[]>
+    created_at: Timestamp
+    last_seen_at: NullableTimestamp
+    revoked_at: NullableTimestamp
+  }
+  identity_key: {
+    organization_id: string
+    kid: string
+    principal_id: string
+    alg: SignatureAlgorithm
+    public_key: Bytes
+    status: 'ACTIVE' | 'REPLACED' | 'REVOKED'
+    replaced_by: string | null
+    mac: Bytes
+    mac_key_version: number
+    created_at: Timestamp
+  }
+  enrollment_token: {
+    organization_id: string
+    id: string
+    kind: PrincipalKind
+    name: string | null
+    policy_id: string
+    secret_hash: Bytes
+    created_at: Timestamp
+    expires_at: Timestamp
+    used_at: NullableTimestamp
+    revoked_at: NullableTimestamp
+    principal_id: string | null
+  }
+  challenge: {
+    organization_id: string
+    id: string
+    purpose: 'enroll'
+    sealed_challenge: Bytes
+    trust_sequence: number
+    expires_at: Timestamp
+    consumed_at: NullableTimestamp
+    completion_hash: NullableBytes
+    principal_id: string | null
+  }
+  evidence: { organization_id: string; id: string; principal_id: string; body: string; received_at: Timestamp }
+  attestation_result: {
+    organization_id: string
+    id: string
+    principal_id: string
+    evidence_id: string
+    kid: string
+    policy_id: string
+    tier: 'none' | 'affirming' | 'warning' | 'contraindicated'
+    ear: string
+    appraised_at: Timestamp
+    expires_at: Timestamp
+  }
+  session: {
+    organization_id: string
+    id: string
+    principal_id: string
+    state: SessionState
+    suite: Suite
+    bucket: number
+    last_epoch: number
+    created_at: Timestamp
+    expires_at: Timestamp
+    confirmed_at: NullableTimestamp
+    superseded_at: NullableTimestamp
+    ended_at: NullableTimestamp
+    chains: NullableBytes
+    confirmation_hash: NullableBytes
+    token_epoch: number | null
+    token_nonces: Generated<Uint8Array[]>
+  }
+  audit_outbox: { seq: Generated<number>; organization_id: string; event_id: string; entry: string }
+}

@@ -1,0 +1,193 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { ClientConfig } from 'pg'
+import { checkServer } from './database/check-server.ts'
+import { startEmbeddedPostgres } from './database/embedded.ts'
+import { migrate } from './database/migrate.ts'
+import { type Database, openDatabase } from './database/open.ts'
+import { prepareEmbedded } from './database/prepare-embedded.ts'
+import { listActiveSigningKeys, listKeks } from './database/repositories/service-keys.ts'
+import type { Primitives } from './protocol/primitives.ts'
+import { choosePrimitives } from './protocol/primitives/choose.ts'
+import { createEventWriter } from './runtime/audit-events.ts'
+import { createClock } from './runtime/clock.ts'
+import { type Config, loadConfig } from './runtime/config.ts'
+import { openServiceKeys, type ServiceKeys } from './runtime/custody/service-keys.ts'
+import { createRootKeyWrapper, type Wrapper } from './runtime/custody/wrapper.ts'
+import { createLogger, type Logger } from './runtime/logger.ts'
+import { createMetrics } from './runtime/metrics.ts'
+import { loadRootKey, writeSecretFileOnce } from './runtime/secrets.ts'
+import { stopOnSignals } from './runtime/shutdown.ts'
+import { openFileTemporalKeyStore } from './runtime/temporal/file-temporal-key-store.ts'
+import { temporalKeyFolder } from './runtime/temporal/temporal-key-folder.ts'
+import { composeServer } from './server/compose.ts'
+import { composeWorkers } from './workers/compose.ts'
+import { initializeDefaultOrganization, initializeKeys } from './workers/initialize-service.ts'
+
+const CLOCK_EVERY_MS = 60_000
+
+export interface Service {
+  /** Of the API; undefined where this process has another role. */
+  url: string | undefined
+  /** Of the embedded PostgreSQL, for the bench. */
+  postgresProcessId: number | undefined
+  /** Drains: requests under way, then workers, pools, PostgreSQL. Safe to repeat. */
+  stop(): Promise<void>
+}
+
+/** Starts the roles that the configuration names. Whatever was started is stopped again when a later step fails. */
+export async function startService(
+  config: Config,
+  env: Record<string, string | undefined>,
+  logger: Logger,
+  options: { localClock?: () => number; onLost?: (part: string) => void } = {},
+): Promise<Service> {
+  await using stack = new AsyncDisposableStack()
+  const crypto = await choosePrimitives(config.crypto)
+  const metrics = createMetrics()
+  const connections = await connect(config, logger, stack, () => options.onLost?.('PostgreSQL'))
+  const applied = await migrate(connections.migrator)
+  if (applied.length > 0) logger.info('migrations applied', { names: applied })
+  const open = (role: 'api' | 'worker'): Promise<Database> => openRole(connections[role], config, logger, stack)
+  const worker = await open('worker')
+  const clock = createClock(worker.readClock, options.localClock)
+  await clock.measure()
+  const timer = setInterval(() => {
+    clock.measure().catch((error: unknown) => logger.error('the clock could not be measured', {}, error))
+  }, CLOCK_EVERY_MS)
+  stack.defer(() => clearInterval(timer))
+
+  const { wrapper, serviceKeys } = await openKeys(config, env, worker, crypto, clock.now())
+  const writeEvent = createEventWriter(crypto)
+  const keepToken = (token: string) => writeSecretFileOnce(join(config.dataDirectory, 'admin-token'), `${token}\n`)
+  await initializeDefaultOrganization({ database: worker, crypto, writeEvent, keepToken }, clock.now())
+  const store = await openFileTemporalKeyStore(await temporalKeyFolder(config.dataDirectory))
+  const shared = { store, crypto, clock, writeEvent, logger, metrics }
+
+  if (config.roles.includes('worker')) {
+    const { keyring, bucketSigner } = serviceKeys
+    const workers = await composeWorkers({ ...shared, database: worker, keyring, bucketSigner })
+    stack.defer(() => workers.close())
+  }
+  let url: string | undefined
+  if (config.roles.includes('api')) {
+    const database = await open('api')
+    const server = await composeServer({ ...shared, config, version: readVersion(), database, serviceKeys, wrapper })
+    stack.defer(() => server.close())
+    url = server.url
+  }
+  const running = stack.move()
+  let stopping: Promise<void> | undefined
+  return {
+    url,
+    postgresProcessId: connections.postgresProcessId,
+    stop: () => (stopping ??= running.disposeAsync()),
+  }
+}
+
+interface Connections {
+  api: { connection: ClientConfig; role: string | undefined }
+  worker: { connection: ClientConfig; role: string | undefined }
+  migrator: ClientConfig
+  postgresProcessId: number | undefined
+}
+
+async function connect(
+  config: Config,
+  logger: Logger,
+  stack: AsyncDisposableStack,
+  onLost: () => void,
+): Promise<Connections> {
+  if (config.database !== undefined) {
+    const { api, worker, migrator } = config.database
+    const toRole = (connectionString: string) => ({ connection: { connectionString }, role: undefined })
+    return {
+      api: toRole(api),
+      worker: toRole(worker),
+      migrator: { connectionString: migrator },
+      postgresProcessId: undefined,
+    }
+  }
+  const { dataDirectory } = config
+  const postgres = await startEmbeddedPostgres({ dataDirectory, log: (message) => logger.info(message), onLost })
+  stack.defer(() => postgres.stop())
+  const { login, superuser } = await prepareEmbedded(postgres)
+  return {
+    api: { connection: login, role: 'qflare_api' },
+    worker: { connection: login, role: 'qflare_worker' },
+    migrator: superuser,
+    postgresProcessId: postgres.processId,
+  }
+}
+
+async function openRole(
+  { connection, role }: Connections['api'],
+  config: Config,
+  logger: Logger,
+  stack: AsyncDisposableStack,
+): Promise<Database> {
+  await checkServer(connection, role)
+  const database = openDatabase({
+    connection,
+    role,
+    maxConnections: config.databaseConnections,
+    onConnectionLost: (error) => logger.warn('a database connection was lost', { part: error.message }),
+  })
+  stack.defer(() => database.close())
+  return database
+}
+
+async function openKeys(
+  config: Config,
+  env: Record<string, string | undefined>,
+  database: Database,
+  crypto: Primitives,
+  now: number,
+): Promise<{ wrapper: Wrapper; serviceKeys: ServiceKeys }> {
+  const { dataDirectory, trustDomain } = config
+  const keks = await database.withoutOrganization(listKeks)
+  const isEmbedded = config.database === undefined
+  const rootKey = await loadRootKey({ env, dataDirectory, isEmbedded, mayMake: keks.length === 0 })
+  const wrapper = createRootKeyWrapper(crypto, rootKey)
+  await initializeKeys({ database, wrapper, crypto }, trustDomain, now)
+  const stored = await database.withoutOrganization(async (tx) => ({
+    keks: await listKeks(tx),
+    signingKeys: await listActiveSigningKeys(tx),
+  }))
+  return { wrapper, serviceKeys: await openServiceKeys(crypto, wrapper, stored) }
+}
+
+function readVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8')) as { version: string }
+  return version
+}
+
+async function main(): Promise<void> {
+  const { env } = process
+  let logger = createLogger('info')
+  try {
+    const config = loadConfig(env)
+    logger = createLogger(config.logLevel)
+    const signals = stopOnSignals(logger)
+    const service = await startService(config, env, logger, { onLost: (part) => signals.stop(1, `${part} was lost`) })
+    signals.onStop(service.stop)
+    logger.info(`ready at ${service.url ?? 'no address: this process works for others'}`, { url: service.url })
+  } catch (error) {
+    process.stderr.write(`${describeStartError(error, env)}\n`)
+    process.exitCode = 1
+  }
+}
+
+/** What a person at a terminal needs: the reason and what to do, without a stack where the reason is known. */
+function describeStartError(error: unknown, env: Record<string, string | undefined>): string {
+  if (!(error instanceof Error)) return `QFLARE did not start: ${String(error)}`
+  if ('code' in error && error.code === 'EADDRINUSE') {
+    return `QFLARE did not start: port ${env.PORT ?? '8470'} is taken by another program. Stop that one, or set PORT.`
+  }
+  const isExplained = ['ConfigError', 'EmbeddedPostgresError', 'DatabaseError', 'SealError', 'ProtocolError'].includes(
+    error.name,
+  )
+  return `QFLARE did not start: ${isExplained ? error.message : (error.stack ?? error.message)}`
+}
+
+if (import.meta.main) await main()

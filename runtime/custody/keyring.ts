@@ -1,0 +1,85 @@
+import { encode, u64 } from '../../protocol/encoding.ts'
+import { NIL_UUID } from '../../protocol/log/audit-event.ts'
+import type { Primitives } from '../../protocol/primitives.ts'
+import {
+  keyVersionOf,
+  openRecord,
+  type SealedPlace,
+  SealError,
+  type SealPurpose,
+  sealPurposes,
+  sealRecord,
+} from './sealed-record.ts'
+import type { Wrapper } from './wrapper.ts'
+
+/** Purposes that have key-encryption keys of their own. */
+export const keyringPurposes = ['signingKey', 'identityMac', 'challenge', 'temporalKey'] as const
+export type KeyringPurpose = (typeof keyringPurposes)[number]
+
+export interface WrappedKek {
+  purpose: KeyringPurpose
+  version: number
+  sealed: Uint8Array
+  active: boolean
+}
+
+/** The key-encryption keys of the service, unwrapped. */
+export interface Keyring {
+  seal(purpose: KeyringPurpose, place: SealedPlace, plaintext: Uint8Array): Uint8Array
+  open(purpose: KeyringPurpose, place: SealedPlace, record: Uint8Array): Uint8Array
+  /** HMAC-SHA3-256 under the active key, and its version. */
+  mac(purpose: 'identityMac', message: Uint8Array): { mac: Uint8Array; version: number }
+  isMac(purpose: 'identityMac', version: number, message: Uint8Array, mac: Uint8Array): boolean
+}
+
+/** A new key-encryption key, wrapped for the table `kek_version`. */
+export async function wrapNewKek(crypto: Primitives, wrapper: Wrapper, purpose: KeyringPurpose, version: number) {
+  const key = crypto.randomBytes(32)
+  const sealed = await wrapper.wrap(key, kekPlace(purpose, version))
+  key.fill(0)
+  return { purpose, version, sealed, active: true } satisfies WrappedKek
+}
+
+/** Throws SealError when the root key does not open a key-encryption key: it is another one, or the row was changed. */
+export async function openKeyring(
+  crypto: Primitives,
+  wrapper: Wrapper,
+  wrapped: readonly WrappedKek[],
+): Promise<Keyring> {
+  const keys = new Map<string, Uint8Array>()
+  const active = new Map<SealPurpose, number>()
+  for (const kek of wrapped) {
+    keys.set(`${kek.purpose} ${kek.version}`, await wrapper.unwrap(kek.sealed, kekPlace(kek.purpose, kek.version)))
+    if (kek.active) active.set(kek.purpose, kek.version)
+  }
+
+  function keyOf(purpose: KeyringPurpose, version: number): Uint8Array {
+    const key = keys.get(`${purpose} ${version}`)
+    if (key === undefined) throw new SealError(`There is no key-encryption key ${version} of purpose ${purpose}.`)
+    return key
+  }
+  function activeVersion(purpose: KeyringPurpose): number {
+    const version = active.get(purpose)
+    if (version === undefined) throw new SealError(`There is no active key-encryption key of purpose ${purpose}.`)
+    return version
+  }
+
+  return {
+    seal(purpose, place, plaintext) {
+      const keyVersion = activeVersion(purpose)
+      return sealRecord(crypto, keyOf(purpose, keyVersion), { purpose, keyVersion }, place, plaintext)
+    },
+    open: (purpose, place, record) =>
+      openRecord(crypto, keyOf(purpose, keyVersionOf(record, purpose)), purpose, place, record),
+    mac(purpose, message) {
+      const version = activeVersion(purpose)
+      return { mac: crypto.hmac256(keyOf(purpose, version), message), version }
+    },
+    isMac: (purpose, version, message, mac) => crypto.equal(crypto.hmac256(keyOf(purpose, version), message), mac),
+  }
+}
+
+function kekPlace(purpose: KeyringPurpose, version: number): SealedPlace {
+  const primaryKey = encode('kek', u64(sealPurposes[purpose]), u64(version))
+  return { organizationId: NIL_UUID, table: 'kek_version', column: 'sealed', primaryKey }
+}

@@ -1,0 +1,39 @@
+import type { Primitives } from '../../protocol/primitives.ts'
+import { keyId } from '../../protocol/key-id.ts'
+import type { SignatureAlgorithm, SignatureContext } from '../../protocol/suites.ts'
+
+/** A signing key of the service, wherever it lives. Calls may fail for a while; the caller retries. */
+export interface Signer {
+  readonly keyId: string
+  readonly alg: SignatureAlgorithm
+  readonly publicKey: Uint8Array
+  sign(message: Uint8Array, context: SignatureContext): Promise<Uint8Array>
+}
+
+/** Signs in this process. `seed` is not kept. */
+export function createLocalSigner(crypto: Primitives, alg: SignatureAlgorithm, seed: Uint8Array): Signer {
+  const key = crypto.importSigningKey(alg, seed)
+  return verifying(crypto, {
+    keyId: keyId(crypto, alg, key.publicKey),
+    alg,
+    publicKey: key.publicKey,
+    sign: async (message, context) => key.sign(message, context),
+  })
+}
+
+/** Around every signer: a signature is verified before anybody uses it, so that a fault or a lying remote signer stops here. */
+export function verifying(crypto: Primitives, signer: Signer): Signer {
+  const verificationKey = crypto.importVerificationKey(signer.alg, signer.publicKey)
+  return {
+    keyId: signer.keyId,
+    alg: signer.alg,
+    publicKey: signer.publicKey,
+    async sign(message, context) {
+      const signature = await signer.sign(message, context)
+      if (!verificationKey.verify(message, context, signature)) {
+        throw new Error(`The signer of ${signer.keyId} gave a signature that is not valid.`)
+      }
+      return signature
+    },
+  }
+}

@@ -1,0 +1,55 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+/** Every metric of the service. Labels never carry identifiers. */
+export function createMetrics() {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  const registers = [registry]
+  return {
+    registry,
+    httpRequestSeconds: new Histogram({
+      name: 'qflare_http_request_duration_seconds',
+      help: 'Time from the request to the end of its answer',
+      labelNames: ['route', 'method', 'status'],
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+      registers,
+    }),
+    exchanges: new Counter({
+      name: 'qflare_exchanges_total',
+      help: 'Exchanges by result: opened, established, or the code of the refusal',
+      labelNames: ['result'],
+      registers,
+    }),
+    exchangeSeconds: new Histogram({
+      name: 'qflare_exchange_duration_seconds',
+      help: 'Time of the steps of an exchange',
+      labelNames: ['step'],
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1],
+      registers,
+    }),
+    exchangeQueueDepth: new Gauge({
+      name: 'qflare_crypto_queue_depth',
+      help: 'Exchanges that wait for a core',
+      registers,
+    }),
+    temporalKeys: new Gauge({
+      name: 'qflare_temporal_keys',
+      help: 'Temporal keys that are ready: epoch keys and bucket keys from the current one on',
+      labelNames: ['state'],
+      registers,
+    }),
+    clockOffsetSeconds: new Gauge({
+      name: 'qflare_clock_offset_seconds',
+      help: 'What this process adds to its clock to have the database’s',
+      registers,
+    }),
+    databaseConnections: new Gauge({
+      name: 'qflare_db_pool_connections',
+      help: 'Connections of the API’s pool',
+      labelNames: ['state'],
+      registers,
+    }),
+  }
+}
+
+export type Metrics = ReturnType<typeof createMetrics>

@@ -1,0 +1,46 @@
+import type { Logger } from './logger.ts'
+
+export interface StopSignals {
+  /** What is to be stopped; when a signal came before this, it is stopped at once. */
+  onStop(stop: () => Promise<void>): void
+  stop(exitCode: number, reason: string): void
+}
+
+/** SIGTERM and SIGINT drain and end with 0; the second signal ends at once with 1. */
+export function stopOnSignals(logger: Logger): StopSignals {
+  let exitCode: number | undefined
+  let stopAll: (() => Promise<void>) | undefined
+
+  async function finish(): Promise<void> {
+    if (exitCode === undefined || stopAll === undefined) return
+    try {
+      await stopAll()
+      logger.info('stopped')
+      process.exit(exitCode)
+    } catch (error) {
+      logger.error('the service did not stop cleanly', {}, error)
+      process.exit(1)
+    }
+  }
+
+  function stop(code: number, reason: string): void {
+    if (exitCode !== undefined) return
+    exitCode = code
+    logger.info(`stopping: ${reason}`)
+    void finish()
+  }
+
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (exitCode !== undefined) process.exit(1)
+      stop(0, signal)
+    })
+  }
+  return {
+    stop,
+    onStop(stopService) {
+      stopAll = stopService
+      void finish()
+    },
+  }
+}

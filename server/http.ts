@@ -1,0 +1,160 @@
+import express, { type Express, type NextFunction, type Request, type Response } from 'express'
+import helmet from 'helmet'
+import { isUuid } from '../protocol/encoding.ts'
+import { isLoopback } from '../runtime/config.ts'
+import { newId } from '../runtime/ids.ts'
+import type { Logger } from '../runtime/logger.ts'
+import type { Metrics } from '../runtime/metrics.ts'
+import { type Authenticate, requireAccess } from './authenticate.ts'
+import type { Caller, Operator, SessionCaller } from './caller.ts'
+import { ServiceError } from './errors.ts'
+import { readBody } from './read-body.ts'
+import { logError, toProblem } from './respond-error.ts'
+import type { Route, RouteAnswer, RouteRequest } from './route.ts'
+
+export interface HttpParts {
+  routes: readonly Route[]
+  authenticate: Authenticate
+  trustProxy: string[] | undefined
+  logger: Logger
+  metrics: Metrics
+}
+
+/** The whole order of a request: headers, id, route, access, body, answer; then errors. */
+export function createHttpApp(parts: HttpParts): Express {
+  const app = express()
+  app.disable('x-powered-by')
+  app.disable('etag')
+  app.set('query parser', 'simple')
+  app.set('trust proxy', parts.trustProxy ?? false)
+  app.use(helmet())
+  app.use(identifyRequest)
+  app.use(observeRequest(parts))
+  for (const route of parts.routes) app[route.method](route.path, answerRoute(route, parts))
+  refuseOtherMethods(app, parts.routes)
+  app.use(() => {
+    throw new ServiceError('not_found', 'There is nothing here.')
+  })
+  app.use(answerError(parts.logger))
+  return app
+}
+
+function identifyRequest(req: Request, res: Response, next: NextFunction): void {
+  const given = req.get('x-request-id')
+  const requestId = given !== undefined && isUuid(given) ? given : newId()
+  res.locals.requestId = requestId
+  res.set('x-request-id', requestId)
+  next()
+}
+
+function observeRequest({ logger, metrics }: HttpParts) {
+  return (req: Request, res: Response, next: NextFunction): void => {
+    const startedAt = performance.now()
+    res.on('close', () => {
+      const durationMs = performance.now() - startedAt
+      const route = String(res.locals.route ?? 'none')
+      const status = res.writableFinished ? String(res.statusCode) : 'aborted'
+      metrics.httpRequestSeconds.observe({ route, method: req.method, status }, durationMs / 1000)
+      logger.info('request', {
+        requestId: String(res.locals.requestId),
+        method: req.method,
+        route,
+        status,
+        durationMs: Math.round(durationMs * 10) / 10,
+      })
+    })
+    next()
+  }
+}
+
+function answerRoute(route: Route, parts: HttpParts) {
+  return async (req: Request, res: Response): Promise<void> => {
+    res.locals.route = route.path
+    const isFromThisMachine = isLoopback(req.ip ?? '')
+    const caller =
+      route.access === 'anyone' || route.access === 'machine'
+        ? anonymous
+        : await parts.authenticate(req.get('authorization'))
+    requireAccess(route.access, caller, isFromThisMachine)
+    const body = route.method === 'post' ? await readBody(req, route.maxBodyBytes) : undefined
+    const request = {
+      body,
+      params: req.params as Record<string, string>,
+      query: singleValues(req.query),
+      caller,
+      requestId: String(res.locals.requestId),
+    }
+    send(res, await callRoute(route, request))
+  }
+}
+
+const anonymous: Caller = { type: 'anonymous' }
+
+/** The one place that believes `requireAccess`: it has let only such callers through. */
+function callRoute(route: Route, request: RouteRequest): Promise<RouteAnswer> {
+  switch (route.access) {
+    case 'anyone':
+    case 'machine':
+      return route.answer(request)
+    case 'operator':
+      return route.answer(request as RouteRequest<Operator>)
+    case 'operator_or_own':
+      return route.answer(request as RouteRequest<Operator | SessionCaller>)
+    default:
+      throw route satisfies never
+  }
+}
+
+function singleValues(query: Request['query']): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(query).map(([name, value]) => {
+      if (typeof value !== 'string') throw new ServiceError('malformed', `${name}: stands twice.`, { field: name })
+      return [name, value]
+    }),
+  )
+}
+
+function send(res: Response, { status, body, headers = {} }: RouteAnswer): void {
+  res.status(status).set({ 'cache-control': 'no-store', ...headers })
+  if (body === undefined) res.end()
+  else if (typeof body === 'string') res.end(body)
+  else res.type('application/json').end(JSON.stringify(body))
+}
+
+function refuseOtherMethods(app: Express, routes: readonly Route[]): void {
+  for (const path of new Set(routes.map((route) => route.path))) {
+    const allowed = routes.filter((route) => route.path === path).map((route) => route.method.toUpperCase())
+    app.all(path, (_req, res) => {
+      res.set('allow', allowed.join(', '))
+      throw new ServiceError('method_not_allowed', `This path takes ${allowed.join(', ')}.`)
+    })
+  }
+}
+
+function answerError(logger: Logger) {
+  // Express knows an error handler by its four parameters.
+  return (error: unknown, _req: Request, res: Response, _next: NextFunction): void => {
+    const requestId = String(res.locals.requestId)
+    const cause = isBadUrl(error) ? new ServiceError('malformed', 'The URL is not well formed.') : error
+    logError(logger, cause, { requestId, route: String(res.locals.route ?? 'none') })
+    if (res.headersSent) {
+      res.destroy()
+      return
+    }
+    const { problem, retryAfterSeconds } = toProblem(cause, requestId)
+    if (retryAfterSeconds !== undefined) res.set('retry-after', String(retryAfterSeconds))
+    // The rest of a body that is too large is not waited for.
+    if (problem.status === 413) res.set('connection', 'close')
+    if (problem.status === 401) res.set('www-authenticate', 'Bearer')
+    res
+      .status(problem.status)
+      .set('cache-control', 'no-store')
+      .type('application/problem+json')
+      .end(JSON.stringify(problem))
+  }
+}
+
+/** Express decodes path parameters itself and throws a URIError with a status for bad percent encodings. */
+function isBadUrl(error: unknown): boolean {
+  return error instanceof URIError
+}

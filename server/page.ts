@@ -1,0 +1,39 @@
+import { z } from 'zod'
+import { fromBase64url, isUuid, toBase64url } from '../protocol/encoding.ts'
+import { ProtocolError } from '../protocol/errors.ts'
+
+/** `?limit=&cursor=`. A cursor is opaque: the id of the last item. */
+export const pageQuery = {
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: z
+    .string()
+    .max(128)
+    .transform((text, context) => {
+      const id = decodeCursor(text)
+      if (id !== undefined) return id
+      context.issues.push({ code: 'custom', message: 'Not a cursor of this list.', input: text })
+      return z.NEVER
+    })
+    .optional(),
+}
+
+/** One more than the limit is asked for, so that the last page is known to be the last. */
+export function toPage<T extends { id: string }>(
+  items: readonly T[],
+  limit: number,
+): { items: T[]; nextCursor: string | null } {
+  const shown = items.slice(0, limit)
+  const last = shown.at(-1)
+  const nextCursor = items.length > limit && last !== undefined ? toBase64url(new TextEncoder().encode(last.id)) : null
+  return { items: shown, nextCursor }
+}
+
+function decodeCursor(text: string): string | undefined {
+  try {
+    const id = new TextDecoder().decode(fromBase64url(text))
+    return isUuid(id) ? id : undefined
+  } catch (error) {
+    if (error instanceof ProtocolError) return undefined
+    throw error
+  }
+}

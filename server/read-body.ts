@@ -1,0 +1,45 @@
+import type { IncomingMessage } from 'node:http'
+import { ServiceError } from './errors.ts'
+import { parseStrictJson, StrictJsonError } from './strict-json.ts'
+
+export const DEFAULT_MAX_BODY_BYTES = 65_536
+export const EVIDENCE_MAX_BODY_BYTES = 1_048_576
+
+/** The body of a POST, parsed strictly. Throws `unsupported_media_type`, `payload_too_large` or `malformed`. */
+export async function readBody(req: IncomingMessage, maxBytes = DEFAULT_MAX_BODY_BYTES): Promise<unknown> {
+  if (!/^application\/json\s*(;\s*charset=utf-8\s*)?$/i.test(req.headers['content-type'] ?? '')) {
+    throw new ServiceError('unsupported_media_type', 'Send Content-Type: application/json.')
+  }
+  if (req.headers['content-encoding'] !== undefined) {
+    throw new ServiceError('unsupported_media_type', 'A body is taken without Content-Encoding.')
+  }
+  if (Number(req.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes)
+  const bytes = await readBytes(req, maxBytes)
+  try {
+    return parseStrictJson(bytes)
+  } catch (error) {
+    if (error instanceof StrictJsonError) throw new ServiceError('malformed', error.message, { cause: error })
+    throw error
+  }
+}
+
+async function readBytes(req: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let size = 0
+  try {
+    // Leaving the loop early must not close the socket: the refusal still has to reach the client.
+    for await (const chunk of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      size += chunk.length
+      if (size > maxBytes) throw tooLarge(maxBytes)
+      chunks.push(chunk)
+    }
+  } catch (error) {
+    if (error instanceof ServiceError) throw error
+    throw new ServiceError('malformed', 'The body ended too early.', { cause: error })
+  }
+  return Buffer.concat(chunks)
+}
+
+function tooLarge(maxBytes: number): ServiceError {
+  return new ServiceError('payload_too_large', `A body here has at most ${maxBytes} bytes.`)
+}

@@ -1,0 +1,67 @@
+import type { BoundedQueue } from '../runtime/bounded-queue.ts'
+import type { Keyring } from '../runtime/custody/keyring.ts'
+import type { ServerParts } from './compose.ts'
+import type { Route } from './route.ts'
+import { completeEnrollmentRoute } from './routes/complete-enrollment.ts'
+import { confirmExchangeRoute } from './routes/confirm-exchange.ts'
+import { deviceRoutes } from './routes/devices.ts'
+import { enrollmentTokenRoutes } from './routes/enrollment-tokens.ts'
+import { openExchangeRoute } from './routes/open-exchange.ts'
+import { operationRoutes } from './routes/operations.ts'
+import { publishedKeyRoutes } from './routes/published-keys.ts'
+import { renewAccessTokenRoute } from './routes/renew-access-token.ts'
+import { sessionRoutes } from './routes/sessions.ts'
+import { startEnrollmentRoute } from './routes/start-enrollment.ts'
+import type { AccessTokens } from './services/access-tokens.ts'
+import { createCompleteEnrollment } from './services/complete-enrollment.ts'
+import { createConfirmExchange } from './services/confirm-exchange.ts'
+import { createDevices } from './services/devices.ts'
+import { createEnrollmentTokens } from './services/enrollment-tokens.ts'
+import { createIssueAttestationResult } from './services/issue-attestation-result.ts'
+import { createOpenExchange } from './services/open-exchange.ts'
+import type { PublishedKeys } from './services/published-keys.ts'
+import type { Readiness } from './services/readiness.ts'
+import { createRenewAccessToken } from './services/renew-access-token.ts'
+import { createSessions } from './services/sessions.ts'
+import { createStartEnrollment } from './services/start-enrollment.ts'
+import type { TemporalKeys } from './services/temporal-keys.ts'
+
+export interface RouteParts extends ServerParts {
+  keyring: Keyring
+  temporalKeys: TemporalKeys
+  accessTokens: AccessTokens
+  publishedKeys: PublishedKeys
+  queue: BoundedQueue
+  readiness: Readiness
+  pin: string
+}
+
+/** Every route of the API with the service behind it. */
+export function listRoutes(parts: RouteParts): Route[] {
+  const { crypto, clock, metrics, version } = parts
+  const { trustDomain } = parts.config
+  const { attestationSigner } = parts.serviceKeys
+  const issueResult = createIssueAttestationResult({ crypto, signer: attestationSigner, version })
+  return [
+    ...operationRoutes({
+      readiness: parts.readiness,
+      registry: metrics.registry,
+      version: {
+        name: 'qflare',
+        version,
+        node: process.versions.node,
+        openssl: process.versions.openssl,
+        cryptoProvider: crypto.provider,
+      },
+    }),
+    ...publishedKeyRoutes(parts.publishedKeys),
+    ...enrollmentTokenRoutes(createEnrollmentTokens(parts), clock),
+    startEnrollmentRoute(createStartEnrollment({ ...parts, getTrust: parts.publishedKeys.getTrust })),
+    completeEnrollmentRoute(createCompleteEnrollment({ ...parts, issueResult, trustDomain })),
+    ...deviceRoutes(createDevices(parts)),
+    openExchangeRoute(createOpenExchange(parts)),
+    confirmExchangeRoute(createConfirmExchange(parts)),
+    renewAccessTokenRoute(createRenewAccessToken(parts)),
+    ...sessionRoutes(createSessions(parts)),
+  ]
+}

@@ -1,0 +1,280 @@
+import { DatabaseError } from '../../database/errors.ts'
+import type { Database, Tx } from '../../database/open.ts'
+import { insertAttestation, getFirstAttestation } from '../../database/repositories/attestations.ts'
+import { insertEvents } from '../../database/repositories/audit-outbox.ts'
+import {
+  consumeChallenge,
+  type EnrollmentChallengeRow,
+  findEnrollmentChallenge,
+  nameChallengePrincipal,
+} from '../../database/repositories/challenges.ts'
+import { findOrganizationOf, insertDirectoryEntry } from '../../database/repositories/directory.ts'
+import {
+  type EnrollmentToken,
+  lockEnrollmentToken,
+  markEnrollmentTokenUsed,
+} from '../../database/repositories/enrollment-tokens.ts'
+import {
+  findPrincipal,
+  insertIdentityKey,
+  insertPrincipal,
+  isIdentityKeyKnown,
+} from '../../database/repositories/principals.ts'
+import { listTrustBundles } from '../../database/repositories/service-keys.ts'
+import { canonicalJson, encode } from '../../protocol/encoding.ts'
+import { type EnrollmentCompletion, enrollmentBytes, evidenceDigest } from '../../protocol/enrollment.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import { keyId } from '../../protocol/key-id.ts'
+import type { AuditEvent } from '../../protocol/log/audit-event.ts'
+import type { Primitives } from '../../protocol/primitives.ts'
+import { signatureContexts } from '../../protocol/suites.ts'
+import { trustDigest, type WireTrustBundle } from '../../protocol/trust.ts'
+import type { WriteEvent } from '../../runtime/audit-events.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Keyring } from '../../runtime/custody/keyring.ts'
+import { newId } from '../../runtime/ids.ts'
+import { ServiceError } from '../errors.ts'
+import { openChallenge } from './challenges.ts'
+import { macIdentityKey } from './identity-key-macs.ts'
+import type { IssueAttestationResult } from './issue-attestation-result.ts'
+import { type Appraisal, appraiseEvidence, getPolicy } from './policies.ts'
+import { requireOpenToken } from './start-enrollment.ts'
+
+export interface CompleteEnrollmentParts {
+  database: Database
+  keyring: Keyring
+  crypto: Primitives
+  clock: Clock
+  writeEvent: WriteEvent
+  issueResult: IssueAttestationResult
+  trustDomain: string
+}
+
+export interface EnrolledDevice {
+  deviceId: string
+  spiffeId: string
+  status: string
+  attestation: {
+    id: string
+    tier: string
+    policyId: string
+    appraisedAt: number
+    expiresAt: number
+    ear: string
+  }
+  trust: WireTrustBundle
+}
+
+export type CompleteEnrollment = (
+  enrollmentId: string,
+  completion: EnrollmentCompletion,
+  requestId: string,
+) => Promise<EnrolledDevice>
+
+/** What the checks of one completion work with. */
+interface Attempt {
+  organizationId: string
+  token: EnrollmentToken
+  completion: EnrollmentCompletion
+  signedBytes: Uint8Array
+  trust: WireTrustBundle
+  now: number
+  requestId: string
+}
+
+/** Step 3 of docs/protocol.md §3. A refused completion has spent its challenge, and leaves an event that says why. */
+export function createCompleteEnrollment(parts: CompleteEnrollmentParts): CompleteEnrollment {
+  return async (enrollmentId, completion, requestId) => {
+    const { database } = parts
+    const organizationId = await database.withoutOrganization((tx) => findOrganizationOf(tx, enrollmentId))
+    if (organizationId === undefined) throw notFound()
+    const outcome = await withDuplicateKeyRefused(() =>
+      database.withOrganization(organizationId, async (tx) => {
+        const token = await lockEnrollmentToken(tx, enrollmentId)
+        const challenge = await findEnrollmentChallenge(tx, enrollmentId)
+        if (token === undefined || challenge === undefined) throw notFound()
+        const now = parts.clock.now()
+        const trust = await getTrustBundle(tx, challenge.trustSequence)
+        const signedBytes = signedBytesOf(parts, organizationId, challenge, completion, trust)
+        const completionHash = parts.crypto.hash256(encode('completion', signedBytes, completion.signature))
+        if (challenge.consumedAt !== undefined) return repeatAnswer(parts, tx, challenge, completionHash, trust, now)
+        if (!(await consumeChallenge(tx, enrollmentId, completionHash, now))) throw challengeExpired()
+        return enrol(parts, tx, { organizationId, token, completion, signedBytes, trust, now, requestId })
+      }),
+    )
+    if (outcome instanceof ServiceError) throw outcome
+    return outcome
+  }
+}
+
+/** Two enrolments of one key at the same moment: the second finds it taken when it stores it. */
+async function withDuplicateKeyRefused<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof DatabaseError) || error.code !== 'duplicate') throw error
+    throw keyKnown(error)
+  }
+}
+
+async function getTrustBundle(tx: Tx, sequence: number): Promise<WireTrustBundle> {
+  const [bundle] = await listTrustBundles(tx, sequence - 1)
+  if (bundle?.sequence !== sequence) throw new ServiceError('unavailable', `Trust bundle ${sequence} is missing.`)
+  return bundle
+}
+
+/** The same answer to the same signed completion, as long as the challenge would have lived. */
+async function repeatAnswer(
+  parts: CompleteEnrollmentParts,
+  tx: Tx,
+  challenge: EnrollmentChallengeRow,
+  completionHash: Uint8Array,
+  trust: WireTrustBundle,
+  now: number,
+): Promise<EnrolledDevice> {
+  const { completionHash: first, principalId } = challenge
+  const isSame = first !== undefined && parts.crypto.equal(first, completionHash)
+  if (!isSame || principalId === undefined || now >= challenge.expiresAt) throw challengeExpired()
+  const principal = await findPrincipal(tx, principalId)
+  if (principal === undefined) throw notFound()
+  const { id, tier, policyId, appraisedAt, expiresAt, ear } = await getFirstAttestation(tx, principalId)
+  return {
+    deviceId: principalId,
+    spiffeId: principal.spiffeId,
+    status: principal.status,
+    attestation: { id, tier, policyId, appraisedAt, expiresAt, ear },
+    trust,
+  }
+}
+
+/** A refusal is returned, not thrown: that the challenge is spent has to be committed. */
+async function enrol(parts: CompleteEnrollmentParts, tx: Tx, attempt: Attempt): Promise<EnrolledDevice | ServiceError> {
+  const { token, completion, now } = attempt
+  try {
+    requireOpenToken(token, now)
+    requireTokenTerms(token, completion)
+    const kid = await verifyCompletion(parts, tx, attempt)
+    const appraisal = appraiseEvidence(getPolicy(token.policyId), completion.evidence)
+    return await storeDevice(parts, tx, attempt, kid, appraisal)
+  } catch (error) {
+    if (!(error instanceof ServiceError)) throw error
+    const severity = error.code === 'trust_mismatch' ? 'critical' : 'warning'
+    const subject = { enrollmentTokenId: token.id }
+    await insertEvents(tx, [
+      enrolmentEvent(parts, attempt, 'enrollment.refused', severity, subject, { code: error.code }),
+    ])
+    return error
+  }
+}
+
+function requireTokenTerms(token: EnrollmentToken, completion: EnrollmentCompletion): void {
+  if (completion.kind !== token.kind) {
+    throw new ServiceError('kind_mismatch', `The token enrols a ${token.kind}, not a ${completion.kind}.`, {
+      field: 'kind',
+    })
+  }
+  if (token.name !== undefined && completion.name !== token.name) {
+    throw new ServiceError('kind_mismatch', 'The token enrols under another name.', { field: 'name' })
+  }
+}
+
+/** The `kid` of a key that is usable, new and has signed exactly this enrolment. */
+async function verifyCompletion(parts: CompleteEnrollmentParts, tx: Tx, attempt: Attempt): Promise<string> {
+  const { alg, publicKey } = attempt.completion.identityKey
+  const key = importIdentityKey(parts.crypto, attempt.completion)
+  if (!key.verify(attempt.signedBytes, signatureContexts.enroll, attempt.completion.signature)) {
+    throw new ServiceError(
+      'trust_mismatch',
+      'The signature does not cover this key, challenge, evidence and the trust bundle that this server gave. If the client' +
+        ' is right, somebody stands between it and this server.',
+    )
+  }
+  const kid = keyId(parts.crypto, alg, publicKey)
+  if (await isIdentityKeyKnown(tx, kid)) {
+    throw keyKnown()
+  }
+  return kid
+}
+
+function importIdentityKey(crypto: Primitives, completion: EnrollmentCompletion) {
+  const { alg, publicKey } = completion.identityKey
+  try {
+    return crypto.importVerificationKey(alg, publicKey)
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error
+    throw new ServiceError('key_invalid', error.message, { field: 'identityKey.publicKey', cause: error })
+  }
+}
+
+async function storeDevice(
+  parts: CompleteEnrollmentParts,
+  tx: Tx,
+  attempt: Attempt,
+  kid: string,
+  appraisal: Appraisal,
+): Promise<EnrolledDevice> {
+  const { organizationId, token, completion, now, trust } = attempt
+  const { alg, publicKey } = completion.identityKey
+  const { kind, name, metadata } = completion
+  const id = newId()
+  const spiffeId = `spiffe://${parts.trustDomain}/organization/${organizationId}/${kind}/${id}`
+  await insertDirectoryEntry(tx, id, organizationId)
+  await insertPrincipal(tx, { id, organizationId, kind, name, status: 'ACTIVE', spiffeId, metadata, createdAt: now })
+  const identity = { organizationId, principalId: id, kid, alg, publicKey }
+  const { mac, version: macKeyVersion } = macIdentityKey(parts.keyring, identity)
+  await insertIdentityKey(tx, { ...identity, mac, macKeyVersion }, now)
+  await markEnrollmentTokenUsed(tx, token.id, id, now)
+  await nameChallengePrincipal(tx, token.id, id)
+  const attestation = await parts.issueResult({ spiffeId, alg, publicKey, appraisal, policyId: token.policyId }, now)
+  const result = { ...attestation, organizationId, principalId: id, kid }
+  await insertAttestation(tx, result, { id: newId(), body: canonicalJson(completion.evidence) })
+  const subject = { deviceId: id, enrollmentTokenId: token.id }
+  const data = { kind, name, kid, alg, tier: appraisal.tier, policyId: token.policyId }
+  await insertEvents(tx, [enrolmentEvent(parts, attempt, 'device.enrolled', 'info', subject, data)])
+  return { deviceId: id, spiffeId, status: 'ACTIVE', attestation, trust }
+}
+
+function signedBytesOf(
+  parts: CompleteEnrollmentParts,
+  organizationId: string,
+  challenge: EnrollmentChallengeRow,
+  completion: EnrollmentCompletion,
+  trust: WireTrustBundle,
+): Uint8Array {
+  const { alg, publicKey } = completion.identityKey
+  return enrollmentBytes({
+    enrollmentId: challenge.id,
+    challenge: openChallenge(parts.keyring, { organizationId, id: challenge.id }, challenge.sealedChallenge),
+    alg,
+    publicKey,
+    name: completion.name,
+    kind: completion.kind,
+    evidenceDigest: evidenceDigest(parts.crypto, completion.evidence),
+    trustDigest: trustDigest(parts.crypto, trust),
+  })
+}
+
+function enrolmentEvent(
+  parts: CompleteEnrollmentParts,
+  attempt: Attempt,
+  type: 'device.enrolled' | 'enrollment.refused',
+  severity: AuditEvent['severity'],
+  subject: AuditEvent['subject'],
+  data: AuditEvent['data'],
+) {
+  const { organizationId, token, requestId, now } = attempt
+  const actor = { type: 'enrollment_token', id: token.id } as const
+  return parts.writeEvent({ organizationId, actor, type, severity, subject, data, requestId }, now)
+}
+
+function keyKnown(cause?: Error): ServiceError {
+  return new ServiceError('key_invalid', 'This identity key is enrolled already.', { field: 'identityKey', cause })
+}
+
+function notFound(): ServiceError {
+  return new ServiceError('not_found', 'There is no such enrolment.')
+}
+
+function challengeExpired(): ServiceError {
+  return new ServiceError('challenge_expired', 'The challenge was answered or has expired; begin the enrolment again.')
+}

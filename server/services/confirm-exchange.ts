@@ -1,0 +1,136 @@
+import type { Database } from '../../database/open.ts'
+import {
+  activateSession,
+  endPendingSession,
+  type ExchangeParty,
+  type ExchangeSession,
+  findExchangeParty,
+} from '../../database/repositories/exchanges.ts'
+import type { ConfirmAnswer, ConfirmRequest } from '../../protocol/exchange/messages.ts'
+import { CONFIRMATION_REPEAT_MS, sessionStateAt } from '../../protocol/exchange/session-states.ts'
+import type { Primitives } from '../../protocol/primitives.ts'
+import type { WriteEvent } from '../../runtime/audit-events.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import { ServiceError } from '../errors.ts'
+import { ACCESS_TOKEN_MS, type AccessTokens } from './access-tokens.ts'
+import { retryOnConflict } from './retry-on-conflict.ts'
+import { sessionEvent } from './session-events.ts'
+
+export interface ConfirmExchangeParts {
+  database: Database
+  accessTokens: AccessTokens
+  crypto: Primitives
+  clock: Clock
+  writeEvent: WriteEvent
+}
+
+export type ConfirmExchange = (sessionId: string, request: ConfirmRequest, requestId: string) => Promise<ConfirmAnswer>
+
+/** PENDING → ACTIVE on the right confirmation, → FAILED on the first wrong one (docs/protocol.md §4). */
+export function createConfirmExchange(parts: ConfirmExchangeParts): ConfirmExchange {
+  return (sessionId, request, requestId) =>
+    retryOnConflict(async () => {
+      const now = parts.clock.now()
+      const party = await findExchangeParty(parts.database, request.deviceId, sessionId)
+      const session = party?.sessions.find(
+        ({ id, principalId }) => id === sessionId && principalId === request.deviceId,
+      )
+      if (party === undefined || session === undefined) throw new ServiceError('not_found', 'There is no such session.')
+      const isRight = isExpected(parts, session, request)
+      const state = sessionStateAt(session, now)
+      if (state === 'ACTIVE' && isRight && now < (session.confirmedAt ?? 0) + CONFIRMATION_REPEAT_MS) {
+        return toAnswer(parts, party, session, session.confirmedAt as number)
+      }
+      if (session.state !== 'PENDING' || party.principal.status !== 'ACTIVE')
+        throw new ServiceError('session_state', `The session is ${state}.`)
+      if (state === 'PENDING' && isRight) {
+        await activate(parts, party, session, now, requestId)
+        return toAnswer(parts, party, session, now)
+      }
+      await end(parts, party, session, state === 'PENDING' ? 'FAILED' : 'TIMED_OUT', now, requestId)
+      throw state === 'PENDING'
+        ? new ServiceError(
+            'confirmation_refused',
+            'The confirmation is not that of this exchange; the session has ended.',
+          )
+        : new ServiceError('session_state', 'The session is TIMED_OUT.')
+    })
+}
+
+function isExpected(parts: ConfirmExchangeParts, session: ExchangeSession, request: ConfirmRequest): boolean {
+  const { confirmationHash } = session
+  return (
+    confirmationHash !== undefined && parts.crypto.equal(parts.crypto.hash256(request.confirmation), confirmationHash)
+  )
+}
+
+async function activate(
+  parts: ConfirmExchangeParts,
+  party: ExchangeParty,
+  session: ExchangeSession,
+  now: number,
+  requestId: string,
+): Promise<void> {
+  const { organizationId, principal } = party
+  const { pendingSessionIds } = principal
+  const older = pendingSessionIds.slice(0, pendingSessionIds.indexOf(session.id))
+  const timedOutIds = older.filter((id) => party.sessions.some((known) => known.id === id && known.state === 'PENDING'))
+  const active = party.sessions.find((known) => known.id === principal.activeSessionId && known.state === 'ACTIVE')
+  const actor = { organizationId, principal, requestId }
+  const { writeEvent } = parts
+  await activateSession(parts.database, organizationId, {
+    read: principal,
+    sessionId: session.id,
+    supersededId: active?.id,
+    timedOutIds,
+    pendingSessionIds: pendingSessionIds.slice(pendingSessionIds.indexOf(session.id) + 1),
+    now,
+    events: [
+      ...timedOutIds.map((id) => sessionEvent(writeEvent, actor, 'session.timed_out', id, now)),
+      ...(active === undefined
+        ? []
+        : [sessionEvent(writeEvent, actor, 'session.superseded', active.id, now, { by: session.id })]),
+      sessionEvent(writeEvent, actor, 'session.established', session.id, now),
+    ],
+  })
+}
+
+async function end(
+  parts: ConfirmExchangeParts,
+  party: ExchangeParty,
+  session: ExchangeSession,
+  state: 'FAILED' | 'TIMED_OUT',
+  now: number,
+  requestId: string,
+): Promise<void> {
+  const { organizationId, principal } = party
+  const type = state === 'FAILED' ? 'session.failed' : 'session.timed_out'
+  const event = sessionEvent(parts.writeEvent, { organizationId, principal, requestId }, type, session.id, now)
+  await endPendingSession(parts.database, organizationId, {
+    read: principal,
+    sessionId: session.id,
+    state,
+    now,
+    events: [event],
+  })
+}
+
+/** The same answer for the same session, however often it is asked for: nothing of it is stored. */
+async function toAnswer(
+  parts: ConfirmExchangeParts,
+  party: ExchangeParty,
+  session: ExchangeSession,
+  confirmedAt: number,
+): Promise<ConfirmAnswer> {
+  const { organizationId, principal } = party
+  const accessTokenExpiresAt = Math.min(confirmedAt + ACCESS_TOKEN_MS, session.expiresAt)
+  const caller = { type: principal.kind, id: principal.id, organizationId, sessionId: session.id }
+  const accessToken = await parts.accessTokens.issue(caller, accessTokenExpiresAt)
+  return {
+    sessionId: session.id,
+    status: 'ACTIVE',
+    expiresAt: session.expiresAt,
+    accessToken,
+    accessTokenExpiresAt,
+  }
+}

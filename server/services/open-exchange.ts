@@ -1,0 +1,193 @@
+import type { Database } from '../../database/open.ts'
+import { DatabaseError } from '../../database/errors.ts'
+import { type ExchangeParty, findExchangeParty, insertPendingSession } from '../../database/repositories/exchanges.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import { bucketAt, isBucketAccepted } from '../../protocol/exchange/bucket.ts'
+import type { ExchangeAnswer, ExchangeRequest } from '../../protocol/exchange/messages.ts'
+import { respondToExchange } from '../../protocol/exchange/respond.ts'
+import { MAX_PENDING_SESSIONS, SESSION_MS, sessionStateAt } from '../../protocol/exchange/session-states.ts'
+import { initiateHash, sessionIdOf } from '../../protocol/exchange/transcript.ts'
+import type { EncapsulationKey, Primitives, VerificationKey } from '../../protocol/primitives.ts'
+import { signatureContexts } from '../../protocol/suites.ts'
+import type { WriteEvent } from '../../runtime/audit-events.ts'
+import { type BoundedQueue, QueueFullError } from '../../runtime/bounded-queue.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Keyring } from '../../runtime/custody/keyring.ts'
+import type { Metrics } from '../../runtime/metrics.ts'
+import { ServiceError } from '../errors.ts'
+import { isIdentityKeyGenuine } from './identity-key-macs.ts'
+import { retryOnConflict } from './retry-on-conflict.ts'
+import { sealChains } from './session-chains.ts'
+import { sessionEvent } from './session-events.ts'
+import type { BucketKey, TemporalKeys } from './temporal-keys.ts'
+
+export interface OpenExchangeParts {
+  database: Database
+  temporalKeys: TemporalKeys
+  keyring: Keyring
+  crypto: Primitives
+  clock: Clock
+  queue: BoundedQueue
+  writeEvent: WriteEvent
+  metrics: Metrics
+}
+
+export type OpenExchange = (request: ExchangeRequest, requestId: string) => Promise<ExchangeAnswer>
+
+/** The server's first half of docs/protocol.md §4, its checks in the order that is given there. */
+export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
+  const { crypto, database } = parts
+  const dummyKey = makeDummyKey(crypto)
+
+  return async (request, requestId) => {
+    const bucketKey = await getOpenBucketKey(parts, request)
+    const th1 = initiateHash(crypto, request, bucketKey.certificate)
+    const sessionId = sessionIdOf(request.bucket, th1)
+    const party = await findExchangeParty(database, request.deviceId, sessionId)
+    refuseReplay(party, sessionId)
+
+    return runQueued(parts, async () => {
+      const clientKey = await importClientKey(parts, request)
+      const identityKey = importIdentityKey(parts, party) ?? dummyKey
+      const isSigned = identityKey.verify(th1, signatureContexts.exchange, request.signature)
+      if (!isSigned || clientKey === undefined || party?.principal.status !== 'ACTIVE' || identityKey === dummyKey) {
+        throw new ServiceError('exchange_refused', 'The device, its key or its signature is not accepted.')
+      }
+      return answer(parts, { request, requestId, th1, sessionId, party, clientKey, bucketKey })
+    })
+  }
+}
+
+/** Throws `bucket_out_of_window` with the server's time as a hint, and `unavailable` when the key of an open bucket is lost. */
+async function getOpenBucketKey(parts: OpenExchangeParts, request: ExchangeRequest): Promise<BucketKey> {
+  const now = parts.clock.now()
+  if (!isBucketAccepted(request.bucket, now)) {
+    throw new ServiceError(
+      'bucket_out_of_window',
+      `Bucket ${request.bucket} is not open; it is ${bucketAt(now)} now.`,
+      { now },
+    )
+  }
+  const bucketKey = await parts.temporalKeys.findBucketKey(request.suite, request.bucket)
+  if (bucketKey !== undefined) return bucketKey
+  throw new ServiceError('unavailable', 'The key of this bucket is being made anew; fetch the certificates again.')
+}
+
+function refuseReplay(party: ExchangeParty | undefined, sessionId: string): void {
+  if (party?.sessions.some((session) => session.id === sessionId)) {
+    throw new ServiceError('replayed', 'This message was taken before; begin a new exchange.')
+  }
+}
+
+async function runQueued<T>(parts: OpenExchangeParts, task: () => Promise<T>): Promise<T> {
+  try {
+    return await parts.queue.run(task)
+  } catch (error) {
+    if (!(error instanceof QueueFullError)) throw error
+    throw new ServiceError('overloaded', 'Too many exchanges are waiting; try again.', { cause: error })
+  }
+}
+
+/** Undefined for a key that fails the modulus check or is a bucket key: refused like a bad signature. */
+async function importClientKey(
+  parts: OpenExchangeParts,
+  request: ExchangeRequest,
+): Promise<EncapsulationKey | undefined> {
+  for (const bucket of [request.bucket - 1, request.bucket, request.bucket + 1]) {
+    const known = await parts.temporalKeys.findBucketKey(request.suite, bucket)
+    if (known !== undefined && parts.crypto.equal(known.key.encapsulationKey, request.clientKey)) return undefined
+  }
+  try {
+    return parts.crypto.importEncapsulationKey(request.suite, request.clientKey)
+  } catch (error) {
+    if (error instanceof ProtocolError) return undefined
+    throw error
+  }
+}
+
+/** Undefined for an unknown device, and for a key whose MAC says that it was swapped in the database. */
+function importIdentityKey(parts: OpenExchangeParts, party: ExchangeParty | undefined): VerificationKey | undefined {
+  if (party === undefined) return undefined
+  const { organizationId, principal } = party
+  const { identityKey } = principal
+  if (!isIdentityKeyGenuine(parts.keyring, { ...identityKey, organizationId, principalId: principal.id }))
+    return undefined
+  return parts.crypto.importVerificationKey(identityKey.alg, identityKey.publicKey)
+}
+
+async function answer(
+  parts: OpenExchangeParts,
+  accepted: {
+    request: ExchangeRequest
+    requestId: string
+    th1: Uint8Array
+    sessionId: string
+    party: ExchangeParty
+    clientKey: EncapsulationKey
+    bucketKey: BucketKey
+  },
+): Promise<ExchangeAnswer> {
+  const { request, sessionId, party } = accepted
+  const { organizationId } = party
+  const createdAt = parts.clock.now()
+  const expiresAt = createdAt + SESSION_MS
+  const lastEpoch = bucketAt(expiresAt)
+  const epochKeys = await parts.temporalKeys.getEpochKeys(request.bucket, lastEpoch)
+  const responded = respondToExchange(parts.crypto, { ...accepted, bucketKey: accepted.bucketKey.key, expiresAt })
+  const session = {
+    id: sessionId,
+    suite: request.suite,
+    bucket: request.bucket,
+    lastEpoch,
+    createdAt,
+    expiresAt,
+    chains: sealChains(parts.crypto, { organizationId, id: sessionId }, request.bucket, responded.chain, epochKeys),
+    confirmationHash: parts.crypto.hash256(responded.expectedConfirmation),
+  }
+  let read: ExchangeParty | undefined = party
+  await retryOnConflict(async () => {
+    read ??= await findExchangeParty(parts.database, request.deviceId, sessionId)
+    refuseReplay(read, sessionId)
+    if (read?.principal.status !== 'ACTIVE') {
+      throw new ServiceError('exchange_refused', 'The device, its key or its signature is not accepted.')
+    }
+    const { principal } = read
+    const timedOutIds = pendingSessionsToEnd(read, createdAt)
+    const actor = { organizationId, principal, requestId: accepted.requestId }
+    const events = [
+      ...timedOutIds.map((id) => sessionEvent(parts.writeEvent, actor, 'session.timed_out', id, createdAt)),
+      sessionEvent(parts.writeEvent, actor, 'session.opened', sessionId, createdAt, {
+        suite: request.suite,
+        bucket: request.bucket,
+        expiresAt,
+      }),
+    ]
+    read = undefined
+    try {
+      await insertPendingSession(parts.database, organizationId, { read: principal, timedOutIds, session, events })
+    } catch (error) {
+      if (!(error instanceof DatabaseError) || error.code !== 'duplicate') throw error
+      throw new ServiceError('replayed', 'This message was taken before; begin a new exchange.', { cause: error })
+    }
+  })
+  return responded.answer
+}
+
+/** Pending sessions whose time is over, and the oldest of the rest when there is no room for one more. */
+function pendingSessionsToEnd(party: ExchangeParty, now: number): string[] {
+  const pending = party.principal.pendingSessionIds.flatMap((id) => {
+    const session = party.sessions.find((candidate) => candidate.id === id)
+    return session === undefined ? [] : [session]
+  })
+  const over = pending.filter((session) => sessionStateAt(session, now) !== 'PENDING')
+  const alive = pending.filter((session) => !over.includes(session))
+  return [...over, ...alive.slice(0, Math.max(0, alive.length - MAX_PENDING_SESSIONS + 1))].map(({ id }) => id)
+}
+
+/** A key that nobody has the private half of: an unknown device costs the same verification. */
+function makeDummyKey(crypto: Primitives): VerificationKey {
+  const seed = crypto.randomBytes(32)
+  const { publicKey } = crypto.importSigningKey('ML-DSA-44', seed)
+  seed.fill(0)
+  return crypto.importVerificationKey('ML-DSA-44', publicKey)
+}

@@ -1,0 +1,40 @@
+import { evidenceNone } from '../../protocol/attestation/evidence-none.ts'
+import type { TrustworthinessTier } from '../../protocol/attestation/ear.ts'
+import type { Json } from '../../protocol/encoding.ts'
+import { type SignatureAlgorithm, signatureAlgorithmNames } from '../../protocol/suites.ts'
+import { ServiceError } from '../errors.ts'
+
+export interface AppraisalPolicy {
+  id: string
+  evidence: readonly string[]
+  identityAlgorithms: readonly SignatureAlgorithm[]
+}
+
+export interface Appraisal {
+  tier: TrustworthinessTier
+  /** By format of evidence. */
+  appraisals: Record<string, { tier: TrustworthinessTier; policyId: string }>
+}
+
+/** For fleets that only prove their keys: it admits, and never affirms anything. */
+const none: AppraisalPolicy = { id: 'none', evidence: ['none'], identityAlgorithms: signatureAlgorithmNames }
+
+export const builtInPolicyIds = ['none'] as const
+
+/** Throws `malformed` for a policy that does not exist. */
+export function getPolicy(policyId: string): AppraisalPolicy {
+  if (policyId !== none.id)
+    throw new ServiceError('malformed', `There is no policy ${policyId}.`, { field: 'policyId' })
+  return none
+}
+
+/** Untrusted evidence against a policy. Throws `malformed` for evidence that is not what the policy asks for. */
+export function appraiseEvidence(policy: AppraisalPolicy, evidence: readonly Record<string, Json>[]): Appraisal {
+  const [only, ...more] = evidence
+  if (!evidenceNone.safeParse(only).success || more.length > 0) {
+    throw new ServiceError('malformed', `Policy ${policy.id} takes exactly one piece of evidence, of format none.`, {
+      field: 'evidence',
+    })
+  }
+  return { tier: 'none', appraisals: { none: { tier: 'none', policyId: policy.id } } }
+}

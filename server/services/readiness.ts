@@ -1,0 +1,63 @@
+import type { Database } from '../../database/open.ts'
+import { bucketAt } from '../../protocol/exchange/bucket.ts'
+import { type Clock, MAX_CLOCK_OFFSET_MS } from '../../runtime/clock.ts'
+import type { Wrapper } from '../../runtime/custody/wrapper.ts'
+import type { TemporalKeys } from './temporal-keys.ts'
+
+export interface Check {
+  ok: boolean
+  detail?: string
+}
+
+export type Readiness = ReturnType<typeof createReadiness>
+
+/** Whether this process can take an exchange now, with one line per part that it needs. */
+export function createReadiness(parts: {
+  database: Database
+  temporalKeys: TemporalKeys
+  clock: Clock
+  wrapper: Wrapper
+  isDraining: () => boolean
+}) {
+  const { clock } = parts
+  const checks = {
+    database: async () => {
+      await parts.database.readClock()
+    },
+    temporalKeys: async () => {
+      const current = bucketAt(clock.now())
+      for (const bucket of [current, current + 1]) {
+        const key = await parts.temporalKeys.findBucketKey('ML-KEM-1024', bucket)
+        if (key === undefined) throw new Error(`The key of bucket ${bucket} is missing.`)
+      }
+      await parts.temporalKeys.getEpochKeys(current, current + 13)
+    },
+    clock: async () => {
+      const offsetMs = Math.round(clock.offsetMs())
+      if (clock.measuredAt() === undefined) throw new Error('The clock was not compared with the database’s yet.')
+      if (Math.abs(offsetMs) > MAX_CLOCK_OFFSET_MS) throw new Error(`The clock is ${offsetMs} ms off the database’s.`)
+    },
+    custody: () => parts.wrapper.checkHealth(),
+    shutdown: async () => {
+      if (parts.isDraining()) throw new Error('The service is stopping.')
+    },
+  }
+
+  return {
+    async check(): Promise<{ isReady: boolean; checks: Record<string, Check> }> {
+      const entries = await Promise.all(
+        Object.entries(checks).map(async ([name, run]): Promise<[string, Check]> => [name, await outcome(run)]),
+      )
+      return { isReady: entries.every(([, { ok }]) => ok), checks: Object.fromEntries(entries) }
+    },
+  }
+}
+
+async function outcome(run: () => Promise<void>): Promise<Check> {
+  try {
+    await run()
+    return { ok: true }
+  } catch (error) {
+    return { ok: false, detail: error instanceof Error ? error.message : 'failed' }
+  }
+}

@@ -1,0 +1,60 @@
+import { concatenate, encode, u64, uuidToBytes } from '../../protocol/encoding.ts'
+import { ratchet } from '../../protocol/exchange/epochs.ts'
+import type { Primitives } from '../../protocol/primitives.ts'
+import {
+  openRecord,
+  SEAL_OVERHEAD_BYTES,
+  type SealedPlace,
+  SealError,
+  sealRecord,
+} from '../../runtime/custody/sealed-record.ts'
+import type { EpochKey } from './temporal-keys.ts'
+
+/** Of one sealed chain key. */
+export const SEALED_CHAIN_BYTES = 64 + SEAL_OVERHEAD_BYTES
+
+/** The chain keys of `firstEpoch` on, each sealed under its epoch's key, one after the other. Wipes `chain`. */
+export function sealChains(
+  crypto: Primitives,
+  session: { organizationId: string; id: string },
+  firstEpoch: number,
+  chain: Uint8Array,
+  epochKeys: readonly EpochKey[],
+): Uint8Array {
+  let current = chain
+  const sealed = epochKeys.map(({ seal }, index) => {
+    const epoch = firstEpoch + index
+    const record = sealRecord(crypto, seal, { purpose: 'chain', keyVersion: epoch }, placeOf(session, epoch), current)
+    const next = ratchet(crypto, current, epoch)
+    current.fill(0)
+    current = next
+    return record
+  })
+  current.fill(0)
+  return concatenate(sealed)
+}
+
+/** Undefined when the epoch's key is another than it was sealed under: its record was lost and made anew. The caller wipes it. */
+export function openChain(
+  crypto: Primitives,
+  session: { organizationId: string; id: string },
+  epoch: number,
+  sealedChain: Uint8Array,
+  epochKey: EpochKey,
+): Uint8Array | undefined {
+  try {
+    return openRecord(crypto, epochKey.seal, 'chain', placeOf(session, epoch), sealedChain)
+  } catch (error) {
+    if (error instanceof SealError) return undefined
+    throw error
+  }
+}
+
+function placeOf(session: { organizationId: string; id: string }, epoch: number): SealedPlace {
+  return {
+    organizationId: session.organizationId,
+    table: 'session',
+    column: 'chains',
+    primaryKey: encode('session', uuidToBytes(session.id), u64(epoch)),
+  }
+}

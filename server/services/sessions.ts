@@ -1,0 +1,73 @@
+import type { Database } from '../../database/open.ts'
+import { insertEvents } from '../../database/repositories/audit-outbox.ts'
+import { forgetPrincipalSession, lockPrincipal } from '../../database/repositories/principals.ts'
+import { findSession, listSessions, revokeSession, type Session } from '../../database/repositories/sessions.ts'
+import { type SessionState, sessionStateAt } from '../../protocol/exchange/session-states.ts'
+import type { WriteEvent } from '../../runtime/audit-events.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import { actorOf, type Operator, type SessionCaller } from '../caller.ts'
+import { ServiceError } from '../errors.ts'
+
+export type Sessions = ReturnType<typeof createSessions>
+
+/** A session in the state that it is in by now. Devices and coordinators see their own only. */
+export function createSessions(parts: { database: Database; clock: Clock; writeEvent: WriteEvent }) {
+  const { database, clock } = parts
+  const asOfNow = (session: Session): Session => ({ ...session, state: sessionStateAt(session, clock.now()) })
+
+  async function get(caller: Operator | SessionCaller, id: string): Promise<Session> {
+    const session = await database.withOrganization(caller.organizationId, (tx) => findSession(tx, id))
+    if (session === undefined || !mayKnow(caller, session)) throw notFound()
+    return asOfNow(session)
+  }
+
+  return {
+    get,
+
+    async list(
+      caller: Operator | SessionCaller,
+      page: { limit: number; beforeId: string | undefined; deviceId: string | undefined },
+    ): Promise<Session[]> {
+      const principalId = caller.type === 'api_token' ? page.deviceId : caller.id
+      const { limit, beforeId } = page
+      const sessions = await database.withOrganization(caller.organizationId, (tx) =>
+        listSessions(tx, { limit, beforeId, principalId }),
+      )
+      return sessions.map(asOfNow)
+    },
+
+    /** Throws `session_state` when it is over. */
+    async revoke(caller: Operator | SessionCaller, id: string, requestId: string): Promise<void> {
+      const { principalId, state } = await get(caller, id)
+      const now = clock.now()
+      const over = (ended: SessionState) => new ServiceError('session_state', `The session is ${ended} already.`)
+      if (!['PENDING', 'ACTIVE', 'SUPERSEDED'].includes(state)) throw over(state)
+      await database.withOrganization(caller.organizationId, async (tx) => {
+        await lockPrincipal(tx, principalId)
+        if (!(await revokeSession(tx, id, now))) throw over((await findSession(tx, id))?.state ?? 'CLOSED')
+        await forgetPrincipalSession(tx, principalId, id)
+        const event = parts.writeEvent(
+          {
+            organizationId: caller.organizationId,
+            actor: actorOf(caller),
+            type: 'session.revoked',
+            severity: 'notice',
+            subject: { deviceId: principalId, sessionId: id },
+            data: { with: 'request' },
+            requestId,
+          },
+          now,
+        )
+        await insertEvents(tx, [event])
+      })
+    },
+  }
+}
+
+function mayKnow(caller: Operator | SessionCaller, session: Session): boolean {
+  return caller.type === 'api_token' || caller.id === session.principalId
+}
+
+function notFound(): ServiceError {
+  return new ServiceError('not_found', 'There is no such session.')
+}

@@ -1,0 +1,147 @@
+import {
+  findBucketCertificate,
+  listTemporalKeys,
+  type BucketCertificateRow,
+  type TemporalKeyRow,
+} from '../../database/repositories/temporal-keys.ts'
+import type { Database } from '../../database/open.ts'
+import { encode, u64 } from '../../protocol/encoding.ts'
+import { BUCKET_MS, GRACE_MS, isBucketAccepted } from '../../protocol/exchange/bucket.ts'
+import type { BucketCertificate } from '../../protocol/exchange/messages.ts'
+import type { DecapsulationKey, Primitives } from '../../protocol/primitives.ts'
+import type { Suite } from '../../protocol/suites.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import type { Keyring } from '../../runtime/custody/keyring.ts'
+import { openTemporalRecord } from '../../runtime/temporal/temporal-record.ts'
+import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
+import { ServiceError } from '../errors.ts'
+
+export interface EpochKey {
+  /** AES-256 key of the chains of this epoch. */
+  seal: Uint8Array
+  /** Key of the access tokens that expire in this epoch. */
+  accessToken: Uint8Array
+}
+
+export interface BucketKey {
+  certificate: BucketCertificate
+  key: DecapsulationKey
+}
+
+/**
+ * The temporal keys as the API uses them: read from the store, held against what the database recorded, and kept until the
+ * grace is over, when a timer drops them. A key that was destroyed or lost is undefined.
+ */
+export interface TemporalKeys {
+  findEpochKey(epoch: number): Promise<EpochKey | undefined>
+  /** All of `first` to `last`; `unavailable` when one is missing. */
+  getEpochKeys(first: number, last: number): Promise<EpochKey[]>
+  findBucketKey(suite: Suite, bucket: number): Promise<BucketKey | undefined>
+  /** Drops every cached key whose time is over; called by a timer, and by tests. */
+  dropEnded(): void
+  close(): void
+}
+
+const DROP_EVERY_MS = 1_000
+
+export function createTemporalKeys(parts: {
+  database: Database
+  store: TemporalKeyStore
+  keyring: Keyring
+  crypto: Primitives
+  clock: Clock
+}): TemporalKeys {
+  const { crypto, clock } = parts
+  const epochs = new Map<number, Promise<EpochKey | undefined>>()
+  const buckets = new Map<number, Promise<BucketKey | undefined>>()
+
+  async function findSecret(row: TemporalKeyRow | undefined): Promise<Uint8Array | undefined> {
+    if (row === undefined || row.destroyedAt !== undefined) return undefined
+    const record = await parts.store.find(row)
+    // A store that was rolled back or written to holds another record than the one that was recorded: it is not used.
+    if (record === undefined || !crypto.equal(crypto.hash256(record), row.recordHash)) return undefined
+    return openTemporalRecord(parts.keyring, row, record)
+  }
+
+  async function readEpochKey(epoch: number): Promise<EpochKey | undefined> {
+    const [row] = await parts.database.withoutOrganization((tx) => listTemporalKeys(tx, 'epoch', epoch))
+    const secret = await findSecret(row)
+    if (secret === undefined) return undefined
+    const accessToken = crypto.hmac512(secret, encode('QFLARE-v1 access token key', u64(epoch))).subarray(0, 32)
+    return { seal: secret, accessToken }
+  }
+
+  async function readBucketKey(suite: Suite, bucket: number): Promise<BucketKey | undefined> {
+    const { row, certificate } = await parts.database.withoutOrganization(async (tx) => ({
+      row: (await listTemporalKeys(tx, 'bucket', bucket))[0],
+      certificate: await findBucketCertificate(tx, suite, bucket),
+    }))
+    if (row === undefined || certificate?.generation !== row.generation) return undefined
+    const seed = await findSecret(row)
+    if (seed === undefined) return undefined
+    const key = crypto.importDecapsulationKey(suite, seed)
+    seed.fill(0)
+    // The certificate stands in the database, the key outside: a certificate of another key is not served.
+    if (!crypto.equal(key.encapsulationKey, certificate.publicKey)) return undefined
+    return { certificate: toCertificate(certificate), key }
+  }
+
+  const timer = setInterval(() => dropEnded(), DROP_EVERY_MS).unref()
+  function dropEnded(): void {
+    const now = clock.now()
+    for (const [epoch, key] of epochs) {
+      if (now < (epoch + 1) * BUCKET_MS + GRACE_MS) continue
+      epochs.delete(epoch)
+      void key.then((value) => {
+        value?.seal.fill(0)
+        value?.accessToken.fill(0)
+      })
+    }
+    for (const bucket of buckets.keys()) if (now >= (bucket + 1) * BUCKET_MS + GRACE_MS) buckets.delete(bucket)
+  }
+
+  const findEpochKey = (epoch: number) => {
+    if (clock.now() >= (epoch + 1) * BUCKET_MS + GRACE_MS) return Promise.resolve(undefined)
+    return cached(epochs, epoch, () => readEpochKey(epoch))
+  }
+  return {
+    findEpochKey,
+    async getEpochKeys(first, last) {
+      const numbers = Array.from({ length: last - first + 1 }, (_, i) => first + i)
+      const keys = await Promise.all(numbers.map(findEpochKey))
+      if (keys.some((key) => key === undefined)) {
+        throw new ServiceError('unavailable', 'Temporal keys are missing; they are being made anew.')
+      }
+      return keys as EpochKey[]
+    },
+    async findBucketKey(suite, bucket) {
+      if (!isBucketAccepted(bucket, clock.now()) && bucket * BUCKET_MS > clock.now() + BUCKET_MS) return undefined
+      return cached(buckets, bucket, () => readBucketKey(suite, bucket))
+    },
+    dropEnded,
+    close() {
+      clearInterval(timer)
+    },
+  }
+}
+
+/** Keeps what was found; what was not found, or failed, is asked for again. */
+function cached<T>(
+  cache: Map<number, Promise<T | undefined>>,
+  number: number,
+  read: () => Promise<T | undefined>,
+): Promise<T | undefined> {
+  const held = cache.get(number)
+  if (held !== undefined) return held
+  const reading = read()
+  cache.set(number, reading)
+  const forget = () => cache.get(number) === reading && cache.delete(number)
+  void reading.then((value) => value === undefined && forget(), forget)
+  return reading
+}
+
+function toCertificate(row: BucketCertificateRow): BucketCertificate {
+  const notBefore = row.bucket * BUCKET_MS
+  const { suite, bucket, kid, publicKey, signature } = row
+  return { suite, bucket, notBefore, notAfter: notBefore + BUCKET_MS, publicKey, kid, signature }
+}

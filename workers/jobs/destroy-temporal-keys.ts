@@ -1,0 +1,83 @@
+// Running it twice is harmless: a record is deleted once, and its destruction is recorded by one conditional update.
+import { insertEvents } from '../../database/repositories/audit-outbox.ts'
+import {
+  countSessionsOfEpoch,
+  listOverdueTemporalKeys,
+  recordDestruction,
+  type TemporalKeyRow,
+} from '../../database/repositories/temporal-keys.ts'
+import type { Database } from '../../database/open.ts'
+import { toBase64url } from '../../protocol/encoding.ts'
+import { BUCKET_MS, bucketAt, GRACE_MS } from '../../protocol/exchange/bucket.ts'
+import { NIL_UUID } from '../../protocol/log/audit-event.ts'
+import type { WriteEvent } from '../../runtime/audit-events.ts'
+import { newId } from '../../runtime/ids.ts'
+import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
+
+export interface DestroyTemporalKeysParts {
+  database: Database
+  store: TemporalKeyStore
+  writeEvent: WriteEvent
+}
+
+/**
+ * At most one bucket's end per five minutes of a process's monotonic time, but for what was overdue at its start: a clock
+ * that jumps ahead raises an alarm instead of destroying the keys of the future.
+ */
+export interface DestructionLimit {
+  /** The highest number that may be destroyed now, of those that are overdue. */
+  allow(overdueBelow: number): number
+}
+
+export function createDestructionLimit(monotonicMs: () => number): DestructionLimit {
+  let startedAt: { ms: number; below: number } | undefined
+  return {
+    allow(overdueBelow) {
+      startedAt ??= { ms: monotonicMs(), below: overdueBelow }
+      const elapsed = Math.floor((monotonicMs() - startedAt.ms) / BUCKET_MS)
+      // One more than has elapsed: the bucket under way at the start ends before five minutes are over.
+      return Math.min(overdueBelow, startedAt.below + elapsed + 1)
+    },
+  }
+}
+
+/** Destroys every key whose epoch or bucket ended more than the grace ago. `isHeldBack`: the clock ran ahead of the limit. */
+export async function destroyTemporalKeys(
+  parts: DestroyTemporalKeysParts,
+  limit: DestructionLimit,
+  now: number,
+): Promise<{ destroyed: TemporalKeyRow[]; isHeldBack: boolean }> {
+  const overdueBelow = bucketAt(now - GRACE_MS)
+  const allowedBelow = limit.allow(overdueBelow)
+  const overdue = await parts.database.withoutOrganization((tx) => listOverdueTemporalKeys(tx, allowedBelow))
+  const destroyed: TemporalKeyRow[] = []
+  for (const key of overdue) if (await destroyKey(parts, key, now)) destroyed.push(key)
+  return { destroyed, isHeldBack: allowedBelow < overdueBelow }
+}
+
+async function destroyKey(parts: DestroyTemporalKeysParts, key: TemporalKeyRow, now: number): Promise<boolean> {
+  const wasThere = await parts.store.destroy(key)
+  return parts.database.withOrganization(NIL_UUID, async (tx) => {
+    if (!(await recordDestruction(tx, key, now))) return false
+    const sessions = key.kind === 'epoch' ? { sessions: await countSessionsOfEpoch(tx, key.number) } : {}
+    const event = parts.writeEvent(
+      {
+        organizationId: NIL_UUID,
+        actor: { type: 'service', id: NIL_UUID },
+        type: 'temporal_key.destroyed',
+        severity: 'info',
+        subject: { kind: key.kind, number: key.number, generation: key.generation },
+        data: {
+          recordHash: toBase64url(key.recordHash),
+          // A record that was gone before we came is only seen to be gone.
+          how: !wasThere ? 'observed' : parts.store.isErasable ? 'erased' : 'best-effort',
+          ...sessions,
+        },
+        requestId: newId(),
+      },
+      now,
+    )
+    await insertEvents(tx, [event])
+    return true
+  })
+}

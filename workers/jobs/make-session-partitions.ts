@@ -1,0 +1,17 @@
+// Running it twice is harmless: a partition that exists is left as it is.
+import { makeSessionPartition } from '../../database/repositories/temporal-keys.ts'
+import type { Database } from '../../database/open.ts'
+
+const DAY_MS = 86_400_000
+const DAYS_AHEAD = 3
+
+/** Partitions of yesterday (buckets in their grace), today and the days ahead. Returns the days that were missing. */
+export async function makeSessionPartitions(database: Database, now: number): Promise<string[]> {
+  const made: string[] = []
+  for (let day = -1; day <= DAYS_AHEAD; day++) {
+    const name = new Date(now + day * DAY_MS).toISOString().slice(0, 10)
+    const isNew = await database.withoutOrganization((tx) => makeSessionPartition(tx, name))
+    if (isNew) made.push(name)
+  }
+  return made
+}

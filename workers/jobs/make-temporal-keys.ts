@@ -1,0 +1,120 @@
+// Running it twice is harmless: a record is made once by the store, and a key that exists is left as it is.
+import { insertEvents } from '../../database/repositories/audit-outbox.ts'
+import {
+  insertBucketCertificate,
+  insertTemporalKey,
+  listTemporalKeys,
+  type TemporalKeyRow,
+} from '../../database/repositories/temporal-keys.ts'
+import type { Database } from '../../database/open.ts'
+import { BUCKET_MS, bucketAt, bucketCertificateBytes } from '../../protocol/exchange/bucket.ts'
+import { NIL_UUID } from '../../protocol/log/audit-event.ts'
+import { toBase64url } from '../../protocol/encoding.ts'
+import type { Primitives } from '../../protocol/primitives.ts'
+import { signatureContexts } from '../../protocol/suites.ts'
+import type { WriteEvent } from '../../runtime/audit-events.ts'
+import type { Keyring } from '../../runtime/custody/keyring.ts'
+import type { Signer } from '../../runtime/custody/signer.ts'
+import { newId } from '../../runtime/ids.ts'
+import {
+  BUCKETS_AHEAD,
+  EPOCHS_AHEAD,
+  openTemporalRecord,
+  sealTemporalRecord,
+  temporalSecretBytes,
+} from '../../runtime/temporal/temporal-record.ts'
+import type { TemporalKeyName, TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
+import { DatabaseError } from '../../database/errors.ts'
+
+export interface MakeTemporalKeysParts {
+  database: Database
+  store: TemporalKeyStore
+  keyring: Keyring
+  bucketSigner: Signer
+  crypto: Primitives
+  writeEvent: WriteEvent
+}
+
+const SUITE = 'ML-KEM-1024'
+
+/** The epoch keys from the current epoch on, and the keys of the current bucket and the next. Returns what was made. */
+export async function makeTemporalKeys(parts: MakeTemporalKeysParts, now: number): Promise<TemporalKeyName[]> {
+  const current = bucketAt(now)
+  const made: TemporalKeyName[] = []
+  for (let number = current; number <= current + EPOCHS_AHEAD; number++) {
+    made.push(...(await makeKey(parts, 'epoch', number, now)))
+    if (number <= current + BUCKETS_AHEAD) made.push(...(await makeKey(parts, 'bucket', number, now)))
+  }
+  return made
+}
+
+async function makeKey(
+  parts: MakeTemporalKeysParts,
+  kind: TemporalKeyName['kind'],
+  number: number,
+  now: number,
+): Promise<TemporalKeyName[]> {
+  const known = await parts.database.withoutOrganization((tx) => listTemporalKeys(tx, kind, number))
+  const newest = known[0]
+  if (newest?.destroyedAt !== undefined) return []
+  if (newest !== undefined && (await isIntact(parts, newest))) return []
+  // A record that was lost is never made again under its name: sessions under it are over, the next generation begins.
+  const name = { kind, number, generation: (newest?.generation ?? -1) + 1 }
+  const draft = parts.crypto.randomBytes(temporalSecretBytes[kind])
+  const record = await parts.store.makeOnce(name, sealTemporalRecord(parts.keyring, name, draft))
+  draft.fill(0)
+  const secret = openTemporalRecord(parts.keyring, name, record)
+  try {
+    await recordKey(parts, name, record, secret, now)
+    return [name]
+  } catch (error) {
+    // Another worker was faster and recorded the same record.
+    if (error instanceof DatabaseError && error.code === 'duplicate') return []
+    throw error
+  } finally {
+    secret.fill(0)
+  }
+}
+
+async function isIntact(parts: MakeTemporalKeysParts, row: TemporalKeyRow): Promise<boolean> {
+  const record = await parts.store.find(row)
+  return record !== undefined && parts.crypto.equal(parts.crypto.hash256(record), row.recordHash)
+}
+
+async function recordKey(
+  parts: MakeTemporalKeysParts,
+  name: TemporalKeyName,
+  record: Uint8Array,
+  secret: Uint8Array,
+  now: number,
+): Promise<void> {
+  const { crypto } = parts
+  const recordHash = crypto.hash256(record)
+  const certificate = name.kind === 'bucket' ? await certify(parts, name.number, secret) : undefined
+  await parts.database.withOrganization(NIL_UUID, async (tx) => {
+    await insertTemporalKey(tx, { ...name, recordHash }, now)
+    if (certificate !== undefined) await insertBucketCertificate(tx, { ...certificate, generation: name.generation })
+    const event = parts.writeEvent(
+      {
+        organizationId: NIL_UUID,
+        actor: { type: 'service', id: NIL_UUID },
+        type: 'temporal_key.made',
+        severity: 'info',
+        subject: { kind: name.kind, number: name.number, generation: name.generation },
+        data: { recordHash: toBase64url(recordHash) },
+        requestId: newId(),
+      },
+      now,
+    )
+    await insertEvents(tx, [event])
+  })
+}
+
+async function certify(parts: MakeTemporalKeysParts, bucket: number, seed: Uint8Array) {
+  const publicKey = parts.crypto.importDecapsulationKey(SUITE, seed).encapsulationKey
+  const kid = parts.bucketSigner.keyId
+  const notBefore = bucket * BUCKET_MS
+  const body = { suite: SUITE, bucket, notBefore, notAfter: notBefore + BUCKET_MS, kid, publicKey } as const
+  const signature = await parts.bucketSigner.sign(bucketCertificateBytes(body), signatureContexts.bucket)
+  return { suite: SUITE, bucket, kid, publicKey, signature } as const
+}
