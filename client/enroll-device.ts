@@ -71,6 +71,7 @@ export async function enrollDevice(options: EnrollmentOptions): Promise<QflareDe
     trust: verifyAnswerTrust(crypto, trust, answer.trust),
     bucketFloor: 0,
   })
+  seed.fill(0)
   return openDevice({ ...options, crypto })
 }
 

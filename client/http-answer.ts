@@ -32,7 +32,9 @@ export function parseAnswer<S extends z.ZodType>(response: Response, body: unkno
   const result = schema.safeParse(body)
   if (result.success) return result.data
   const issue = result.error.issues[0]
-  throw badAnswer(response, `is malformed at "${issue?.path.join('.') ?? ''}": ${issue?.message ?? ''}`, result.error)
+  // Names of unknown members are the sender's, and as long as it likes.
+  const where = `"${issue?.path.join('.') ?? ''}": ${issue?.message ?? ''}`.slice(0, 200)
+  throw badAnswer(response, `is malformed at ${where}`, result.error)
 }
 
 /** The error that a problem document (RFC 9457) stands for. */

@@ -35,6 +35,7 @@ export function formatTime(at: number, now: number): string {
   const minutes = Math.round((at - now) / 60_000)
   const distance = Math.abs(minutes) < 120 ? `${Math.abs(minutes)} min` : `${Math.round(Math.abs(minutes) / 60)} h`
   const text = `${new Date(at).toISOString().slice(0, 19)}Z`
+  if (minutes === 0) return `${text} (now)`
   return minutes < 0 ? `${text} (${distance} ago)` : `${text} (in ${distance})`
 }
 

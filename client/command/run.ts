@@ -58,11 +58,12 @@ async function dispatch(args: string[]): Promise<ExitCode> {
     const command = await entry.load()
     return command.run(args.slice(entry.name.split(' ').length))
   }
-  if (args[0] === '--version') {
+  // As words too: `npx --no qflare --version` is npm's version.
+  if (args[0] === '--version' || args[0] === 'version') {
     console.log(await readVersion())
     return exitCodes.ok
   }
-  if (args.includes('--help')) {
+  if (args[0] === 'help' || args.includes('--help')) {
     console.log(overview())
     return exitCodes.ok
   }
@@ -81,7 +82,7 @@ function overview(): string {
 Commands (each has --help):
 ${commands.join('\n')}
 
-Flags follow the command. --version prints the version. No flag takes a secret: tokens come
+Flags follow the command. version prints the version. No flag takes a secret: tokens come
 from files, from the environment or from stdin.
 
 ${exitCodesHelp}`

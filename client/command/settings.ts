@@ -4,6 +4,7 @@ import type { Primitives } from '../../protocol/primitives.ts'
 import { openDevice, type QflareDevice } from '../device.ts'
 import { createFileStore } from '../file-store.ts'
 import { openOperator, type QflareOperator } from '../operator.ts'
+import { parseServerUrl } from '../server-url.ts'
 import { CommandError, exitCodes } from './exit-codes.ts'
 
 /** What the command takes from flags and from the environment; flags win. */
@@ -26,8 +27,10 @@ export const operatorNotes = `An operator's command: the API token is read from 
 names, or from admin-token in the data folder (QFLARE_DATA_DIR, or .qflare in the current
 folder), where an embedded service puts one at its first start.`
 
+/** Throws `insecure_url`. */
 export function serverOptions(flags: ServerFlags): { url: string; allowInsecureHttp: boolean } {
-  return { url: namedUrl(flags) ?? DEFAULT_URL, allowInsecureHttp: flags['insecure-http'] === true }
+  const allowInsecureHttp = flags['insecure-http'] === true
+  return { url: parseServerUrl(namedUrl(flags) ?? DEFAULT_URL, { allowInsecureHttp }), allowInsecureHttp }
 }
 
 export function statePath(flags: StateFlags): string {
@@ -46,9 +49,10 @@ export function openDeviceOf(flags: ServerFlags & StateFlags, crypto?: Primitive
 
 /** With the token of the file that the environment names. Exit code 4 when there is none. */
 export async function openOperatorOf(flags: ServerFlags): Promise<QflareOperator> {
+  const server = serverOptions(flags)
   const path = readVariable('QFLARE_ADMIN_TOKEN_FILE') ?? join(dataFolder(), 'admin-token')
   const apiToken = await readSecretFile(path, 'API token')
-  return openOperator({ ...serverOptions(flags), apiToken })
+  return openOperator({ ...server, apiToken })
 }
 
 /** `what` names it in the message of the error, whose exit code is 4. */

@@ -26,13 +26,13 @@ export const tokenCreate = defineCommand({
     const operator = await openOperatorOf(values)
     const { id, token, expiresAt } = await operator.createEnrollmentToken({ kind, name: values.name, ttlSeconds })
     const shown = { id, expiresAt, kind, ...(values.name === undefined ? {} : { name: values.name }) }
-    const note = `${formatTime(expiresAt, Date.now())} it expires; it serves one enrolment`
+    const note = `It serves one enrolment and expires ${formatTime(expiresAt, Date.now())}.`
     if (values.out === undefined) {
       printResult(values.json, { ...shown, token }, token)
-      if (values.json !== true) console.error(`The token is on stdout, this once. ${note}.`)
+      if (values.json !== true) console.error(`The token is on stdout, this once. ${note}`)
     } else {
       await writeSecretFile(values.out, `${token}\n`)
-      printResult(values.json, { ...shown, file: values.out }, `The token is in ${values.out}. ${note}.`)
+      printResult(values.json, { ...shown, file: values.out }, `The token is in ${values.out}. ${note}`)
     }
     return undefined
   },

@@ -12,8 +12,8 @@ import {
   stat,
   symlink,
 } from 'node:fs/promises'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import { type Account, runAs } from './account.ts'
 import { EmbeddedPostgresError, findErrorCode } from './error.ts'
 import { makeSystemFolder, systemFolder } from './system-folder.ts'
@@ -53,7 +53,7 @@ function findPackage(): string {
   const platform = `${process.platform}-${process.arch}`
   const name = packageNames[platform]
   try {
-    if (name) return fileURLToPath(new URL('..', import.meta.resolve(name)))
+    if (name) return join(dirname(createRequire(import.meta.url).resolve(name)), '..')
   } catch (error) {
     throw unsupported(`The package ${name} with PostgreSQL for ${platform} is not installed; run npm ci`, error)
   }

@@ -110,7 +110,8 @@ async function removeStaleLocks(cluster: Cluster, socketFolder: string): Promise
  */
 async function endLeftovers({ account, pgdata }: Cluster): Promise<void> {
   const script = `for process in /proc/[0-9]*; do
-    [ "$process/cwd" -ef "$1" ] && read -r name <"$process/comm" && [ "$name" = postgres ] && kill -QUIT "\${process#/proc/}"
+    [ "$process/cwd" -ef "$1" ] || continue
+    read -r name <"$process/comm" && [ "$name" = postgres ] && kill -QUIT "\${process#/proc/}"
   done`
   await runAs(account, '/bin/sh', ['-c', script, 'sh', pgdata])
 }

@@ -169,6 +169,7 @@ describe('the linter knows the table of folders', () => {
         'server/services/a.ts',
         ["import '../routes-of-bucket.ts'", "import './compose-epoch.ts'", "import './workers.ts'"],
       ],
+      ['server/routes.ts', ["import type { ServerParts } from './compose.ts'"]],
       ['workers/a.ts', ["import './server-state.ts'", "import 'client/server/a.js'"]],
       ['runtime/a.ts', ["import './database.ts'", "import './workers/pool.ts'"]],
     ])

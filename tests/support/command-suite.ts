@@ -37,7 +37,7 @@ export interface RunningService {
 
 /** What `qflare` guarantees against a running service, whoever plays it. The service's clock is this machine's. */
 export function describeCommand(startService: () => Promise<RunningService>): void {
-  describe('the qflare command', () => {
+  describe('the qflare command', { timeout: 60_000 }, () => {
     let service: RunningService
     let folder: string
     let env: Record<string, string>

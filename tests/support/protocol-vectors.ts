@@ -132,13 +132,11 @@ function resultsBeside(path: string): (group: Group, test: Fields) => Fields {
   if (basename(path) !== 'prompt.json') return () => ({})
   if (!existsSync(answers)) throw new Error(`${path} has no expectedResults.json beside it.`)
   const content = unwrap(JSON.parse(readFileSync(answers, 'utf8')))
-  const tests = content?.testGroups.flatMap((group) =>
-    group.tests.map((test) => [`${group.tgId}/${test.tcId}`, test] as const),
-  )
+  const tests = content?.testGroups.flatMap((group) => group.tests.map((test) => [idOf(group, test), test] as const))
   const byId = new Map(tests)
   return (group, test) => {
-    const result = byId.get(`${group.tgId}/${test.tcId}`)
-    if (result === undefined) throw new Error(`${answers} has no result of case ${test.tcId}.`)
+    const result = byId.get(idOf(group, test))
+    if (result === undefined) throw new Error(`${answers} has no result of case ${nameOf(test)}.`)
     return result
   }
 }
@@ -182,8 +180,13 @@ const acvpKinds: Record<string, (test: Fields, group: Group) => ForeignCase | un
   },
 }
 
+function idOf(group: Group, test: Fields): string {
+  return `${String(group.tgId)}/${String(test.tcId)}`
+}
+
 function nameOf(test: Fields): string {
-  return `${String(test.tcId)} ${String(test.comment ?? test.reason ?? '')}`.trim()
+  const remark = [test.comment, test.reason].find((text) => typeof text === 'string')
+  return `${String(test.tcId)} ${remark ?? ''}`.trim()
 }
 
 function asAlgorithm(name: unknown): SignatureAlgorithm {

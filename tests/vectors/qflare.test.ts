@@ -25,32 +25,29 @@ const bytes = (text: string) => fromBase64url(text)
 const text = (value: Uint8Array) => toBase64url(value)
 
 /** Every section and every field that a test of this file reads. */
-const covered: Record<string, readonly string[]> = {
-  seeds: ['serverSigningKey', 'deviceIdentityKey', 'auditKey', 'rootKey', 'bucketKey', 'ephemeralKey'],
-  keyIds: ['server', 'device', 'audit', 'root'],
-  bucketCertificate: ['suite', 'bucket', 'notBefore', 'notAfter', 'kid', 'publicKey', 'bytes', 'signature'],
-  enrolment: [
-    ...['enrollmentId', 'challenge', 'alg', 'name', 'kind', 'evidence', 'evidenceJcs', 'evidenceDigest'],
-    ...['trustDigest', 'attestBinding', 'attestBindingOnSession', 'bytes', 'signature'],
-  ],
-  exchange: [
-    ...['deviceId', 'nonceD', 'clientKey', 'ciphertextS', 'sharedSecretS', 'th1', 'signature', 'sessionId', 'nonceS'],
-    ...['ciphertextD', 'sharedSecretD', 'expiresAt', 'th2', 'prk', 'serverConfirmKey', 'deviceConfirmKey'],
-    ...['serverConfirmation', 'deviceConfirmation'],
-  ],
-  epochs: [
-    ...['epoch', 'chain', 'nextChain', 'encryption', 'signing', 'nextEncryption', 'federationId', 'round'],
-    ...['roundContext', 'roundKey', 'tokenNonce', 'tokenProof'],
-  ],
-  trust: ['trustDomain', 'sequence', 'keys', 'bytes', 'signature'],
+const covered = {
+  seeds: 'serverSigningKey deviceIdentityKey auditKey rootKey bucketKey ephemeralKey',
+  keyIds: 'server device audit root',
+  bucketCertificate: 'suite bucket notBefore notAfter kid publicKey bytes signature',
+  enrolment:
+    'enrollmentId challenge alg name kind evidence evidenceJcs evidenceDigest trustDigest attestBinding ' +
+    'attestBindingOnSession bytes signature',
+  exchange:
+    'deviceId nonceD clientKey ciphertextS sharedSecretS th1 signature sessionId nonceS ciphertextD sharedSecretD ' +
+    'expiresAt th2 prk serverConfirmKey deviceConfirmKey serverConfirmation deviceConfirmation',
+  epochs:
+    'epoch chain nextChain encryption signing nextEncryption federationId round roundContext roundKey tokenNonce ' +
+    'tokenProof',
+  trust: 'trustDomain sequence keys bytes signature',
 }
+/** Of `audit`, the leaves; the tree and its checkpoint wait for the log. */
+const others = ['about', 'audit', 'refusedBase64url']
 
 describe('the vector file', () => {
   it('has no section and no field that these tests leave out', () => {
-    const others = ['about', 'audit', 'refusedBase64url']
     expect(Object.keys(vectors).sort()).toEqual([...Object.keys(covered), ...others].sort())
     for (const [section, fields] of Object.entries(covered)) {
-      expect(Object.keys(vectors[section as keyof typeof vectors]).sort(), section).toEqual([...fields].sort())
+      expect(Object.keys(vectors[section as keyof typeof covered]).sort(), section).toEqual(fields.split(' ').sort())
     }
   })
 

@@ -1,5 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs'
-import { chmod, readFile, writeFile } from 'node:fs/promises'
+import { chmod, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -27,13 +27,21 @@ async function qflare(args: string[], options: { env?: Record<string, string>; s
 }
 
 describeCommand(async () => {
-  const adminTokenFile = join(mkdtempSync(join(tmpdir(), 'qflare-admin-')), 'admin-token')
+  const adminFolder = mkdtempSync(join(tmpdir(), 'qflare-admin-'))
+  const adminTokenFile = join(adminFolder, 'admin-token')
   await writeFile(adminTokenFile, adminToken, { mode: 0o600 })
   const fake = await startFakeServer(Date.now())
-  return { url: fake.url, adminTokenFile, stop: () => fake[Symbol.asyncDispose]() }
+  return {
+    url: fake.url,
+    adminTokenFile,
+    async stop() {
+      await fake[Symbol.asyncDispose]()
+      rmSync(adminFolder, { recursive: true })
+    },
+  }
 })
 
-describe('a process that was given a wrong command line', () => {
+describe('a process that was given a wrong command line', { timeout: 60_000 }, () => {
   it.each([
     ['a token as an argument', ['enroll', '0199.secretsecret.pin']],
     ['no token on stdin', ['enroll']],
@@ -45,7 +53,7 @@ describe('a process that was given a wrong command line', () => {
   })
 })
 
-describe('local state that is missing or not usable ends with 4:', () => {
+describe('local state that is missing or not usable ends with 4:', { timeout: 60_000 }, () => {
   it.each([['exchange'], ['key'], ['status']])('%s without a device', async (command) => {
     const { exitCode, stdout, stderr } = await qflare([command, '--state', 'none.json'])
     expect(exitCode).toBe(4)
@@ -68,7 +76,7 @@ describe('local state that is missing or not usable ends with 4:', () => {
   })
 })
 
-describe('a server that is away ends with 3:', () => {
+describe('a server that is away ends with 3:', { timeout: 60_000 }, () => {
   it('an operator’s command, and status, which says so on stdout', async () => {
     const env = { QFLARE_URL: 'http://127.0.0.1:9' }
     const run = await qflare(['device', 'list', '--json'], { env })
@@ -82,7 +90,7 @@ describe('a server that is away ends with 3:', () => {
   })
 })
 
-describe('what is printed', () => {
+describe('what is printed', { timeout: 60_000 }, () => {
   it('is the key of both ends, by its fingerprint', async () => {
     const crypto = await choosePrimitives()
     server.now = Date.now()

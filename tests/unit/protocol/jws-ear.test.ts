@@ -176,8 +176,12 @@ describe('the claims of an attestation result', () => {
     const jwk = { ...identityKey }
     const verifier = { developer: 'a', build: 'b' }
     const result = earClaims({
-      ...{ verifier, identityKey: jwk, spiffeId: 's', appraisedAt: 0 },
-      ...{ tier: 'none', appraisals: {} },
+      verifier,
+      identityKey: jwk,
+      spiffeId: 's',
+      appraisedAt: 0,
+      tier: 'none',
+      appraisals: {},
     })
     jwk.pub = 'another'
     verifier.build = 'another'

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
+import { evidenceNone } from '../../../protocol/attestation/evidence-none.ts'
 import { toBase64url } from '../../../protocol/encoding.ts'
 import { enrollmentCompletion } from '../../../protocol/enrollment.ts'
 import {
@@ -17,17 +18,31 @@ const text = (length: number) => toBase64url(new Uint8Array(length).fill(7))
 const uuid = '0197b2f0-5c1e-7c3a-9d44-2f6f8f6b1a10'
 
 const request = {
-  ...{ deviceId: uuid, suite: 'ML-KEM-1024', bucket: 5_984_394, nonce: text(32) },
-  ...{ clientKey: text(1568), ciphertext: text(1568), signature: text(2420) },
+  deviceId: uuid,
+  suite: 'ML-KEM-1024',
+  bucket: 5_984_394,
+  nonce: text(32),
+  clientKey: text(1568),
+  ciphertext: text(1568),
+  signature: text(2420),
 }
 const answer = { sessionId: uuid, nonce: text(32), ciphertext: text(1568), expiresAt: 1, confirmation: text(64) }
 const certificate = {
-  ...{ suite: 'ML-KEM-1024', bucket: 1, notBefore: 300_000, notAfter: 600_000 },
-  ...{ publicKey: text(1568), kid: text(16), signature: text(4627) },
+  suite: 'ML-KEM-1024',
+  bucket: 1,
+  notBefore: 300_000,
+  notAfter: 600_000,
+  publicKey: text(1568),
+  kid: text(16),
+  signature: text(4627),
 }
 const completion = {
-  ...{ name: 'edge-node-001', kind: 'device', identityKey: { alg: 'ML-DSA-44', publicKey: text(1312) } },
-  ...{ evidence: [{ format: 'none' }], metadata: { site: 'A' }, signature: text(2420) },
+  name: 'edge-node-001',
+  kind: 'device',
+  identityKey: { alg: 'ML-DSA-44', publicKey: text(1312) },
+  evidence: [{ format: 'none' }],
+  metadata: { site: 'A' },
+  signature: text(2420),
 }
 const messages = [
   { name: 'exchangeRequest', schema: exchangeRequest, valid: request },
@@ -151,5 +166,19 @@ describe('an enrolment', () => {
       false,
       false,
     ])
+  })
+})
+
+describe('evidence of the format none', () => {
+  it.each([
+    ['alone', { format: 'none' }, true],
+    ['with claims', { format: 'none', claims: { os: 'linux', cores: 4, nested: [null, { a: true }] } }, true],
+    ['with an unknown member', { format: 'none', quote: '' }, false],
+    ['of another format', { format: 'tpm2' }, false],
+    ['with claims that are no object', { format: 'none', claims: 'linux' }, false],
+    ['with a claim whose name is too long', { format: 'none', claims: { ['n'.repeat(65)]: 1 } }, false],
+    ['with a claim that is not JSON', { format: 'none', claims: { a: Number.NaN } }, false],
+  ])('%s', (_, evidence, isRead) => {
+    expect(evidenceNone.safeParse(evidence).success).toBe(isRead)
   })
 })

@@ -1,0 +1,100 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { listActiveSigningKeys, listKeks } from '../../database/repositories/service-keys.ts'
+import { createNativePrimitives } from '../../protocol/primitives/native.ts'
+import { createEventWriter } from '../../runtime/audit-events.ts'
+import { openServiceKeys } from '../../runtime/custody/service-keys.ts'
+import { createRootKeyWrapper } from '../../runtime/custody/wrapper.ts'
+import { createLogger } from '../../runtime/logger.ts'
+import { createMetrics } from '../../runtime/metrics.ts'
+import { openFileTemporalKeyStore } from '../../runtime/temporal/file-temporal-key-store.ts'
+import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
+import { composeServer } from '../../server/compose.ts'
+import { destroyTemporalKeys } from '../../workers/jobs/destroy-temporal-keys.ts'
+import { makeSessionPartitions } from '../../workers/jobs/make-session-partitions.ts'
+import { makeTemporalKeys } from '../../workers/jobs/make-temporal-keys.ts'
+import { initializeDefaultOrganization, initializeKeys } from '../../workers/initialize-service.ts'
+import { createTestDatabase, type TestDatabase } from './database.ts'
+
+export const crypto = createNativePrimitives()
+
+export interface TestService {
+  url: string
+  adminToken: string
+  database: TestDatabase
+  store: TemporalKeyStore
+  /** The service's clock: it stands still until a test moves it. */
+  time: { now: number }
+  /** One run of the schedule at the service's time. */
+  tick(): Promise<void>
+  close(): Promise<void>
+}
+
+/** The real service on a real database, in this process, with a clock that the test owns. */
+export async function startTestService(
+  options: {
+    exchangeQueueLength?: number
+    maxConnections?: number
+    wrapStore?: (store: TemporalKeyStore) => TemporalKeyStore
+  } = {},
+): Promise<TestService> {
+  const database = await createTestDatabase()
+  const folder = await mkdtemp(join(tmpdir(), 'qflare-temporal-'))
+  const fileStore = await openFileTemporalKeyStore(folder)
+  const store = options.wrapStore?.(fileStore) ?? fileStore
+  const time = { now: Date.now() }
+  const clock = { now: () => time.now, offsetMs: () => 0, measuredAt: () => time.now, measure: async () => {} }
+  const worker = database.open('qflare_worker')
+  const api = database.open('qflare_api', options.maxConnections)
+  const wrapper = createRootKeyWrapper(crypto, crypto.randomBytes(32))
+  const writeEvent = createEventWriter(crypto)
+  await initializeKeys({ database: worker, wrapper, crypto }, 'test.example', time.now)
+  let adminToken = ''
+  const keepToken = async (token: string) => {
+    adminToken = token
+  }
+  await initializeDefaultOrganization({ database: worker, crypto, writeEvent, keepToken }, time.now)
+  const stored = await worker.withoutOrganization(async (tx) => ({
+    keks: await listKeks(tx),
+    signingKeys: await listActiveSigningKeys(tx),
+  }))
+  const serviceKeys = await openServiceKeys(crypto, wrapper, stored)
+  const parts = { database: worker, store, ...serviceKeys, crypto, writeEvent }
+  const tick = async () => {
+    await destroyTemporalKeys(parts, { allow: (below) => below }, time.now)
+    await makeSessionPartitions(worker, time.now)
+    await makeTemporalKeys(parts, time.now)
+  }
+  await tick()
+  const server = await composeServer({
+    config: {
+      http: { host: '127.0.0.1', port: 0, trustProxy: undefined },
+      trustDomain: 'test.example',
+      exchangeQueueLength: options.exchangeQueueLength ?? 512,
+    },
+    version: '0.0.0-test',
+    database: api,
+    store,
+    serviceKeys,
+    wrapper,
+    crypto,
+    clock,
+    writeEvent,
+    logger: createLogger('silent'),
+    metrics: createMetrics(),
+  })
+  return {
+    url: server.url,
+    adminToken,
+    database,
+    store,
+    time,
+    tick,
+    async close() {
+      await server.close()
+      await database.drop()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
