@@ -1,12 +1,13 @@
 import { Kysely, PostgresDialect, type Transaction } from 'kysely'
-import { type ClientConfig, Pool, type QueryResult, type QueryResultRow, types } from 'pg'
-import { DatabaseError, toDatabaseError } from './errors.ts'
+import { type ClientConfig, DatabaseError as PostgresError, Pool, types } from 'pg'
+import { toDatabaseError } from './errors.ts'
+import { runPipelined, type StatementResult } from './pipelined-transaction.ts'
 import type { Tables } from './tables.ts'
 
 /** A transaction as one organization. What needs one takes it; nothing else gives out a connection. */
 export type Tx = Transaction<Tables>
 
-/** One statement of a pipelined transaction. `name` makes it a prepared statement: one text per name. */
+/** One prepared statement of a pipelined transaction: one text per name. */
 export interface Statement {
   name: string
   text: string
@@ -25,7 +26,7 @@ export interface Database {
    * One transaction in one round trip, for the hot paths: every statement is sent before the first is answered. All of
    * them are stored, or none is and this throws. The first element of the answer is the organization, '' if unknown.
    */
-  sendTransaction(scope: Scope, statements: readonly Statement[]): Promise<[string, ...QueryResult[]]>
+  sendTransaction(scope: Scope, statements: readonly Statement[]): Promise<[string, ...StatementResult[]]>
   /** The server's clock in milliseconds since the Unix epoch. */
   readClock(): Promise<number>
   /** For the metrics. */
@@ -45,12 +46,10 @@ export interface DatabaseOptions {
 const OID_INT8 = 20
 const OID_TIMESTAMPTZ = 1184
 
-const typeParsers = {
-  getTypeParser: (oid: number, format?: 'text' | 'binary') => {
-    if (oid === OID_INT8) return Number
-    if (oid === OID_TIMESTAMPTZ) return parseTimestamp
-    return types.getTypeParser(oid, format) as (text: string) => unknown
-  },
+function findTypeParser(oid: number): (text: string) => unknown {
+  if (oid === OID_INT8) return Number
+  if (oid === OID_TIMESTAMPTZ) return parseTimestamp
+  return types.getTypeParser(oid, 'text') as (text: string) => unknown
 }
 
 export function openDatabase(options: DatabaseOptions): Database {
@@ -60,13 +59,14 @@ export function openDatabase(options: DatabaseOptions): Database {
     ...options.connection,
     max: options.maxConnections,
     options: settings.join(' '),
-    pipeline: true,
     connectionTimeoutMillis: 5_000,
     idleTimeoutMillis: 60_000,
-    types: typeParsers,
+    types: { getTypeParser: findTypeParser },
     application_name: options.role ?? 'qflare',
   })
   pool.on('error', options.onConnectionLost)
+  // One that breaks while it is lent out tells its queries; without a listener of its own it would end the process too.
+  pool.on('connect', (client) => client.on('error', () => {}))
   const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
 
   async function transact<T>(organizationId: string, work: (tx: Tx) => Promise<T>): Promise<T> {
@@ -105,27 +105,22 @@ async function sendTransaction(
   pool: Pool,
   scope: Scope,
   statements: readonly Statement[],
-): Promise<[string, ...QueryResult[]]> {
-  const client = await pool.connect().catch((error: unknown) => {
+): Promise<[string, ...StatementResult[]]> {
+  try {
+    const client = await pool.connect()
+    try {
+      const [scoped, ...results] = await runPipelined(client, [scopeStatement(scope), ...statements], findTypeParser)
+      client.release()
+      return [String(scoped?.rows[0]?.organization_id ?? ''), ...results]
+    } catch (error) {
+      // A statement that PostgreSQL refused leaves the connection as good as before; anything else does not.
+      client.release(!(error instanceof PostgresError))
+      throw error
+    }
+  } catch (error) {
     throw toDatabaseError(error)
-  })
-  const sent = [{ name: 'begin', text: 'begin', values: [] }, scopeStatement(scope), ...statements, commit]
-  const settled = await Promise.allSettled(sent.map((statement) => client.query<QueryResultRow>(statement)))
-  const failures = settled.filter((result) => result.status === 'rejected').map((result) => result.reason as unknown)
-  const committed = settled.at(-1)
-  const isCommitted = committed?.status === 'fulfilled' && committed.value.command === 'COMMIT'
-  if (failures.length > 0 || !isCommitted) {
-    const error = toDatabaseError(failures[0] ?? new DatabaseError('unavailable', 'The commit was not answered.'))
-    // After a plain SQL error the connection is fine; after anything else nobody knows what it still has to say.
-    client.release(!isCommitted && committed?.status !== 'fulfilled')
-    throw error
   }
-  client.release()
-  const [, scoped, ...rest] = settled.map((result) => (result as PromiseFulfilledResult<QueryResult>).value)
-  return [String(scoped?.rows[0]?.organization_id ?? ''), ...rest.slice(0, -1)]
 }
-
-const commit: Statement = { name: 'commit', text: 'commit', values: [] }
 
 function scopeStatement(scope: Scope): Statement {
   if ('organizationId' in scope) {

@@ -133,7 +133,7 @@ function refuseOtherMethods(app: Express, routes: readonly Route[]): void {
 
 function answerError(logger: Logger) {
   // Express knows an error handler by its four parameters.
-  return (error: unknown, _req: Request, res: Response, _next: NextFunction): void => {
+  return (error: unknown, req: Request, res: Response, _next: NextFunction): void => {
     const requestId = String(res.locals.requestId)
     const cause = isBadUrl(error) ? new ServiceError('malformed', 'The URL is not well formed.') : error
     logError(logger, cause, { requestId, route: String(res.locals.route ?? 'none') })
@@ -143,8 +143,9 @@ function answerError(logger: Logger) {
     }
     const { problem, retryAfterSeconds } = toProblem(cause, requestId)
     if (retryAfterSeconds !== undefined) res.set('retry-after', String(retryAfterSeconds))
-    // The rest of a body that is too large is not waited for.
-    if (problem.status === 413) res.set('connection', 'close')
+    // The rest of a body that is too large is thrown away as it comes: closing would reset the connection of a client that
+    // still sends, and the refusal would be lost. The server's requestTimeout bounds this.
+    if (problem.status === 413) req.resume()
     if (problem.status === 401) res.set('www-authenticate', 'Bearer')
     res
       .status(problem.status)

@@ -35,6 +35,7 @@ export interface TestService {
 export async function startTestService(
   options: {
     exchangeQueueLength?: number
+    trustProxy?: string[]
     maxConnections?: number
     wrapStore?: (store: TemporalKeyStore) => TemporalKeyStore
   } = {},
@@ -69,7 +70,7 @@ export async function startTestService(
   await tick()
   const server = await composeServer({
     config: {
-      http: { host: '127.0.0.1', port: 0, trustProxy: undefined },
+      http: { host: '127.0.0.1', port: 0, trustProxy: options.trustProxy },
       trustDomain: 'test.example',
       exchangeQueueLength: options.exchangeQueueLength ?? 512,
     },

@@ -1,0 +1,125 @@
+import type { Connection, PoolClient, Submittable } from 'pg'
+import type { Statement } from './open.ts'
+import { toParameter } from './parameters.ts'
+
+export interface StatementResult {
+  // oxlint-disable-next-line typescript/no-explicit-any -- as pg types its rows; each repository names their columns
+  rows: Record<string, any>[]
+}
+
+export type TypeParser = (oid: number) => (text: string) => unknown
+
+/**
+ * Sends prepared statements behind one Sync, so that PostgreSQL runs them as one transaction and answers once (PostgreSQL
+ * manual, "Pipelining" of the extended query protocol): all of them are committed when this resolves. When it rejects,
+ * nothing is stored, unless the connection broke while the answer was under way.
+ */
+export function runPipelined(
+  client: PoolClient,
+  statements: readonly Statement[],
+  typeParser: TypeParser,
+): Promise<StatementResult[]> {
+  return new Promise((resolve, reject) => {
+    client.query(new PipelinedTransaction(statements, typeParser, resolve, reject))
+  })
+}
+
+interface Column {
+  name: string
+  parse: (text: string) => unknown
+}
+
+/** What a connection has prepared, by name; columns are undefined until its first answer described them. */
+const preparedOf = new WeakMap<Connection, Map<string, { text: string; columns: Column[] | undefined }>>()
+
+/** The interface between pg's Client and a query, as pg-cursor uses it. */
+class PipelinedTransaction implements Submittable {
+  private readonly statements: readonly Statement[]
+  private readonly typeParser: TypeParser
+  private readonly resolve: (results: StatementResult[]) => void
+  private readonly reject: (error: Error) => void
+  private prepared = new Map<string, { text: string; columns: Column[] | undefined }>()
+  private readonly results: StatementResult[] = []
+  private rows: StatementResult['rows'] = []
+
+  constructor(
+    statements: readonly Statement[],
+    typeParser: TypeParser,
+    resolve: (results: StatementResult[]) => void,
+    reject: (error: Error) => void,
+  ) {
+    this.statements = statements
+    this.typeParser = typeParser
+    this.resolve = resolve
+    this.reject = reject
+  }
+
+  submit(connection: Connection): void {
+    this.prepared = preparedOf.get(connection) ?? new Map()
+    preparedOf.set(connection, this.prepared)
+    connection.stream.cork()
+    try {
+      // First of all: what fails later leaves the statements prepared.
+      for (const statement of this.statements) this.prepare(connection, statement)
+      for (const { name, values } of this.statements) {
+        connection.bind({ statement: name, values: values.map(toParameter) }, true)
+        if (this.prepared.get(name)?.columns === undefined) connection.describe({ type: 'P', name: '' }, true)
+        connection.execute(null, true)
+      }
+      connection.sync()
+    } finally {
+      connection.stream.uncork()
+    }
+  }
+
+  private prepare(connection: Connection, { name, text }: Statement): void {
+    const known = this.prepared.get(name)
+    if (known === undefined) {
+      connection.parse({ name, text, types: [] }, true)
+      this.prepared.set(name, { text, columns: undefined })
+    } else if (known.text !== text) {
+      throw new Error(`The statement ${name} has two texts.`)
+    }
+  }
+
+  handleRowDescription({ fields }: { fields: { name: string; dataTypeID: number }[] }): void {
+    const columns = fields.map(({ name, dataTypeID }) => ({ name, parse: this.typeParser(dataTypeID) }))
+    const current = this.prepared.get(this.current().name)
+    if (current !== undefined) current.columns = columns
+  }
+
+  handleDataRow({ fields }: { fields: (string | null)[] }): void {
+    const columns = this.prepared.get(this.current().name)?.columns ?? []
+    const row: Record<string, unknown> = {}
+    for (const [index, { name, parse }] of columns.entries()) {
+      const text = fields[index] ?? null
+      row[name] = text === null ? null : parse(text)
+    }
+    this.rows.push(row)
+  }
+
+  handleCommandComplete(): void {
+    const current = this.prepared.get(this.current().name)
+    // A statement without rows describes itself by NoData, which pg does not pass on.
+    if (current !== undefined) current.columns ??= []
+    this.results.push({ rows: this.rows })
+    this.rows = []
+  }
+
+  handleReadyForQuery(): void {
+    if (this.results.length === this.statements.length) this.resolve(this.results)
+    else this.reject(new Error(`PostgreSQL answered ${this.results.length} of ${this.statements.length} statements.`))
+  }
+
+  handleError(error: Error): void {
+    this.reject(error)
+  }
+
+  handleEmptyQuery(): void {}
+
+  handlePortalSuspended(): void {}
+
+  private current(): Statement {
+    return this.statements[this.results.length] as Statement
+  }
+}

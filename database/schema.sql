@@ -1,0 +1,471 @@
+-- Written by `npm run schema` from the catalogue of a migrated database. Read it; change it by a migration.
+
+create role qflare_owner nologin;
+create role qflare_migrator nologin;
+create role qflare_api nologin;
+create role qflare_worker nologin;
+create role qflare_sequencer nologin;
+create role qflare_auditor nologin;
+create role qflare_jobs nologin;
+grant qflare_jobs to qflare_owner with inherit false, set true, admin false;
+grant qflare_owner to qflare_migrator with inherit false, set true, admin false;
+
+-- schema public, of pg_database_owner
+grant usage on schema public to public;
+grant usage on schema public to qflare_api;
+grant usage on schema public to qflare_auditor;
+grant usage on schema public to qflare_jobs;
+grant usage on schema public to qflare_sequencer;
+grant usage on schema public to qflare_worker;
+
+CREATE OR REPLACE FUNCTION public.count_sessions_of_epoch(epoch bigint)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT count(*) AS count
+    FROM session
+   WHERE ((session.bucket <= count_sessions_of_epoch.epoch) AND (session.last_epoch >= count_sessions_of_epoch.epoch) AND (session.chains IS NOT NULL));
+END;
+-- of qflare_jobs; may be executed by qflare_worker: count_sessions_of_epoch(bigint)
+
+CREATE OR REPLACE FUNCTION public.current_organization()
+ RETURNS uuid
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+RETURN (NULLIF(current_setting('qflare.organization_id'::text, true), ''::text))::uuid;
+-- of qflare_owner; may be executed by public: current_organization()
+
+CREATE OR REPLACE FUNCTION public.expect_one(hits bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+  if hits <> 1 then raise exception 'expected one row, hit %', hits using errcode = 'QF001'; end if;
+end $function$;
+-- of qflare_owner; may be executed by public: expect_one(bigint)
+
+CREATE OR REPLACE FUNCTION public.isolate_tenants(tenant_table regclass, tenant_column name DEFAULT 'organization_id'::name)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  execute format('alter table %s enable row level security', tenant_table);
+  execute format('alter table %s force row level security', tenant_table);
+  execute format('create policy tenant_only on %s as restrictive to qflare_api, qflare_worker, qflare_auditor
+    using (%I = current_organization()) with check (%I = current_organization())', tenant_table, tenant_column, tenant_column);
+  execute format('create policy tenant on %s as permissive to qflare_api, qflare_worker, qflare_auditor
+    using (%I = current_organization()) with check (%I = current_organization())', tenant_table, tenant_column, tenant_column);
+end $function$;
+-- of qflare_owner; may be executed by nobody else: isolate_tenants(regclass,name)
+
+CREATE OR REPLACE FUNCTION public.make_session_partition(day date)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  partition_name text := 'session_' || to_char(day, 'YYYYMMDD');
+  lower_bound text := lpad(to_hex((extract(epoch from day) * 1000)::bigint), 12, '0') || repeat('0', 20);
+  upper_bound text := lpad(to_hex((extract(epoch from day + 1) * 1000)::bigint), 12, '0') || repeat('0', 20);
+begin
+  perform pg_advisory_xact_lock(hashtext('qflare session partitions'));
+  if to_regclass('public.' || quote_ident(partition_name)) is not null then return false; end if;
+  execute format('create table public.%I partition of public.session for values from (%L) to (%L)
+    with (fillfactor = 80)', partition_name, lower_bound::uuid, upper_bound::uuid);
+  execute format('alter table public.%I enable row level security', partition_name);
+  execute format('alter table public.%I force row level security', partition_name);
+  return true;
+end $function$;
+-- of qflare_owner; may be executed by qflare_worker: make_session_partition(date)
+
+create table api_token (
+  organization_id uuid not null,
+  id uuid not null,
+  name text not null,
+  roles text[] not null,
+  service_admin boolean not null default false,
+  secret_hash bytea not null,
+  created_at timestamp with time zone not null,
+  expires_at timestamp with time zone,
+  revoked_at timestamp with time zone,
+  constraint api_token_pkey PRIMARY KEY (organization_id, id),
+  constraint api_token_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
+  constraint api_token_roles_check CHECK ((roles <@ ARRAY['admin'::text, 'operator'::text, 'coordinator'::text, 'auditor'::text])),
+  constraint api_token_secret_hash_check CHECK ((length(secret_hash) = 32))
+);
+alter table api_token owner to qflare_owner;
+alter table api_token enable row level security;
+alter table api_token force row level security;
+create policy tenant on api_token as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on api_token as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant select on api_token to qflare_api;
+grant insert, select on api_token to qflare_worker;
+
+create table attestation_result (
+  organization_id uuid not null,
+  id uuid not null,
+  principal_id uuid not null,
+  evidence_id uuid not null,
+  kid text not null,
+  policy_id text not null,
+  tier text not null,
+  ear text not null,
+  appraised_at timestamp with time zone not null,
+  expires_at timestamp with time zone not null,
+  constraint attestation_result_pkey PRIMARY KEY (organization_id, id),
+  constraint attestation_result_organization_id_evidence_id_fkey FOREIGN KEY (organization_id, evidence_id) REFERENCES evidence(organization_id, id),
+  constraint attestation_result_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
+  constraint attestation_result_tier_check CHECK ((tier = ANY (ARRAY['none'::text, 'affirming'::text, 'warning'::text, 'contraindicated'::text])))
+);
+alter table attestation_result owner to qflare_owner;
+CREATE INDEX attestation_result_principal ON public.attestation_result USING btree (organization_id, principal_id, id);
+alter table attestation_result enable row level security;
+alter table attestation_result force row level security;
+create policy tenant on attestation_result as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on attestation_result as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on attestation_result to qflare_api;
+
+create table audit_outbox (
+  seq bigint not null generated always as identity (start 1 increment 1 cache 1),
+  organization_id uuid not null,
+  event_id uuid not null,
+  entry text not null,
+  constraint audit_outbox_pkey PRIMARY KEY (event_id),
+  constraint audit_outbox_entry_check CHECK ((octet_length(entry) <= 65535))
+);
+alter table audit_outbox owner to qflare_owner;
+CREATE INDEX audit_outbox_seq ON public.audit_outbox USING btree (seq);
+alter table audit_outbox enable row level security;
+alter table audit_outbox force row level security;
+create policy sequence on audit_outbox as permissive for select to qflare_sequencer
+  using (true);
+create policy tenant on audit_outbox as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on audit_outbox as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert on audit_outbox to qflare_api;
+grant select on audit_outbox to qflare_sequencer;
+grant insert on audit_outbox to qflare_worker;
+
+create table bucket_certificate (
+  suite text not null,
+  bucket bigint not null,
+  generation integer not null,
+  kid text not null,
+  public_key bytea not null,
+  signature bytea not null,
+  constraint bucket_certificate_pkey PRIMARY KEY (suite, bucket, generation),
+  constraint bucket_certificate_kid_fkey FOREIGN KEY (kid) REFERENCES signing_key(kid)
+);
+alter table bucket_certificate owner to qflare_owner;
+grant select on bucket_certificate to qflare_api;
+grant insert, select on bucket_certificate to qflare_worker;
+
+create table challenge (
+  organization_id uuid not null,
+  id uuid not null,
+  purpose text not null,
+  sealed_challenge bytea not null,
+  trust_sequence bigint not null,
+  expires_at timestamp with time zone not null,
+  consumed_at timestamp with time zone,
+  completion_hash bytea,
+  principal_id uuid,
+  constraint challenge_pkey PRIMARY KEY (organization_id, id),
+  constraint challenge_organization_id_id_fkey FOREIGN KEY (organization_id, id) REFERENCES enrollment_token(organization_id, id),
+  constraint challenge_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
+  constraint challenge_trust_sequence_fkey FOREIGN KEY (trust_sequence) REFERENCES trust_bundle(sequence),
+  constraint challenge_completion_hash_check CHECK ((length(completion_hash) = 32)),
+  constraint challenge_purpose_check CHECK ((purpose = 'enroll'::text))
+);
+alter table challenge owner to qflare_owner;
+alter table challenge enable row level security;
+alter table challenge force row level security;
+create policy tenant on challenge as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on challenge as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on challenge to qflare_api;
+grant update (sealed_challenge, trust_sequence, expires_at, consumed_at, completion_hash, principal_id) on challenge to qflare_api;
+
+create table directory (
+  id uuid not null,
+  organization_id uuid not null,
+  constraint directory_pkey PRIMARY KEY (id),
+  constraint directory_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id)
+);
+alter table directory owner to qflare_owner;
+grant insert, select on directory to qflare_api;
+grant insert, select on directory to qflare_worker;
+
+create table enrollment_token (
+  organization_id uuid not null,
+  id uuid not null,
+  kind text not null,
+  name text,
+  policy_id text not null,
+  secret_hash bytea not null,
+  created_at timestamp with time zone not null,
+  expires_at timestamp with time zone not null,
+  used_at timestamp with time zone,
+  revoked_at timestamp with time zone,
+  principal_id uuid,
+  constraint enrollment_token_pkey PRIMARY KEY (organization_id, id),
+  constraint enrollment_token_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
+  constraint enrollment_token_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
+  constraint enrollment_token_check CHECK (((used_at IS NULL) = (principal_id IS NULL))),
+  constraint enrollment_token_check1 CHECK (((used_at IS NULL) OR (revoked_at IS NULL))),
+  constraint enrollment_token_kind_check CHECK ((kind = ANY (ARRAY['device'::text, 'coordinator'::text]))),
+  constraint enrollment_token_secret_hash_check CHECK ((length(secret_hash) = 32))
+);
+alter table enrollment_token owner to qflare_owner;
+alter table enrollment_token enable row level security;
+alter table enrollment_token force row level security;
+create policy tenant on enrollment_token as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on enrollment_token as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on enrollment_token to qflare_api;
+grant update (used_at, revoked_at, principal_id) on enrollment_token to qflare_api;
+
+create table evidence (
+  organization_id uuid not null,
+  id uuid not null,
+  principal_id uuid not null,
+  body text not null,
+  received_at timestamp with time zone not null,
+  constraint evidence_pkey PRIMARY KEY (organization_id, id),
+  constraint evidence_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id)
+);
+alter table evidence owner to qflare_owner;
+alter table evidence enable row level security;
+alter table evidence force row level security;
+create policy tenant on evidence as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on evidence as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on evidence to qflare_api;
+
+create table identity_key (
+  organization_id uuid not null,
+  kid text not null,
+  principal_id uuid not null,
+  alg text not null,
+  public_key bytea not null,
+  status text not null,
+  replaced_by text,
+  mac bytea not null,
+  mac_key_version bigint not null,
+  created_at timestamp with time zone not null,
+  constraint identity_key_pkey PRIMARY KEY (organization_id, kid),
+  constraint identity_key_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
+  constraint identity_key_mac_check CHECK ((length(mac) = 32)),
+  constraint identity_key_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'REPLACED'::text, 'REVOKED'::text])))
+);
+alter table identity_key owner to qflare_owner;
+CREATE UNIQUE INDEX identity_key_active ON public.identity_key USING btree (organization_id, principal_id) WHERE (status = 'ACTIVE'::text);
+CREATE INDEX identity_key_principal ON public.identity_key USING btree (organization_id, principal_id);
+alter table identity_key enable row level security;
+alter table identity_key force row level security;
+create policy tenant on identity_key as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on identity_key as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on identity_key to qflare_api;
+grant update (status, replaced_by) on identity_key to qflare_api;
+
+create table kek_version (
+  purpose integer not null,
+  version bigint not null,
+  sealed bytea not null,
+  status text not null,
+  created_at timestamp with time zone not null,
+  constraint kek_version_pkey PRIMARY KEY (purpose, version),
+  constraint kek_version_purpose_check CHECK (((purpose >= 1) AND (purpose <= 65535))),
+  constraint kek_version_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'RETIRED'::text]))),
+  constraint kek_version_version_check CHECK (((version >= 1) AND (version <= '4294967295'::bigint)))
+);
+alter table kek_version owner to qflare_owner;
+CREATE UNIQUE INDEX kek_version_active ON public.kek_version USING btree (purpose) WHERE (status = 'ACTIVE'::text);
+grant select on kek_version to qflare_api;
+grant insert, select on kek_version to qflare_worker;
+
+create table organization (
+  id uuid not null,
+  name text not null,
+  created_at timestamp with time zone not null,
+  constraint organization_pkey PRIMARY KEY (id),
+  constraint organization_name_key UNIQUE (name),
+  constraint organization_name_check CHECK (((length(name) >= 1) AND (length(name) <= 128)))
+);
+alter table organization owner to qflare_owner;
+alter table organization enable row level security;
+alter table organization force row level security;
+create policy tenant on organization as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((id = current_organization()))
+  with check ((id = current_organization()));
+create policy tenant_only on organization as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((id = current_organization()))
+  with check ((id = current_organization()));
+grant select on organization to qflare_api;
+grant insert, select on organization to qflare_worker;
+
+create table principal (
+  organization_id uuid not null,
+  id uuid not null,
+  kind text not null,
+  name text not null,
+  status text not null,
+  spiffe_id text not null,
+  metadata jsonb not null,
+  active_session_id uuid,
+  pending_session_ids uuid[] not null default '{}'::uuid[],
+  created_at timestamp with time zone not null,
+  last_seen_at timestamp with time zone,
+  revoked_at timestamp with time zone,
+  constraint principal_pkey PRIMARY KEY (organization_id, id),
+  constraint principal_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
+  constraint principal_check CHECK (((status = 'REVOKED'::text) = (revoked_at IS NOT NULL))),
+  constraint principal_check1 CHECK (((status = 'ACTIVE'::text) OR ((active_session_id IS NULL) AND (pending_session_ids = '{}'::uuid[])))),
+  constraint principal_kind_check CHECK ((kind = ANY (ARRAY['device'::text, 'coordinator'::text]))),
+  constraint principal_name_check CHECK (((length(name) >= 1) AND (length(name) <= 128))),
+  constraint principal_pending_session_ids_check CHECK ((cardinality(pending_session_ids) <= 2)),
+  constraint principal_status_check CHECK ((status = ANY (ARRAY['PENDING'::text, 'ACTIVE'::text, 'QUARANTINED'::text, 'SUSPENDED'::text, 'REVOKED'::text])))
+) with (fillfactor=80);
+alter table principal owner to qflare_owner;
+alter table principal enable row level security;
+alter table principal force row level security;
+create policy tenant on principal as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on principal as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on principal to qflare_api;
+grant update (status, active_session_id, pending_session_ids, last_seen_at, revoked_at) on principal to qflare_api;
+
+create table schema_migration (
+  name text not null,
+  applied_at timestamp with time zone not null default clock_timestamp(),
+  constraint schema_migration_pkey PRIMARY KEY (name)
+);
+alter table schema_migration owner to qflare_owner;
+grant select on schema_migration to qflare_api;
+grant select on schema_migration to qflare_worker;
+
+create table session (
+  organization_id uuid not null,
+  id uuid not null,
+  principal_id uuid not null,
+  state text not null,
+  suite text not null,
+  bucket bigint not null,
+  last_epoch bigint not null,
+  created_at timestamp with time zone not null,
+  expires_at timestamp with time zone not null,
+  confirmed_at timestamp with time zone,
+  superseded_at timestamp with time zone,
+  ended_at timestamp with time zone,
+  chains bytea,
+  confirmation_hash bytea,
+  token_epoch bigint,
+  token_nonces bytea[] not null default '{}'::bytea[],
+  constraint session_pkey PRIMARY KEY (organization_id, id),
+  constraint session_check CHECK ((last_epoch >= bucket)),
+  constraint session_check1 CHECK (((chains IS NOT NULL) = (state = ANY (ARRAY['PENDING'::text, 'ACTIVE'::text, 'SUPERSEDED'::text])))),
+  constraint session_check2 CHECK (((chains IS NULL) OR (length(chains) = (99 * ((last_epoch - bucket) + 1))))),
+  constraint session_check3 CHECK (((confirmation_hash IS NOT NULL) = (state = ANY (ARRAY['PENDING'::text, 'ACTIVE'::text, 'SUPERSEDED'::text])))),
+  constraint session_check4 CHECK (((superseded_at IS NOT NULL) OR (state <> 'SUPERSEDED'::text))),
+  constraint session_check5 CHECK (((confirmed_at IS NOT NULL) OR (state <> ALL (ARRAY['ACTIVE'::text, 'SUPERSEDED'::text, 'CLOSED'::text, 'EXPIRED'::text])))),
+  constraint session_check6 CHECK (((ended_at IS NULL) = (state = ANY (ARRAY['PENDING'::text, 'ACTIVE'::text, 'SUPERSEDED'::text])))),
+  constraint session_confirmation_hash_check CHECK ((length(confirmation_hash) = 32)),
+  constraint session_state_check CHECK ((state = ANY (ARRAY['PENDING'::text, 'ACTIVE'::text, 'SUPERSEDED'::text, 'CLOSED'::text, 'EXPIRED'::text, 'TIMED_OUT'::text, 'FAILED'::text, 'REVOKED'::text]))),
+  constraint session_token_nonces_check CHECK ((cardinality(token_nonces) <= 32))
+) partition by RANGE (id);
+alter table session owner to qflare_owner;
+CREATE INDEX session_epochs ON ONLY public.session USING btree (bucket, last_epoch) WHERE (chains IS NOT NULL);
+CREATE INDEX session_principal ON ONLY public.session USING btree (organization_id, principal_id, id);
+alter table session enable row level security;
+alter table session force row level security;
+create policy count_epochs on session as permissive for select to qflare_jobs
+  using (true);
+create policy tenant on session as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on session as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on session to qflare_api;
+grant update (state, confirmed_at, superseded_at, ended_at, chains, confirmation_hash, token_epoch, token_nonces) on session to qflare_api;
+grant select (bucket, last_epoch, chains) on session to qflare_jobs;
+
+create table signing_key (
+  kid text not null,
+  key_use text not null,
+  alg text not null,
+  public_key bytea not null,
+  sealed_seed bytea not null,
+  status text not null,
+  not_before timestamp with time zone not null,
+  not_after timestamp with time zone not null,
+  constraint signing_key_pkey PRIMARY KEY (kid),
+  constraint signing_key_check CHECK ((not_before < not_after)),
+  constraint signing_key_key_use_check CHECK ((key_use = ANY (ARRAY['root'::text, 'bucket'::text, 'audit'::text, 'attestation'::text]))),
+  constraint signing_key_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'RETIRED'::text])))
+);
+alter table signing_key owner to qflare_owner;
+CREATE UNIQUE INDEX signing_key_active ON public.signing_key USING btree (key_use) WHERE (status = 'ACTIVE'::text);
+grant select on signing_key to qflare_api;
+grant insert, select on signing_key to qflare_worker;
+
+create table temporal_key (
+  kind text not null,
+  number bigint not null,
+  generation integer not null,
+  record_hash bytea not null,
+  made_at timestamp with time zone not null,
+  destroyed_at timestamp with time zone,
+  constraint temporal_key_pkey PRIMARY KEY (kind, number, generation),
+  constraint temporal_key_generation_check CHECK ((generation >= 0)),
+  constraint temporal_key_kind_check CHECK ((kind = ANY (ARRAY['epoch'::text, 'bucket'::text]))),
+  constraint temporal_key_number_check CHECK ((number >= 0)),
+  constraint temporal_key_record_hash_check CHECK ((length(record_hash) = 32))
+);
+alter table temporal_key owner to qflare_owner;
+CREATE INDEX temporal_key_alive ON public.temporal_key USING btree (number) WHERE (destroyed_at IS NULL);
+grant select on temporal_key to qflare_api;
+grant insert, select on temporal_key to qflare_worker;
+grant update (destroyed_at) on temporal_key to qflare_worker;
+
+create table trust_bundle (
+  sequence bigint not null,
+  body jsonb not null,
+  created_at timestamp with time zone not null,
+  constraint trust_bundle_pkey PRIMARY KEY (sequence),
+  constraint trust_bundle_sequence_check CHECK ((sequence > 0))
+);
+alter table trust_bundle owner to qflare_owner;
+grant select on trust_bundle to qflare_api;
+grant insert, select on trust_bundle to qflare_worker;

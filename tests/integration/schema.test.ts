@@ -1,0 +1,56 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { describeSchema } from '../../database/describe-schema.ts'
+import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+
+const committed = join(import.meta.dirname, '..', '..', 'database', 'schema.sql')
+
+let database: TestDatabase
+let sql: TestDatabase['sql']
+
+beforeAll(async () => {
+  database = await createTestDatabase()
+  sql = database.sql
+})
+afterAll(() => database.drop())
+// what a test changes ends with it
+beforeEach(() => sql.query('begin'))
+afterEach(() => sql.query('rollback'))
+
+test('database/schema.sql is what the migrations make', async () => {
+  expect(await describeSchema(sql), 'database/schema.sql is out of date: run npm run schema').toBe(
+    await readFile(committed, 'utf8'),
+  )
+})
+
+test('the description does not change with the partitions of concrete days', async () => {
+  const before = await describeSchema(sql)
+  await sql.query(`select make_session_partition('2031-05-06')`)
+  expect(await describeSchema(sql)).toBe(before)
+})
+
+test.each([
+  'alter table principal alter column spiffe_id drop not null',
+  'alter table principal alter column name type varchar(128)',
+  `alter table principal alter column metadata set default '{}'`,
+  'alter table principal drop constraint principal_check1',
+  'alter table session no force row level security',
+  'alter table session disable row level security',
+  'alter policy tenant on principal using (true)',
+  'alter policy tenant on principal to qflare_api',
+  'drop policy count_epochs on session',
+  'drop index session_epochs',
+  'grant delete on evidence to qflare_worker',
+  'grant update (name) on principal to qflare_api',
+  'grant execute on function make_session_partition(date) to public',
+  'alter function make_session_partition(date) reset all',
+  'alter table evidence owner to qflare_migrator',
+  'create view open_session as select id from session',
+  'create table newcomer (id uuid)',
+  'create schema elsewhere',
+])('the description tells: %s', async (change) => {
+  const before = await describeSchema(sql)
+  await sql.query(change)
+  expect(await describeSchema(sql)).not.toBe(before)
+})
