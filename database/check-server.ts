@@ -22,7 +22,7 @@ export async function checkServer(connection: ClientConfig, role: string | undef
 async function roleProblems(client: Client): Promise<string[]> {
   const { rows } = await client.query<{ name: string; rolsuper: boolean; rolbypassrls: boolean; owner: boolean }>(
     `select current_user as name, rolsuper, rolbypassrls,
-      (pg_has_role(current_user, 'qflare_owner', 'usage')
+      (pg_has_role(current_user, 'qflare_owner', 'member')
         or current_user = (select tableowner from pg_tables where schemaname = 'public' and tablename = 'principal')) as owner
      from pg_roles where rolname = current_user`,
   )
@@ -31,7 +31,7 @@ async function roleProblems(client: Client): Promise<string[]> {
   const problems: string[] = []
   if (role.rolsuper) problems.push(`${role.name} is a superuser.`)
   if (role.rolbypassrls) problems.push(`${role.name} has BYPASSRLS.`)
-  if (role.owner) problems.push(`${role.name} owns the schema.`)
+  if (role.owner) problems.push(`${role.name} owns the schema, or can become its owner.`)
   return problems
 }
 

@@ -1,6 +1,7 @@
 import { Client, type ClientConfig } from 'pg'
 import { DatabaseError } from './errors.ts'
 import { migrations } from './migrations.ts'
+import { roles } from './roles.ts'
 
 /** Any number; the same in every release. */
 const MIGRATION_LOCK = 7_236_417_001
@@ -14,6 +15,7 @@ export async function migrate(connection: ClientConfig): Promise<string[]> {
   await client.connect()
   try {
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
+    await requireRoles(client)
     await becomeOwner(client)
     await client.query(`create table if not exists schema_migration (
       name text primary key, applied_at timestamptz not null default clock_timestamp())`)
@@ -32,13 +34,23 @@ export async function migrate(connection: ClientConfig): Promise<string[]> {
   }
 }
 
+async function requireRoles(client: Client): Promise<void> {
+  const { rows } = await client.query<{ role: string }>(
+    'select role from unnest($1::text[]) as role where role not in (select rolname from pg_roles) order by role',
+    [roles],
+  )
+  if (rows.length === 0) return
+  const missing = rows.map(({ role }) => role).join(', ')
+  throw new DatabaseError('refused', `These roles are missing: ${missing}. Make them first (docs/operations.md).`)
+}
+
 async function becomeOwner(client: Client): Promise<void> {
   try {
     await client.query('set role qflare_owner')
   } catch (cause) {
     throw new DatabaseError(
       'refused',
-      'The migrator cannot become qflare_owner. Make the roles first (docs/operations.md) and grant qflare_migrator to this login.',
+      'The migrator cannot become qflare_owner: grant qflare_migrator to this login (docs/operations.md).',
       { cause },
     )
   }

@@ -20,7 +20,11 @@ export function runPipelined(
   typeParser: TypeParser,
 ): Promise<StatementResult[]> {
   return new Promise((resolve, reject) => {
-    client.query(new PipelinedTransaction(statements, typeParser, resolve, reject))
+    const fail = (error: Error, isPreparedUnsure: boolean): void => {
+      if (!isPreparedUnsure) reject(error)
+      else client.query('deallocate all', () => reject(error))
+    }
+    client.query(new PipelinedTransaction(statements, typeParser, resolve, fail))
   })
 }
 
@@ -37,8 +41,9 @@ class PipelinedTransaction implements Submittable {
   private readonly statements: readonly Statement[]
   private readonly typeParser: TypeParser
   private readonly resolve: (results: StatementResult[]) => void
-  private readonly reject: (error: Error) => void
+  private readonly reject: (error: Error, isPreparedUnsure: boolean) => void
   private prepared = new Map<string, { text: string; columns: Column[] | undefined }>()
+  private hasPrepared = false
   private readonly results: StatementResult[] = []
   private rows: StatementResult['rows'] = []
 
@@ -46,7 +51,7 @@ class PipelinedTransaction implements Submittable {
     statements: readonly Statement[],
     typeParser: TypeParser,
     resolve: (results: StatementResult[]) => void,
-    reject: (error: Error) => void,
+    reject: (error: Error, isPreparedUnsure: boolean) => void,
   ) {
     this.statements = statements
     this.typeParser = typeParser
@@ -77,6 +82,7 @@ class PipelinedTransaction implements Submittable {
     if (known === undefined) {
       connection.parse({ name, text, types: [] }, true)
       this.prepared.set(name, { text, columns: undefined })
+      this.hasPrepared = true
     } else if (known.text !== text) {
       throw new Error(`The statement ${name} has two texts.`)
     }
@@ -108,11 +114,17 @@ class PipelinedTransaction implements Submittable {
 
   handleReadyForQuery(): void {
     if (this.results.length === this.statements.length) this.resolve(this.results)
-    else this.reject(new Error(`PostgreSQL answered ${this.results.length} of ${this.statements.length} statements.`))
+    else {
+      const message = `PostgreSQL answered ${this.results.length} of ${this.statements.length} statements.`
+      this.reject(new Error(message), false)
+    }
   }
 
   handleError(error: Error): void {
-    this.reject(error)
+    // Behind a statement that could not be parsed the others were skipped: nobody knows which of them are prepared.
+    const isPreparedUnsure = this.hasPrepared && this.results.length === 0
+    if (isPreparedUnsure) this.prepared.clear()
+    this.reject(error, isPreparedUnsure)
   }
 
   handleEmptyQuery(): void {}

@@ -4,15 +4,30 @@ const utf8 = new TextEncoder()
 
 /** `E(a, b, …)` of docs/protocol.md §1: each part behind its length, 4 bytes big endian. Text is UTF-8; the first part is the label. */
 export function encode(label: string, ...parts: (Uint8Array | string)[]): Uint8Array {
-  return concatenate([label, ...parts].flatMap((part) => lengthPrefixed(part)))
+  const encoded = [label, ...parts].map((part) => (typeof part === 'string' ? utf8.encode(part) : part))
+  const result = new Uint8Array(encoded.reduce((sum, part) => sum + 4 + part.length, 0))
+  let offset = 0
+  for (const part of encoded) {
+    writeUint32(result, offset, part.length)
+    result.set(part, offset + 4)
+    offset += 4 + part.length
+  }
+  return result
 }
 
-/** `lp(x)`, in two pieces for `concatenate`. */
-export function lengthPrefixed(part: Uint8Array | string): [Uint8Array, Uint8Array] {
-  const bytes = typeof part === 'string' ? utf8.encode(part) : part
-  const length = new Uint8Array(4)
-  new DataView(length.buffer).setUint32(0, bytes.length)
-  return [length, bytes]
+/** `lp(x)`. */
+export function lengthPrefixed(bytes: Uint8Array): Uint8Array {
+  const result = new Uint8Array(4 + bytes.length)
+  writeUint32(result, 0, bytes.length)
+  result.set(bytes, 4)
+  return result
+}
+
+function writeUint32(target: Uint8Array, offset: number, value: number): void {
+  target[offset] = value >>> 24
+  target[offset + 1] = value >>> 16
+  target[offset + 2] = value >>> 8
+  target[offset + 3] = value
 }
 
 export function concatenate(parts: readonly Uint8Array[]): Uint8Array {
@@ -30,7 +45,8 @@ export function u64(n: number): Uint8Array {
   if (!Number.isSafeInteger(n) || n < 0)
     throw new ProtocolError('encoding_invalid', `${n} is not an integer below 2^53.`)
   const bytes = new Uint8Array(8)
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(n))
+  writeUint32(bytes, 0, Math.floor(n / 2 ** 32))
+  writeUint32(bytes, 4, n % 2 ** 32)
   return bytes
 }
 
@@ -46,7 +62,9 @@ export function uuidToBytes(uuid: string): Uint8Array {
   if (!isUuid(uuid))
     throw new ProtocolError('encoding_invalid', 'A UUID is 36 characters of canonical lower-case text.')
   const hex = uuid.replaceAll('-', '')
-  return Uint8Array.from({ length: 16 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16))
+  const bytes = new Uint8Array(16)
+  for (let i = 0; i < 16; i++) bytes[i] = Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16)
+  return bytes
 }
 
 export function uuidFromBytes(bytes: Uint8Array): string {

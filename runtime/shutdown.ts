@@ -16,9 +16,11 @@ export function stopOnSignals(logger: Logger): StopSignals {
     try {
       await stopAll()
       logger.info('stopped')
+      logger.flush()
       process.exit(exitCode)
     } catch (error) {
       logger.error('the service did not stop cleanly', {}, error)
+      logger.flush()
       process.exit(1)
     }
   }
@@ -32,8 +34,11 @@ export function stopOnSignals(logger: Logger): StopSignals {
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      if (exitCode !== undefined) process.exit(1)
-      stop(0, signal)
+      if (exitCode === undefined) stop(0, signal)
+      else {
+        logger.flush()
+        process.exit(1)
+      }
     })
   }
   return {

@@ -70,12 +70,11 @@ function observeRequest({ logger, metrics }: HttpParts) {
 function answerRoute(route: Route, parts: HttpParts) {
   return async (req: Request, res: Response): Promise<void> => {
     res.locals.route = route.path
-    const isFromThisMachine = isLoopback(req.ip ?? '')
     const caller =
       route.access === 'anyone' || route.access === 'machine'
         ? anonymous
         : await parts.authenticate(req.get('authorization'))
-    requireAccess(route.access, caller, isFromThisMachine)
+    requireAccess(route.access, caller, isFromThisMachine(req))
     const body = route.method === 'post' ? await readBody(req, route.maxBodyBytes) : undefined
     const request = {
       body,
@@ -86,6 +85,12 @@ function answerRoute(route: Route, parts: HttpParts) {
     }
     send(res, await callRoute(route, request))
   }
+}
+
+/** Who came through a proxy on this machine is not the machine, whether that proxy is a trusted one or not. */
+function isFromThisMachine(req: Request): boolean {
+  const isForwarded = req.headers['x-forwarded-for'] !== undefined || req.headers.forwarded !== undefined
+  return !isForwarded && isLoopback(req.ip ?? '')
 }
 
 const anonymous: Caller = { type: 'anonymous' }

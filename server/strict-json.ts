@@ -10,7 +10,8 @@ export const MAX_JSON_DEPTH = 8
 
 /**
  * JSON.parse, and none of what it lets through: duplicate keys, `__proto__`, `constructor` and `prototype` as keys, more than
- * 8 levels, bytes that are not UTF-8. Throws StrictJsonError.
+ * 8 levels, bytes that are not UTF-8, lone surrogates (RFC 7493 §2.1), which neither RFC 8785 nor PostgreSQL can write.
+ * Throws StrictJsonError.
  */
 export function parseStrictJson(bytes: Uint8Array): unknown {
   let text: string
@@ -45,8 +46,10 @@ function checkStructure(text: string): void {
       objects.pop()
     } else if (character === QUOTE) {
       const end = endOfString(text, at)
+      const quoted = text.slice(at, end + 1)
       const keys = objects.at(-1)
-      if (keys !== undefined && isFollowedByColon(text, end)) addKey(keys, text.slice(at, end + 1))
+      if (keys !== undefined && isFollowedByColon(text, end)) addKey(keys, unquote(quoted))
+      else if (quoted.includes('\\u')) unquote(quoted)
       at = end
     }
   }
@@ -72,14 +75,19 @@ function isFollowedByColon(text: string, end: number): boolean {
   return text.charCodeAt(next) === COLON
 }
 
-/** `quoted` with its quotes: two spellings of one key are one key. */
-function addKey(keys: Set<string>, quoted: string): void {
-  let key: string
+/** What a string with its quotes says: two spellings of one key are one key. */
+function unquote(quoted: string): string {
+  let text: string
   try {
-    key = JSON.parse(quoted) as string
+    text = JSON.parse(quoted) as string
   } catch {
     throw new StrictJsonError('The body is not JSON.')
   }
+  if (!text.isWellFormed()) throw new StrictJsonError('A string holds a lone surrogate.')
+  return text
+}
+
+function addKey(keys: Set<string>, key: string): void {
   if (forbiddenKeys.has(key)) throw new StrictJsonError(`A member must not be called ${key}.`)
   if (keys.has(key)) throw new StrictJsonError('A member stands twice in one object.')
   keys.add(key)

@@ -1,6 +1,6 @@
 import type { Database } from '../database/open.ts'
 import type { Primitives } from '../protocol/primitives.ts'
-import { bucketAt } from '../protocol/exchange/bucket.ts'
+import { bucketAt, SKEW_MS } from '../protocol/exchange/bucket.ts'
 import type { WriteEvent } from '../runtime/audit-events.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Keyring } from '../runtime/custody/keyring.ts'
@@ -53,14 +53,14 @@ export async function composeWorkers(parts: WorkerParts): Promise<Workers> {
     if (isHeldBack)
       parts.logger.error('The clock ran ahead: keys are overdue, but are not destroyed faster than time passes')
     isHealthy = !isHeldBack
-    if (inspected.bucket === bucketAt(now) && performance.now() < inspected.at + INSPECT_MS) return
+    if (inspected.bucket === bucketAt(now + SKEW_MS) && performance.now() < inspected.at + INSPECT_MS) return
     const partitions = await makeSessionPartitions(parts.database, now)
     if (partitions.length > 0) parts.logger.info('session partitions made', { names: partitions })
     const made = await makeTemporalKeys(parts, now)
     if (made.length > 0) parts.logger.info('temporal keys made', { count: made.length, epoch: bucketAt(now) })
     parts.metrics.temporalKeys.set({ state: 'epoch_ready' }, EPOCHS_AHEAD + 1)
     parts.metrics.temporalKeys.set({ state: 'bucket_ready' }, BUCKETS_AHEAD + 1)
-    inspected = { bucket: bucketAt(now), at: performance.now() }
+    inspected = { bucket: bucketAt(now + SKEW_MS), at: performance.now() }
   }
 
   await run()

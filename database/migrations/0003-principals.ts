@@ -1,22 +1,28 @@
 /** Devices and coordinators, how they came in, and what was found out about them. */
 export const up = `
+-- Closed lists are types, not check constraints: a check is parsed again by every statement that writes its table.
+create type principal_kind as enum ('device', 'coordinator');
+create type principal_status as enum ('PENDING', 'ACTIVE', 'QUARANTINED', 'SUSPENDED', 'REVOKED');
+create domain display_name as text check (length(value) between 1 and 128);
+create domain pending_sessions as uuid[] check (cardinality(value) <= 2);
+
 create table principal (
   organization_id uuid not null references organization (id),
   id uuid not null,
-  kind text not null check (kind in ('device', 'coordinator')),
-  name text not null check (length(name) between 1 and 128),
-  status text not null check (status in ('PENDING', 'ACTIVE', 'QUARANTINED', 'SUSPENDED', 'REVOKED')),
+  kind principal_kind not null,
+  name display_name not null,
+  status principal_status not null,
   spiffe_id text not null,
   metadata jsonb not null,
   active_session_id uuid,
   -- oldest first
-  pending_session_ids uuid[] not null default '{}' check (cardinality(pending_session_ids) <= 2),
+  pending_session_ids pending_sessions not null default '{}',
   created_at timestamptz not null,
   last_seen_at timestamptz,
   revoked_at timestamptz,
   primary key (organization_id, id),
-  check ((status = 'REVOKED') = (revoked_at is not null)),
-  check (status = 'ACTIVE' or (active_session_id is null and pending_session_ids = '{}'))
+  constraint principal_is_sound check ((status = 'REVOKED') = (revoked_at is not null)
+    and (status = 'ACTIVE' or (active_session_id is null and cardinality(pending_session_ids) = 0)))
 ) with (fillfactor = 80);
 
 create table identity_key (
@@ -40,8 +46,8 @@ create unique index identity_key_active on identity_key (organization_id, princi
 create table enrollment_token (
   organization_id uuid not null references organization (id),
   id uuid not null,
-  kind text not null check (kind in ('device', 'coordinator')),
-  name text,
+  kind principal_kind not null,
+  name display_name,
   policy_id text not null,
   secret_hash bytea not null check (length(secret_hash) = 32),
   created_at timestamptz not null,

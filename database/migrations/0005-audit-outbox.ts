@@ -1,11 +1,13 @@
 /** Where every change of state leaves its event, in its own transaction; the sequencer of the log takes it from here. */
 export const up = `
+-- Canonical JSON (RFC 8785): the bytes that will be hashed.
+create domain audit_event as text check (octet_length(value) <= 65535);
+
 create table audit_outbox (
   seq bigint generated always as identity (cache 1),
   organization_id uuid not null,
   event_id uuid primary key,
-  -- canonical JSON (RFC 8785): the bytes that will be hashed
-  entry text not null check (octet_length(entry) <= 65535)
+  entry audit_event not null
 );
 create index audit_outbox_seq on audit_outbox (seq);
 select isolate_tenants('audit_outbox');

@@ -1,5 +1,6 @@
 import type { PrincipalKind } from '../../protocol/enrollment.ts'
-import type { SessionState } from '../../protocol/exchange/session-states.ts'
+import { BUCKET_MS } from '../../protocol/exchange/bucket.ts'
+import { SESSION_MS, type SessionState } from '../../protocol/exchange/session-states.ts'
 import type { SignatureAlgorithm, Suite } from '../../protocol/suites.ts'
 import type { Database, Statement } from '../open.ts'
 import type { PrincipalStatus } from '../tables.ts'
@@ -27,7 +28,7 @@ export interface ExchangeParty {
       macKeyVersion: number
     }
   }
-  /** The principal's sessions that are PENDING or ACTIVE, and the one that was asked for. */
+  /** The principal's sessions that are PENDING or ACTIVE and not long over, and the one that was asked for. */
   sessions: ExchangeSession[]
 }
 
@@ -49,7 +50,9 @@ export async function findExchangeParty(
   database: Database,
   deviceId: string,
   sessionId: string,
+  now: number,
 ): Promise<ExchangeParty | undefined> {
+  const [from, to] = sessionIdRange(sessionId, now)
   const [organizationId, principals, sessions] = await database.sendTransaction({ organizationOf: deviceId }, [
     {
       name: 'select_exchange_principal',
@@ -65,10 +68,10 @@ export async function findExchangeParty(
       text: `select s.id, s.principal_id, s.state, s.bucket, s.last_epoch, s.created_at, s.expires_at, s.confirmed_at,
           s.superseded_at, s.confirmation_hash
         from session s
-        where s.organization_id = current_organization() and s.id = any (
+        where s.organization_id = current_organization() and s.id between $3 and $4 and s.id = any (
           (select array[$2::uuid] || p.active_session_id || p.pending_session_ids from principal p
             where p.organization_id = current_organization() and p.id = $1)::uuid[])`,
-      values: [deviceId, sessionId],
+      values: [deviceId, sessionId, from, to],
     },
   ])
   const row = principals?.rows[0] as PrincipalRow | undefined
@@ -91,6 +94,22 @@ export async function findExchangeParty(
     },
     sessions: (sessions?.rows as SessionRow[]).map(toExchangeSession),
   }
+}
+
+/**
+ * Session ids begin with their time: bounds keep PostgreSQL from looking into every partition. No session that still matters
+ * is older than two sessions' lives.
+ */
+function sessionIdRange(sessionId: string, now: number): [string, string] {
+  const oldest = `${hexTime(now - 2 * SESSION_MS)}-0000-0000-000000000000`
+  const newest = `${hexTime(now + 2 * BUCKET_MS)}-ffff-ffff-ffffffffffff`
+  return [sessionId < oldest ? sessionId : oldest, sessionId > newest ? sessionId : newest]
+}
+
+/** The first 48 bits of a session id, as its text has them. */
+function hexTime(ms: number): string {
+  const hex = ms.toString(16).padStart(12, '0')
+  return `${hex.slice(0, 8)}-${hex.slice(8)}`
 }
 
 /** What the transaction found when it read the principal; it stores nothing when that is no longer so. */

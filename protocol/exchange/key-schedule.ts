@@ -17,7 +17,7 @@ export function deriveExchangeKeys(
   inputs: { th2: Uint8Array; bucket: number; sharedSecretS: Uint8Array; sharedSecretD: Uint8Array },
 ): ExchangeKeys {
   const { th2 } = inputs
-  const ikm = concatenate([...lengthPrefixed(inputs.sharedSecretS), ...lengthPrefixed(inputs.sharedSecretD)])
+  const ikm = concatenate([lengthPrefixed(inputs.sharedSecretS), lengthPrefixed(inputs.sharedSecretD)])
   const prk = extract(crypto, th2, ikm)
   const serverKey = expand(crypto, prk, encode('QFLARE-v1 server confirm', th2), 64)
   const deviceKey = expand(crypto, prk, encode('QFLARE-v1 device confirm', th2), 64)

@@ -9,6 +9,7 @@ import {
   hash,
   type KeyObject,
   randomBytes,
+  randomFillSync,
   sign,
   timingSafeEqual,
   verify,
@@ -29,7 +30,7 @@ const signatureKeyTypes = {
 export function createNativePrimitives(): Primitives {
   const primitives: Primitives = {
     provider: 'native',
-    randomBytes: (length) => randomBytes(length),
+    randomBytes: createRandomPool(),
     hash512: (data) => hash('sha3-512', data, 'buffer'),
     hash256: (data) => hash('sha3-256', data, 'buffer'),
     hmac512: (key, data) => createHmac('sha3-512', key).update(data).digest(),
@@ -49,6 +50,25 @@ export function createNativePrimitives(): Primitives {
     throw new ProtocolError('crypto_unavailable', 'node:crypto of this runtime lacks ML-KEM or ML-DSA.', { cause })
   }
   return primitives
+}
+
+const POOL_BYTES = 4096
+
+/** Draws many small values from one call of the generator; what was given out is wiped from the pool. */
+function createRandomPool(): (length: number) => Uint8Array {
+  const pool = new Uint8Array(POOL_BYTES)
+  let at = POOL_BYTES
+  return (length) => {
+    if (length > POOL_BYTES / 16) return randomBytes(length)
+    if (at + length > POOL_BYTES) {
+      randomFillSync(pool)
+      at = 0
+    }
+    const bytes = pool.slice(at, at + length)
+    pool.fill(0, at, at + length)
+    at += length
+    return bytes
+  }
 }
 
 const GCM_TAG_BYTES = 16

@@ -32,7 +32,8 @@ export function publishedKeyRoutes(keys: PublishedKeys): Route[] {
       access: 'anyone',
       async answer() {
         const { certificates, cacheMs } = await keys.listBucketCertificates()
-        const headers = { 'cache-control': `public, max-age=${Math.max(0, Math.floor(cacheMs / 1000))}` }
+        const maxAge = Math.floor(cacheMs / 1000)
+        const headers = { 'cache-control': maxAge > 0 ? `public, max-age=${maxAge}` : 'no-store' }
         const body = z.encode(bucketsAnswer, { certificates, graceMs: GRACE_MS, skewMs: SKEW_MS })
         return { status: 200, headers, body }
       },

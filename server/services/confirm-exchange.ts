@@ -31,14 +31,16 @@ export function createConfirmExchange(parts: ConfirmExchangeParts): ConfirmExcha
   return (sessionId, request, requestId) =>
     retryOnConflict(async () => {
       const now = parts.clock.now()
-      const party = await findExchangeParty(parts.database, request.deviceId, sessionId)
+      const party = await findExchangeParty(parts.database, request.deviceId, sessionId, now)
       const session = party?.sessions.find(
         ({ id, principalId }) => id === sessionId && principalId === request.deviceId,
       )
       if (party === undefined || session === undefined) throw new ServiceError('not_found', 'There is no such session.')
       const isRight = isExpected(parts, session, request)
       const state = sessionStateAt(session, now)
-      if (state === 'ACTIVE' && isRight && now < (session.confirmedAt ?? 0) + CONFIRMATION_REPEAT_MS) {
+      // A newer session may have superseded it since: whose answer was lost still gets it.
+      const isConfirmed = state === 'ACTIVE' || state === 'SUPERSEDED'
+      if (isConfirmed && isRight && now < (session.confirmedAt ?? 0) + CONFIRMATION_REPEAT_MS) {
         return toAnswer(parts, party, session, session.confirmedAt as number)
       }
       if (session.state !== 'PENDING' || party.principal.status !== 'ACTIVE')
@@ -75,7 +77,10 @@ async function activate(
   const { pendingSessionIds } = principal
   const older = pendingSessionIds.slice(0, pendingSessionIds.indexOf(session.id))
   const timedOutIds = older.filter((id) => party.sessions.some((known) => known.id === id && known.state === 'PENDING'))
-  const active = party.sessions.find((known) => known.id === principal.activeSessionId && known.state === 'ACTIVE')
+  // One that has expired is not superseded any more.
+  const active = party.sessions.find(
+    (known) => known.id === principal.activeSessionId && sessionStateAt(known, now) === 'ACTIVE',
+  )
   const actor = { organizationId, principal, requestId }
   const { writeEvent } = parts
   await activateSession(parts.database, organizationId, {

@@ -36,14 +36,14 @@ export type OpenExchange = (request: ExchangeRequest, requestId: string) => Prom
 
 /** The server's first half of docs/protocol.md §4, its checks in the order that is given there. */
 export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
-  const { crypto, database } = parts
+  const { crypto, clock, database } = parts
   const dummyKey = makeDummyKey(crypto)
 
   return async (request, requestId) => {
     const bucketKey = await getOpenBucketKey(parts, request)
     const th1 = initiateHash(crypto, request, bucketKey.certificate)
     const sessionId = sessionIdOf(request.bucket, th1)
-    const party = await findExchangeParty(database, request.deviceId, sessionId)
+    const party = await findExchangeParty(database, request.deviceId, sessionId, clock.now())
     refuseReplay(party, sessionId)
 
     return runQueued(parts, async () => {
@@ -146,7 +146,7 @@ async function answer(
   }
   let read: ExchangeParty | undefined = party
   await retryOnConflict(async () => {
-    read ??= await findExchangeParty(parts.database, request.deviceId, sessionId)
+    read ??= await findExchangeParty(parts.database, request.deviceId, sessionId, createdAt)
     refuseReplay(read, sessionId)
     if (read?.principal.status !== 'ACTIVE') {
       throw new ServiceError('exchange_refused', 'The device, its key or its signature is not accepted.')

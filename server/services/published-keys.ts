@@ -51,7 +51,9 @@ export function createPublishedKeys(parts: {
       const certificates = keys.flatMap((key) => (key === undefined ? [] : [key.certificate]))
       const first = certificates.find((certificate) => certificate.bucket === current)
       if (first === undefined) throw new ServiceError('unavailable', 'The key of the current bucket is being made.')
-      return { certificates, cacheMs: first.notAfter - now }
+      // An answer without the next bucket's certificate must not outlive the moment in which it is missing.
+      const isWhole = certificates.length === wanted.length
+      return { certificates, cacheMs: isWhole ? first.notAfter - now : 0 }
     },
   }
 }

@@ -8,10 +8,12 @@ const committed = join(import.meta.dirname, '..', '..', 'database', 'schema.sql'
 
 let database: TestDatabase
 let sql: TestDatabase['sql']
+let migrated: string
 
 beforeAll(async () => {
   database = await createTestDatabase()
   sql = database.sql
+  migrated = await describeSchema(sql)
 })
 afterAll(() => database.drop())
 // what a test changes ends with it
@@ -19,15 +21,12 @@ beforeEach(() => sql.query('begin'))
 afterEach(() => sql.query('rollback'))
 
 test('database/schema.sql is what the migrations make', async () => {
-  expect(await describeSchema(sql), 'database/schema.sql is out of date: run npm run schema').toBe(
-    await readFile(committed, 'utf8'),
-  )
+  expect(migrated, 'database/schema.sql is out of date: run npm run schema').toBe(await readFile(committed, 'utf8'))
 })
 
 test('the description does not change with the partitions of concrete days', async () => {
-  const before = await describeSchema(sql)
   await sql.query(`select make_session_partition('2031-05-06')`)
-  expect(await describeSchema(sql)).toBe(before)
+  expect(await describeSchema(sql)).toBe(migrated)
 })
 
 test.each([
@@ -50,7 +49,6 @@ test.each([
   'create table newcomer (id uuid)',
   'create schema elsewhere',
 ])('the description tells: %s', async (change) => {
-  const before = await describeSchema(sql)
   await sql.query(change)
-  expect(await describeSchema(sql)).not.toBe(before)
+  expect(await describeSchema(sql)).not.toBe(migrated)
 })

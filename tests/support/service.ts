@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { listActiveSigningKeys, listKeks } from '../../database/repositories/service-keys.ts'
+import { BUCKET_MS, bucketAt } from '../../protocol/exchange/bucket.ts'
 import { createNativePrimitives } from '../../protocol/primitives/native.ts'
 import { createEventWriter } from '../../runtime/audit-events.ts'
 import { openServiceKeys } from '../../runtime/custody/service-keys.ts'
@@ -44,7 +45,8 @@ export async function startTestService(
   const folder = await mkdtemp(join(tmpdir(), 'qflare-temporal-'))
   const fileStore = await openFileTemporalKeyStore(folder)
   const store = options.wrapStore?.(fileStore) ?? fileStore
-  const time = { now: Date.now() }
+  // The middle of a bucket, so that no test meets an edge by chance.
+  const time = { now: bucketAt(Date.now()) * BUCKET_MS + BUCKET_MS / 2 }
   const clock = { now: () => time.now, offsetMs: () => 0, measuredAt: () => time.now, measure: async () => {} }
   const worker = database.open('qflare_worker')
   const api = database.open('qflare_api', options.maxConnections)

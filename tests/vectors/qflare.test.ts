@@ -156,7 +156,7 @@ describe.each(providers)('$provider reproduces', (crypto) => {
   it('the key schedule of the exchange', () => {
     const th2 = bytes(exchange.th2)
     const [sharedSecretS, sharedSecretD] = [bytes(exchange.sharedSecretS), bytes(exchange.sharedSecretD)]
-    const ikm = concatenate([...lengthPrefixed(sharedSecretS), ...lengthPrefixed(sharedSecretD)])
+    const ikm = concatenate([lengthPrefixed(sharedSecretS), lengthPrefixed(sharedSecretD)])
     const prk = extract(crypto, th2, ikm)
     expect(text(prk)).toBe(exchange.prk)
     expect(text(expand(crypto, prk, encode('QFLARE-v1 server confirm', th2), 64))).toBe(exchange.serverConfirmKey)

@@ -7,7 +7,7 @@ import {
   type TemporalKeyRow,
 } from '../../database/repositories/temporal-keys.ts'
 import type { Database } from '../../database/open.ts'
-import { BUCKET_MS, bucketAt, bucketCertificateBytes } from '../../protocol/exchange/bucket.ts'
+import { BUCKET_MS, bucketAt, bucketCertificateBytes, SKEW_MS } from '../../protocol/exchange/bucket.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import { toBase64url } from '../../protocol/encoding.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
@@ -37,11 +37,14 @@ export interface MakeTemporalKeysParts {
 
 const SUITE = 'ML-KEM-1024'
 
-/** The epoch keys from the current epoch on, and the keys of the current bucket and the next. Returns what was made. */
+/**
+ * The epoch keys from the current epoch on, and the keys of the current bucket and the next. What becomes current within the
+ * skew counts as current, so that a bucket begins with the next one's key at hand. Returns what was made.
+ */
 export async function makeTemporalKeys(parts: MakeTemporalKeysParts, now: number): Promise<TemporalKeyName[]> {
-  const current = bucketAt(now)
+  const current = bucketAt(now + SKEW_MS)
   const made: TemporalKeyName[] = []
-  for (let number = current; number <= current + EPOCHS_AHEAD; number++) {
+  for (let number = bucketAt(now); number <= current + EPOCHS_AHEAD; number++) {
     made.push(...(await makeKey(parts, 'epoch', number, now)))
     if (number <= current + BUCKETS_AHEAD) made.push(...(await makeKey(parts, 'bucket', number, now)))
   }

@@ -1,9 +1,14 @@
-const { prototype } = String
+const prototype = String.prototype as {
+  charCodeAt: (this: string, at: number) => number
+  indexOf: (this: string, searched: string, from?: number) => number
+  slice: (this: string, start?: number, end?: number) => string
+}
+const json = JSON as { parse: (this: void, text: string) => unknown }
 
 /** Runs `work` and counts the characters that it looks at: one by one, by searching, by cutting out and by JSON.parse. */
 export function countCharacters<T>(work: () => T): { result: T; characters: number } {
   const { charCodeAt, indexOf, slice } = prototype
-  const { parse } = JSON
+  const { parse } = json
   let characters = 0
   prototype.charCodeAt = function (at) {
     characters++
@@ -19,14 +24,14 @@ export function countCharacters<T>(work: () => T): { result: T; characters: numb
     characters += part.length
     return part
   }
-  JSON.parse = (text: string) => {
+  json.parse = (text) => {
     characters += text.length
-    return parse(text) as unknown
+    return parse(text)
   }
   try {
     return { result: work(), characters }
   } finally {
     Object.assign(prototype, { charCodeAt, indexOf, slice })
-    JSON.parse = parse
+    json.parse = parse
   }
 }

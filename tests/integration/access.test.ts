@@ -1,0 +1,289 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { insertApiToken } from '../../database/repositories/api-tokens.ts'
+import { insertDirectoryEntry } from '../../database/repositories/directory.ts'
+import { insertOrganization } from '../../database/repositories/organizations.ts'
+import type { Database } from '../../database/open.ts'
+import type { ApiRole } from '../../database/tables.ts'
+import { toBase64url } from '../../protocol/encoding.ts'
+import { newId } from '../../runtime/ids.ts'
+import { listRoutes, type RouteParts } from '../../server/routes.ts'
+import { call, createToken, enrollTestDevice, establish, openExchange, type TestDevice } from '../support/api.ts'
+import { expectRefusal } from '../support/refusals.ts'
+import { crypto, startTestService, type TestService } from '../support/service.ts'
+
+const callers = [
+  'anonymous',
+  'garbage',
+  'wrongSecret',
+  'expired',
+  'revoked',
+  'auditor',
+  'coordinator',
+  'operator',
+  'admin',
+  'device',
+  'otherDevice',
+  'foreignAdmin',
+] as const
+type Caller = (typeof callers)[number]
+
+let service: TestService
+let worker: Database
+let organizationId: string
+let tokens: Record<Caller, string | undefined>
+let device: TestDevice
+let otherDevice: TestDevice
+let session: { id: string; token: string }
+
+beforeAll(async () => {
+  service = await startTestService()
+  worker = service.database.open('qflare_worker', 2)
+  const { rows } = await service.database.sql.query<{ id: string }>('select id from organization')
+  organizationId = rows[0]?.id as string
+  const foreignOrganizationId = newId()
+  await worker.withOrganization(foreignOrganizationId, (tx) =>
+    insertOrganization(tx, { id: foreignOrganizationId, name: 'foreign', createdAt: service.time.now }),
+  )
+  device = await enrollTestDevice(service)
+  otherDevice = await enrollTestDevice(service)
+  const established = await establish(service, device)
+  session = { id: established.sessionId, token: established.accessToken }
+  const revoked = await makeApiToken(organizationId, ['admin'])
+  await service.database.sql.query(`update api_token set revoked_at = now() where id = $1`, [idOf(revoked)])
+  tokens = {
+    anonymous: undefined,
+    garbage: 'qf_nonsense',
+    wrongSecret: `qf_${idOf(service.adminToken)}.${toBase64url(crypto.randomBytes(32))}`,
+    expired: await makeApiToken(organizationId, ['admin'], service.time.now),
+    revoked,
+    auditor: await makeApiToken(organizationId, ['auditor']),
+    coordinator: await makeApiToken(organizationId, ['coordinator']),
+    operator: await makeApiToken(organizationId, ['operator'], service.time.now + 1),
+    admin: service.adminToken,
+    device: session.token,
+    otherDevice: (await establish(service, otherDevice)).accessToken,
+    foreignAdmin: await makeApiToken(foreignOrganizationId, ['admin']),
+  }
+})
+afterAll(() => service.close())
+
+async function makeApiToken(organization: string, roles: ApiRole[], expiresAt?: number): Promise<string> {
+  const id = newId()
+  const secret = `${id}.${toBase64url(crypto.randomBytes(32))}`
+  const secretHash = crypto.hash256(new TextEncoder().encode(secret))
+  await worker.withOrganization(organization, async (tx) => {
+    await insertDirectoryEntry(tx, id, organization)
+    const shared = { id, organizationId: organization, name: 'test', roles, isServiceAdmin: false, secretHash }
+    await insertApiToken(tx, { ...shared, createdAt: service.time.now, expiresAt, revokedAt: undefined })
+  })
+  return `qf_${secret}`
+}
+
+function idOf(apiToken: string): string {
+  return apiToken.slice(3, 39)
+}
+
+type Outcomes = Record<Caller, number>
+interface Row {
+  /** Something of the organization `default`, and of `device` where it is a device's. Made anew for each caller. */
+  path?: () => string | Promise<string>
+  body?: unknown
+  outcomes: Outcomes
+}
+
+const refused = {
+  anonymous: 401,
+  garbage: 401,
+  wrongSecret: 401,
+  expired: 401,
+  revoked: 401,
+  auditor: 403,
+  coordinator: 403,
+}
+const everyone = (status: number) => Object.fromEntries(callers.map((caller) => [caller, status])) as Outcomes
+const operators = (status: number, foreignAdmin: number): Outcomes => {
+  return { ...refused, operator: status, admin: status, device: 403, otherDevice: 403, foreignAdmin }
+}
+const operatorsAndOwn = (status: number, otherDevice: number, foreignAdmin: number): Outcomes => {
+  return { ...operators(status, foreignAdmin), device: status, otherDevice }
+}
+
+const enrollmentToken = async () => (await createToken(service)).id
+const pendingSession = async () => (await openExchange(service, device)).sessionId
+const bytes = (length: number) => toBase64url(new Uint8Array(length))
+
+/** What each caller gets on each route; of a route that anyone may call, only what its body proves makes a difference. */
+const rows: Record<string, Row> = {
+  'GET /live': { outcomes: everyone(200) },
+  'GET /ready': { outcomes: everyone(200) },
+  'GET /version': { outcomes: everyone(200) },
+  'GET /metrics': { outcomes: everyone(200) },
+  'GET /.well-known/jwks.json': { outcomes: everyone(200) },
+  'GET /v1/trust': { outcomes: everyone(200) },
+  'GET /v1/buckets': { outcomes: everyone(200) },
+  'POST /v1/enrollment-tokens': { body: { kind: 'device' }, outcomes: operators(201, 201) },
+  'GET /v1/enrollment-tokens': { outcomes: operators(200, 200) },
+  'DELETE /v1/enrollment-tokens/:id': {
+    path: async () => `/v1/enrollment-tokens/${await enrollmentToken()}`,
+    outcomes: operators(204, 404),
+  },
+  'POST /v1/enrollments': { body: { token: `${newId()}.${bytes(32)}` }, outcomes: everyone(401) },
+  'POST /v1/enrollments/:id/complete': {
+    path: () => `/v1/enrollments/${newId()}/complete`,
+    body: {
+      name: 'edge',
+      kind: 'device',
+      identityKey: { alg: 'ML-DSA-44', publicKey: bytes(1312) },
+      evidence: [{ format: 'none' }],
+      signature: bytes(2420),
+    },
+    outcomes: everyone(404),
+  },
+  'GET /v1/devices': { outcomes: operators(200, 200) },
+  'GET /v1/devices/:id': { path: () => `/v1/devices/${device.deviceId}`, outcomes: operatorsAndOwn(200, 404, 404) },
+  'POST /v1/devices/:id/revoke': {
+    path: async () => `/v1/devices/${(await enrollTestDevice(service)).deviceId}/revoke`,
+    body: {},
+    outcomes: operators(200, 404),
+  },
+  'POST /v1/exchanges': {
+    body: {
+      deviceId: newId(),
+      suite: 'ML-KEM-1024',
+      bucket: 1,
+      nonce: bytes(32),
+      clientKey: bytes(1568),
+      ciphertext: bytes(1568),
+      signature: bytes(2420),
+    },
+    outcomes: everyone(409),
+  },
+  'POST /v1/exchanges/:id/confirm': {
+    path: () => `/v1/exchanges/${newId()}/confirm`,
+    body: { deviceId: newId(), confirmation: bytes(64) },
+    outcomes: everyone(404),
+  },
+  'POST /v1/sessions/:id/tokens': {
+    path: () => `/v1/sessions/${newId()}/tokens`,
+    body: { deviceId: newId(), epoch: 1, nonce: bytes(32), proof: bytes(64) },
+    outcomes: everyone(404),
+  },
+  'GET /v1/sessions': { outcomes: operatorsAndOwn(200, 200, 200) },
+  'GET /v1/sessions/:id': { path: () => `/v1/sessions/${session.id}`, outcomes: operatorsAndOwn(200, 404, 404) },
+  'DELETE /v1/sessions/:id': {
+    path: async () => `/v1/sessions/${await pendingSession()}`,
+    outcomes: operatorsAndOwn(204, 404, 404),
+  },
+}
+
+test('every route of the service has a row here, and every row a route', () => {
+  const parts = { crypto, metrics: {}, config: {}, serviceKeys: {}, publishedKeys: {} } as unknown as RouteParts
+  const routes = listRoutes(parts).map(({ method, path }) => `${method.toUpperCase()} ${path}`)
+  expect(Object.keys(rows).toSorted()).toEqual(routes.toSorted())
+})
+
+test.each(Object.entries(rows))('%s lets in exactly those who may', async (name, { path, body, outcomes }) => {
+  const [method = '', template = ''] = name.split(' ')
+  const answers: Partial<Outcomes> = {}
+  for (const caller of callers) {
+    const answer = await call(service, method, (await path?.()) ?? template, { token: tokens[caller], body })
+    answers[caller] = answer.status
+    if (outcomes[caller] === 403) expectRefusal(answer, 403, 'forbidden')
+    if (outcomes[caller] === 401 && outcomes.admin !== 401) {
+      expectRefusal(answer, 401, 'unauthenticated')
+      expect(answer.headers.get('www-authenticate')).toBe('Bearer')
+    }
+  }
+  expect(answers).toEqual(outcomes)
+})
+
+describe('credentials', () => {
+  const ask = (authorization: string) =>
+    call(service, 'GET', '/v1/sessions', { headers: { authorization } }).then(({ status }) => status)
+
+  test('are a Bearer token and nothing else', async () => {
+    expect(await ask(`bearer ${service.adminToken}`)).toBe(200)
+    const secret = service.adminToken.slice(3)
+    const basic = Buffer.from(`:${service.adminToken}`).toString('base64')
+    for (const text of [
+      service.adminToken,
+      `Basic ${basic}`,
+      'Bearer',
+      'Bearer ',
+      `Bearer  ${service.adminToken}`,
+      `Bearer ${service.adminToken},`,
+      `Bearer ${service.adminToken} ${service.adminToken}`,
+      `Bearer ${service.adminToken}, Bearer ${service.adminToken}`,
+      `Bearer ${service.adminToken}.`,
+      `Bearer ${service.adminToken}${'A'.repeat(4000)}`,
+      `Bearer ${service.adminToken.slice(0, -1)}`,
+      `Bearer QF_${secret}`,
+      `Bearer ${secret}`,
+      `Bearer qf_${secret.split('.')[0]}`,
+      `Bearer qf_${secret.split('.')[0]}.`,
+      `Bearer qf_${idOf(tokens.operator as string)}.${secret.split('.')[1]}`,
+      `Bearer qs_${secret}`,
+    ]) {
+      expect({ text, status: await ask(text) }).toEqual({ text, status: 401 })
+    }
+  })
+
+  test('of a device are void when one bit of them differs', async () => {
+    const bytes = Buffer.from(session.token.slice(3), 'base64url')
+    expect(await ask(`Bearer qs_${bytes.toString('base64url')}`)).toBe(200)
+    for (const at of [0, 1, 2, 17, 18, 33, 34, 49, 50, 57, 58, 89]) {
+      const changed = Buffer.from(bytes)
+      changed[at] = (changed[at] as number) ^ 1
+      expect({ at, status: await ask(`Bearer qs_${changed.toString('base64url')}`) }).toEqual({ at, status: 401 })
+    }
+  })
+})
+
+describe('what a caller sees', () => {
+  test('a device sees itself and its own sessions only, whatever it asks for', async () => {
+    const own = await service.database.sql.query<{ id: string }>('select id from session where principal_id = $1', [
+      device.deviceId,
+    ])
+    for (const query of ['', `?deviceId=${otherDevice.deviceId}`, `?deviceId=${device.deviceId}`]) {
+      const { body } = await call(service, 'GET', `/v1/sessions${query}`, { token: session.token })
+      expect(new Set(body.items.map(({ deviceId }: { deviceId: string }) => deviceId))).toEqual(
+        new Set([device.deviceId]),
+      )
+      expect(body.items).toHaveLength(own.rows.length)
+    }
+  })
+
+  test('an admin of another organization sees nothing of this one, and this one nothing of it', async () => {
+    const foreign = { ...service, adminToken: tokens.foreignAdmin as string }
+    const foreignDevice = await enrollTestDevice(foreign)
+    const foreignSession = await openExchange(foreign, foreignDevice)
+    const list = async (token: string | undefined, path: string): Promise<string[]> =>
+      (await call(service, 'GET', path, { token })).body.items.map(({ id }: { id: string }) => id)
+    expect(await list(foreign.adminToken, '/v1/devices')).toEqual([foreignDevice.deviceId])
+    expect(await list(foreign.adminToken, '/v1/sessions')).toEqual([foreignSession.sessionId])
+    expect(await list(foreign.adminToken, `/v1/sessions?deviceId=${device.deviceId}`)).toEqual([])
+    expect(await list(tokens.admin, '/v1/devices')).not.toContain(foreignDevice.deviceId)
+    expect(await list(tokens.admin, '/v1/sessions')).not.toContain(foreignSession.sessionId)
+    const cursor = Buffer.from(newId()).toString('base64url')
+    expect(await list(foreign.adminToken, `/v1/devices?cursor=${cursor}`)).toEqual([foreignDevice.deviceId])
+  })
+
+  test.each(Object.keys(rows).filter((name) => rows[name]?.outcomes.foreignAdmin === 404))(
+    'of an id that is not his is not to be told from an id that does not exist: %s',
+    async (name) => {
+      const { path, body, outcomes } = rows[name] as Row
+      const [method = '', template = ''] = name.split(' ')
+      for (const caller of callers.filter((each) => outcomes[each] === 404)) {
+        const ask = async (url: string) => {
+          const answer = await call(service, method, url, { token: tokens[caller], body })
+          const { requestId: _id, ...problem } = answer.body
+          const { date: _date, 'x-request-id': _requestId, ...headers } = Object.fromEntries(answer.headers)
+          return { status: answer.status, problem, headers }
+        }
+        const unknown = await ask(template.replace(':id', newId()))
+        expect(unknown.status).toBe(404)
+        expect(await ask((await path?.()) ?? template)).toEqual(unknown)
+      }
+    },
+  )
+})

@@ -1,0 +1,199 @@
+import { gzipSync } from 'node:zlib'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { toBase64url } from '../../protocol/encoding.ts'
+import { createToken, enrollTestDevice, initiate, makeIdentity, openExchange } from '../support/api.ts'
+import { call, signCompletion, startEnrollment } from '../support/api.ts'
+import { databaseContents, expectRefusal, sendRaw } from '../support/refusals.ts'
+import { startTestService, type TestService } from '../support/service.ts'
+
+/** Every path that takes a body, by a name for it. */
+const paths = {
+  token: '/v1/enrollment-tokens',
+  start: '/v1/enrollments',
+  complete: '/v1/enrollments/:id/complete',
+  revoke: '/v1/devices/:id/revoke',
+  exchange: '/v1/exchanges',
+  confirm: '/v1/exchanges/:id/confirm',
+  renew: '/v1/sessions/:id/tokens',
+} as const
+type Name = keyof typeof paths
+const names = Object.keys(paths) as Name[]
+
+let service: TestService
+let contents: Record<string, string>
+/** A request of each kind that would be taken, or refused for a reason of its own only. */
+let requests: Record<Name, { path: string; body: Record<string, unknown> }>
+
+beforeAll(async () => {
+  service = await startTestService()
+  const device = await enrollTestDevice(service)
+  const { credential } = await createToken(service)
+  const started = await startEnrollment(service, credential)
+  const opened = await openExchange(service, device)
+  const { wire } = await initiate(service, device)
+  const confirmation = toBase64url(opened.deviceConfirmation)
+  const nonce = toBase64url(new Uint8Array(32))
+  const bodies: Record<Name, [id: string, body: Record<string, unknown>]> = {
+    token: ['', { kind: 'device' }],
+    start: ['', { token: credential }],
+    complete: [started.enrollmentId, signCompletion(started, makeIdentity().identityKey)],
+    revoke: [device.deviceId, {}],
+    exchange: ['', wire],
+    confirm: [opened.sessionId, { deviceId: device.deviceId, confirmation }],
+    renew: [opened.sessionId, { deviceId: device.deviceId, epoch: wire.bucket, nonce, proof: confirmation }],
+  }
+  requests = Object.fromEntries(
+    names.map((name) => [name, { path: paths[name].replace(':id', bodies[name][0]), body: bodies[name][1] }]),
+  ) as typeof requests
+})
+afterAll(() => service.close())
+beforeEach(async () => {
+  contents = await databaseContents(service)
+})
+
+async function expectNothingStored(): Promise<void> {
+  expect(await databaseContents(service)).toEqual(contents)
+}
+
+const post = (name: Name, raw: string | Uint8Array, headers: Record<string, string> = {}) =>
+  call(service, 'POST', requests[name].path, { token: service.adminToken, raw, headers })
+
+const nest = (depth: number) => `${'['.repeat(depth)}1${']'.repeat(depth)}`
+
+describe.each(names)('%s: nothing is stored and the answer is a problem', (name) => {
+  const text = () => JSON.stringify(requests[name].body)
+  const withMember = (member: string) =>
+    text().replace(/^\{(.)/, (_all, next) => `{${member}${next === '}' ? '' : ','}${next}`)
+
+  test('for a body that is not JSON', async () => {
+    const long = `{"${'k'.repeat(60_000)}":`
+    for (const raw of ['', ' ', '{', text().slice(0, -1), `${text()}x`, `\ufeff${text()}`, "{'kind':'device'}", long]) {
+      expectRefusal(await post(name, raw), 400, 'malformed')
+    }
+    expectRefusal(await post(name, Uint8Array.of(0x7b, 0xff, 0x7d)), 400, 'malformed')
+    expectRefusal(await post(name, gzipSync(text())), 400, 'malformed')
+    await expectNothingStored()
+  })
+
+  test('for JSON that is no object', async () => {
+    for (const raw of ['null', 'true', '1', '"text"', '[]', `[${text()}]`]) {
+      expectRefusal(await post(name, raw), 400, 'malformed')
+    }
+    await expectNothingStored()
+  })
+
+  test('for a content type that is another, or absent', async () => {
+    const send = (headers: Record<string, string>) =>
+      sendRaw(service, 'POST', requests[name].path, {
+        headers: { authorization: `Bearer ${service.adminToken}`, ...headers },
+        body: [text()],
+      })
+    for (const type of [
+      'text/plain',
+      'application/x-www-form-urlencoded',
+      'application/jsonp',
+      'application/json;charset=latin1',
+    ]) {
+      expectRefusal(await send({ 'content-type': type }), 415, 'unsupported_media_type')
+    }
+    expectRefusal(await send({ 'content-type': '' }), 415, 'unsupported_media_type')
+    expectRefusal(await send({}), 415, 'unsupported_media_type')
+    await expectNothingStored()
+  })
+
+  test('for a body that is compressed', async () => {
+    for (const encoding of ['gzip', 'br', 'identity']) {
+      const answer = await post(name, gzipSync(text()), { 'content-encoding': encoding })
+      expectRefusal(answer, 415, 'unsupported_media_type')
+    }
+    await expectNothingStored()
+  })
+
+  test('for one byte more than the limit, announced or not; not for the limit', async () => {
+    const limit = name === 'complete' ? 1_048_576 : 65_536
+    const tooLong = Buffer.from(withMember('"x":1').padEnd(limit + 1))
+    expectRefusal(await post(name, tooLong.subarray(0, limit)), 400, 'malformed', 'x')
+    expectRefusal(await post(name, tooLong), 413, 'payload_too_large')
+    const headers = { authorization: `Bearer ${service.adminToken}`, 'content-type': 'application/json' }
+    const body = [tooLong.subarray(0, limit), tooLong.subarray(limit)]
+    const chunked = await sendRaw(service, 'POST', requests[name].path, { headers, body })
+    expectRefusal(chunked, 413, 'payload_too_large')
+    await expectNothingStored()
+  })
+
+  test('for more than 8 levels', async () => {
+    expectRefusal(await post(name, withMember(`"x":${nest(8)}`)), 400, 'malformed')
+    expectRefusal(await post(name, `${'{"a":'.repeat(10_000)}1${'}'.repeat(10_000)}`), 400, 'malformed')
+    await expectNothingStored()
+  })
+
+  test('for a member that is not known, which is named', async () => {
+    expectRefusal(await post(name, withMember('"extra":1')), 400, 'malformed', 'extra')
+    expectRefusal(await post(name, withMember('"toString":null')), 400, 'malformed', 'toString')
+    await expectNothingStored()
+  })
+
+  test('for a member that stands twice, and for names that reach into objects', async () => {
+    for (const member of [
+      '"x":1,"x":1',
+      '"\\u0078":1,"x":1',
+      '"__proto__":{}',
+      '"constructor":{}',
+      '"a":{"__proto__":1}',
+    ]) {
+      expectRefusal(await post(name, withMember(member)), 400, 'malformed')
+    }
+    for (const key of Object.keys(requests[name].body)) {
+      expectRefusal(await post(name, withMember(`"${key}":"other"`)), 400, 'malformed')
+    }
+    await expectNothingStored()
+  })
+
+  test('for a member that is missing, which is named', async () => {
+    for (const key of Object.keys(requests[name].body).filter((key) => key !== 'metadata')) {
+      const { [key]: _left, ...rest } = requests[name].body
+      expectRefusal(await post(name, JSON.stringify(rest)), 400, 'malformed', key)
+    }
+    await expectNothingStored()
+  })
+})
+
+test('a client that sends far more than the limit still gets its refusal', async () => {
+  const piece = Buffer.alloc(1 << 20, ' ')
+  for (const length of [undefined, String(24 * piece.length)]) {
+    const headers = {
+      'content-type': 'application/json',
+      ...(length === undefined ? {} : { 'content-length': length }),
+    }
+    const answer = await sendRaw(service, 'POST', '/v1/exchanges', {
+      headers,
+      body: Array.from({ length: 24 }, () => piece),
+    })
+    expectRefusal(answer, 413, 'payload_too_large')
+  }
+  expectRefusal(await post('exchange', Buffer.alloc(24 << 20, ' ')), 413, 'payload_too_large')
+  await expectNothingStored()
+})
+
+test('the content type may name its charset, in any case', async () => {
+  for (const type of ['application/json; charset=utf-8', 'Application/JSON;charset=UTF-8']) {
+    expectRefusal(await post('exchange', '{}', { 'content-type': type }), 400, 'malformed', 'deviceId')
+  }
+})
+
+test('every request of this file is taken as far as its own checks go', async () => {
+  const codes: Record<string, unknown> = {}
+  for (const name of names.filter((each) => each !== 'revoke')) {
+    const { status, body } = await post(name, JSON.stringify(requests[name].body))
+    codes[name] = status < 300 ? status : body.code
+  }
+  // `start` replaces the challenge that `complete` answers, and `renew` has a proof that is none.
+  expect(codes).toEqual({
+    token: 201,
+    start: 201,
+    complete: 'trust_mismatch',
+    exchange: 201,
+    confirm: 200,
+    renew: 'unauthenticated',
+  })
+})

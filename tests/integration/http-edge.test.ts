@@ -1,0 +1,236 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { toBase64url } from '../../protocol/encoding.ts'
+import { newId } from '../../runtime/ids.ts'
+import { call, enrollTestDevice } from '../support/api.ts'
+import { databaseContents, expectRefusal, sendRaw } from '../support/refusals.ts'
+import { startTestService, type TestService } from '../support/service.ts'
+
+let service: TestService
+
+beforeAll(async () => {
+  service = await startTestService({ trustProxy: ['127.0.0.1', '10.1.0.0/16'] })
+})
+afterAll(() => service.close())
+
+describe('a path', () => {
+  test('that is not there is not found, whatever the method', async () => {
+    const contents = await databaseContents(service)
+    const unknown = [
+      '/',
+      '/v1',
+      '/v1/unknown',
+      '/v1/devices/x/y/z',
+      '/v1//devices',
+      '/.env',
+      '/v1/%zz',
+      '/v1/..%2flive',
+    ]
+    for (const path of unknown) {
+      for (const method of ['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS']) {
+        expectRefusal(await sendRaw(service, method, path), 404, 'not_found')
+      }
+    }
+    expect(await databaseContents(service)).toEqual(contents)
+  })
+
+  test('with another method answers 405 and says which it takes', async () => {
+    const allowed = {
+      '/v1/enrollment-tokens': ['POST', 'GET'],
+      '/v1/enrollments': ['POST'],
+      '/v1/devices': ['GET'],
+      [`/v1/devices/${newId()}/revoke`]: ['POST'],
+      [`/v1/sessions/${newId()}`]: ['GET', 'DELETE'],
+      '/v1/buckets': ['GET'],
+      '/.well-known/jwks.json': ['GET'],
+    }
+    for (const [path, methods] of Object.entries(allowed)) {
+      for (const method of ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE', 'PROPFIND']) {
+        if (methods.includes(method)) continue
+        const answer = await sendRaw(service, method, path)
+        expectRefusal(answer, 405, 'method_not_allowed')
+        expect(answer.headers.get('allow')?.split(', ').toSorted()).toEqual(methods.toSorted())
+      }
+    }
+  })
+
+  test('that answers a GET answers a HEAD with the same headers and no body', async () => {
+    for (const path of ['/v1/buckets', '/v1/trust', '/live']) {
+      const [get, head] = [await sendRaw(service, 'GET', path), await sendHead(path)]
+      expect({ status: head.status, body: head.body }).toEqual({ status: 200, body: '' })
+      for (const name of ['content-type', 'cache-control', 'x-content-type-options']) {
+        expect(head.headers.get(name), name).toBe(get.headers.get(name))
+      }
+    }
+  })
+})
+
+async function sendHead(path: string): Promise<{ status: number; body: string; headers: Headers }> {
+  const response = await fetch(`${service.url}${path}`, { method: 'HEAD' })
+  return { status: response.status, body: await response.text(), headers: response.headers }
+}
+
+describe('a query', () => {
+  const uuidText = '01a20227-1843-7d48-a167-88732ea3b54d'
+  const ask = (path: string) => call(service, 'GET', path, { token: service.adminToken })
+
+  test.each(['/v1/devices', '/v1/sessions', '/v1/enrollment-tokens'])(
+    'of %s has its member at fault named',
+    async (path) => {
+      const foreign = Buffer.from('not an id').toString('base64url')
+      const numbers = ['0', '201', '-1', '1.5', 'x', '1e999', '9007199254740993', '%zz', '%00', '']
+      const cursors = ['', 'x', '!!', foreign, uuidText, `${toBase64url(Buffer.from(uuidText))}=`, 'A'.repeat(1000)]
+      for (const limit of numbers) expectRefusal(await ask(`${path}?limit=${limit}`), 400, 'malformed', 'limit')
+      for (const cursor of cursors) expectRefusal(await ask(`${path}?cursor=${cursor}`), 400, 'malformed', 'cursor')
+      expectRefusal(await ask(`${path}?limit=1&limit=1`), 400, 'malformed', 'limit')
+      expectRefusal(await ask(`${path}?limit=1&%6cimit=2`), 400, 'malformed', 'limit')
+      expectRefusal(await ask(`${path}?limit[]=1`), 400, 'malformed', 'limit[]')
+      expectRefusal(await ask(`${path}?other=1`), 400, 'malformed', 'other')
+      expectRefusal(await ask(`${path}?__proto__=1`), 400, 'malformed', '__proto__')
+      for (const limit of [1, 200]) expect((await ask(`${path}?limit=${limit}`)).status).toBe(200)
+    },
+  )
+
+  test('of a filter takes its own values only', async () => {
+    for (const status of ['active', 'UNKNOWN', '']) {
+      expectRefusal(await ask(`/v1/devices?status=${status}`), 400, 'malformed', 'status')
+    }
+    expectRefusal(await ask('/v1/devices?kind=Device'), 400, 'malformed', 'kind')
+    for (const id of ['', 'x', uuidText.toUpperCase(), `{${uuidText}}`]) {
+      expectRefusal(await ask(`/v1/sessions?deviceId=${id}`), 400, 'malformed', 'deviceId')
+    }
+    for (const after of ['-1', '1.5', 'x', '9007199254740993']) {
+      expectRefusal(await ask(`/v1/trust?after=${after}`), 400, 'malformed', 'after')
+    }
+  })
+
+  test('takes a number as decimal digits only', async () => {
+    for (const number of ['0x10', '1e1', '+1', '%2010', '1_0', '١']) {
+      expectRefusal(await ask(`/v1/devices?limit=${number}`), 400, 'malformed', 'limit')
+      expectRefusal(await ask(`/v1/trust?after=${number}`), 400, 'malformed', 'after')
+    }
+    expectRefusal(await ask('/v1/trust?after='), 400, 'malformed', 'after')
+  })
+})
+
+describe('headers', () => {
+  test('beyond the limit of 8 KiB are refused with 431, also in the path', async () => {
+    expect((await sendRaw(service, 'GET', '/live', { headers: { 'x-long': 'x'.repeat(7000) } })).status).toBe(200)
+    expect((await sendRaw(service, 'GET', '/live', { headers: { 'x-long': 'x'.repeat(8200) } })).status).toBe(431)
+    expect((await sendRaw(service, 'GET', `/v1/trust?after=${'1'.repeat(8200)}`)).status).toBe(431)
+    const many = Object.fromEntries(Array.from({ length: 400 }, (_, i) => [`x-${i}`, 'y'.repeat(30)]))
+    expect((await sendRaw(service, 'GET', '/live', { headers: many })).status).toBe(431)
+  })
+
+  test('a request id that is a UUID is taken, and any other replaced, in refusals too', async () => {
+    const given = '0f0e0d0c-0b0a-4908-8706-050403020100'
+    for (const path of ['/live', '/v1/unknown', '/v1/devices']) {
+      const answer = await sendRaw(service, 'GET', path, { headers: { 'x-request-id': given } })
+      expect(answer.headers.get('x-request-id')).toBe(given)
+      if (answer.status >= 400) expect(answer.body.requestId).toBe(given)
+    }
+    const others = ['', 'x', given.toUpperCase(), `${given} `, `${given}, ${given}`, '<script>', 'x'.repeat(1000)]
+    const seen = new Set<string | null>()
+    for (const other of others.filter((text) => text.trim() !== given)) {
+      const { headers, body } = await sendRaw(service, 'GET', '/v1/devices', { headers: { 'x-request-id': other } })
+      expect(headers.get('x-request-id')).toMatch(
+        /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
+      )
+      expect(body.requestId).toBe(headers.get('x-request-id'))
+      seen.add(headers.get('x-request-id'))
+    }
+    expect(seen.size).toBe(others.length - 1)
+  })
+
+  test('every answer forbids what a browser could do with it, and names no product', async () => {
+    for (const [method, path] of [
+      ['GET', '/live'],
+      ['GET', '/v1/buckets'],
+      ['GET', '/v1/devices'],
+      ['PUT', '/'],
+      ['POST', '/v1/exchanges'],
+    ] as const) {
+      const { headers } = await sendRaw(service, method, path)
+      expect(Object.fromEntries(headers), path).toMatchObject({
+        'content-security-policy': expect.stringContaining("default-src 'self'"),
+        'strict-transport-security': expect.stringMatching(/^max-age=\d{8}/),
+        'x-content-type-options': 'nosniff',
+        'x-frame-options': 'SAMEORIGIN',
+        'referrer-policy': 'no-referrer',
+        'cross-origin-resource-policy': 'same-origin',
+      })
+      for (const name of ['x-powered-by', 'server', 'etag', 'access-control-allow-origin']) {
+        expect(headers.has(name), name).toBe(false)
+      }
+    }
+  })
+
+  test('only answers that are public may be cached, and none for longer than it is right', async () => {
+    const cacheOf = async (path: string) =>
+      (await call(service, 'GET', path, { token: service.adminToken })).headers.get('cache-control')
+    for (const path of ['/v1/devices', '/v1/sessions', '/v1/trust', '/live', '/ready', '/metrics', '/version']) {
+      expect(await cacheOf(path), path).toBe('no-store')
+    }
+    const left = Math.floor((300_000 - (service.time.now % 300_000)) / 1000)
+    expect(await cacheOf('/v1/buckets')).toBe(`public, max-age=${left}`)
+  })
+})
+
+describe('what is for the machine itself', () => {
+  const paths = ['/live', '/ready', '/metrics', '/version']
+  const ask = (path: string, forwarded?: string) =>
+    sendRaw(service, 'GET', path, { headers: forwarded === undefined ? {} : { 'x-forwarded-for': forwarded } })
+
+  test('answers the machine', async () => {
+    expect((await ask('/live')).body).toEqual({ status: 'live' })
+    const ready = await ask('/ready')
+    expect(ready.body).toMatchObject({
+      status: 'ready',
+      checks: { database: { ok: true }, temporalKeys: { ok: true } },
+    })
+    expect((await ask('/version')).body).toMatchObject({
+      name: 'qflare',
+      version: '0.0.0-test',
+      cryptoProvider: 'native',
+    })
+    const metrics = await ask('/metrics')
+    expect(metrics.headers.get('content-type')).toMatch(/^text\/plain/)
+    expect(metrics.body).toMatch(
+      /^qflare_http_request_duration_seconds_count\{route="\/live",method="GET",status="200"\} \d/m,
+    )
+  })
+
+  test.each([
+    '203.0.113.7',
+    '192.168.1.2',
+    '10.2.0.1',
+    '2001:db8::1',
+    '127.0.0.1, 203.0.113.7',
+    '203.0.113.7, 10.1.2.3',
+  ])('is not found from elsewhere: %s', async (forwarded) => {
+    for (const path of paths) {
+      const answer = await ask(path, forwarded)
+      expectRefusal(answer, 404, 'not_found')
+      const { requestId: _id, ...problem } = (await ask('/unknown', forwarded)).body
+      expect(answer.body).toMatchObject(problem)
+    }
+  })
+
+  test.each(['127.0.0.1', '::1', 'localhost', 'unknown', '0x7f000001', ''])(
+    'is not found through a proxy of this machine, whomever it names: "%s"',
+    async (forwarded) => {
+      expectRefusal(await ask('/metrics', forwarded), 404, 'not_found')
+      const headers = { forwarded: `for="${forwarded}"` }
+      expectRefusal(await sendRaw(service, 'GET', '/metrics', { headers }), 404, 'not_found')
+    },
+  )
+
+  test('has no identifiers in its metrics', async () => {
+    const device = await enrollTestDevice(service)
+    await call(service, 'GET', `/v1/devices/${device.deviceId}`, { token: service.adminToken })
+    await call(service, 'GET', `/v1/unknown/${device.deviceId}`)
+    const { body } = await ask('/metrics')
+    expect(body).toContain('route="/v1/devices/:id"')
+    expect(body).not.toContain(device.deviceId)
+    expect(body).not.toMatch(/[0-9a-f]{8}-[0-9a-f]{4}/)
+  })
+})

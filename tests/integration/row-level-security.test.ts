@@ -1,0 +1,151 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import {
+  findCatalogueProblems,
+  findLeaks,
+  listPolicies,
+  listTenantTables,
+  makeTenants,
+  type TenantTable,
+  tenantRoles,
+  type Tenants,
+} from '../support/row-level-security.ts'
+import { prepareTenantRows } from '../support/tenant-rows.ts'
+
+let database: TestDatabase
+let sql: TestDatabase['sql']
+let tables: TenantTable[]
+let tenants: Tenants
+
+beforeAll(async () => {
+  database = await createTestDatabase()
+  sql = database.sql
+  await prepareTenantRows(sql)
+  tenants = await makeTenants(sql)
+  tables = await listTenantTables(sql)
+})
+afterAll(() => database.drop())
+// whatever a test does is undone: a mutation is gone before the next one
+beforeEach(() => sql.query('begin'))
+afterEach(() => sql.query('rollback'))
+
+/** In a savepoint, so that mutations do not add up. */
+async function undone<T>(work: () => Promise<T>): Promise<T> {
+  await sql.query('savepoint mutation')
+  try {
+    return await work()
+  } finally {
+    await sql.query('rollback to savepoint mutation')
+  }
+}
+
+describe('row-level security', () => {
+  test('is enabled and forced on every table and partition, with the two policies of every tenant table', async () => {
+    expect(tables.length).toBeGreaterThan(9)
+    expect(await findCatalogueProblems(sql)).toEqual([])
+  })
+
+  test.each(tenantRoles)('lets %s of A neither see nor change what is B’s, and nobody anything', async (role) => {
+    const problems: string[] = []
+    for (const table of tables) problems.push(...(await undone(() => findLeaks(sql, table, role, tenants))))
+    expect(problems).toEqual([])
+  })
+
+  test('shows the sequencer the outbox of all organizations, and nothing else', async () => {
+    await sql.query('set local role qflare_sequencer')
+    const { rows } = await sql.query('select organization_id from audit_outbox')
+    expect(rows.map(({ organization_id }) => organization_id).sort()).toEqual([tenants.a, tenants.b].sort())
+    await expect(sql.query('select from principal')).rejects.toMatchObject({ code: '42501' })
+  })
+
+  test('lets a worker count the sessions of an epoch over all organizations, and see none of them', async () => {
+    await sql.query('set local role qflare_worker')
+    const { rows } = await sql.query(
+      'select count_sessions_of_epoch(7)::int as seven, count_sessions_of_epoch(8)::int as eight',
+    )
+    expect(rows).toEqual([{ seven: 2, eight: 0 }])
+    await expect(sql.query('select from session')).rejects.toMatchObject({ code: '42501' })
+  })
+
+  test('shows qflare_jobs no session but its epochs', async () => {
+    await sql.query('set local role qflare_jobs')
+    expect((await sql.query('select bucket, last_epoch from session')).rowCount).toBe(2)
+    await expect(sql.query('select organization_id from session')).rejects.toMatchObject({ code: '42501' })
+  })
+})
+
+describe('the checks of row-level security turn red', () => {
+  test('when any one policy is dropped', async () => {
+    const policies = (await listPolicies(sql)).map((line) => line.split(/[ :]/, 2) as [table: string, policy: string])
+    expect(policies.length).toBe(2 * tables.length + 2)
+    for (const [table, policy] of policies) {
+      const problems = await undone(async () => {
+        await sql.query(`drop policy ${policy} on ${table}`)
+        return findCatalogueProblems(sql)
+      })
+      expect(problems, `${policy} on ${table}`).toEqual([expect.stringContaining(`missing: ${table} ${policy}`)])
+    }
+  })
+
+  test.each(['disable', 'no force'])('when RLS of any one table or partition is changed to %s', async (change) => {
+    const { rows } = await sql.query<{ name: string }>(
+      'select oid::regclass::text as name from pg_class where relforcerowsecurity',
+    )
+    expect(rows.length).toBeGreaterThan(tables.length)
+    for (const { name } of rows) {
+      const problems = await undone(async () => {
+        await sql.query(`alter table ${name} ${change} row level security`)
+        return findCatalogueProblems(sql)
+      })
+      expect(problems).toEqual([`${name}: RLS is not enabled and forced`])
+    }
+  })
+
+  test('by what A then sees and changes, on every table, when its policies let everything through', async () => {
+    for (const table of tables) {
+      const leaks = async (...changes: string[]) =>
+        undone(async () => {
+          for (const change of changes) await sql.query(change)
+          return findLeaks(sql, table, 'qflare_api', tenants)
+        })
+      const open = (policy: string) => `alter policy ${policy} on ${table.name} using (true) with check (true)`
+      const all = /select[^]*update[^]*update[^]*delete[^]*insert/
+      expect((await leaks(`alter table ${table.name} disable row level security`)).join('\n')).toMatch(all)
+      expect((await leaks(open('tenant'), open('tenant_only'))).join('\n')).toMatch(all)
+      expect(await leaks(`drop policy tenant on ${table.name}`)).not.toEqual([])
+      expect(await leaks(`alter table ${table.name} no force row level security`)).not.toEqual([])
+      // either of the two policies is enough: that is why there are two
+      expect(await leaks(open('tenant'))).toEqual([])
+      expect(await leaks(open('tenant_only'))).toEqual([])
+    }
+  })
+
+  test.each([
+    ['alter policy tenant on principal using (true)', 'missing: principal tenant: permissive'],
+    ['alter policy tenant_only on principal with check (true)', 'missing: principal tenant_only: restrictive'],
+    ['alter policy tenant_only on principal to qflare_api', 'missing: principal tenant_only: restrictive'],
+    ['create policy more on evidence for select using (true)', 'unexpected: evidence more: permissive'],
+    ['create policy more on session_20310506 using (true)', 'unexpected: session_20310506 more'],
+    ['grant select on session_20310506 to qflare_api', 'session_20310506: is granted directly'],
+    ['grant select (id) on session_20310506 to qflare_api', 'session_20310506: is granted directly'],
+    ['create table newcomer (id uuid)', 'newcomer: RLS is not enabled and forced'],
+    ['alter table temporal_key add organization_id uuid', 'temporal_key: holds rows of organizations'],
+    ['alter table trust_bundle rename to trust', 'trust_bundle: is an exception, but no table'],
+    ['create view devices as select * from principal', 'devices: is a view without security_invoker'],
+    ['create materialized view devices as select * from principal', 'devices: is a view'],
+    ['grant execute on function count_sessions_of_epoch to public', 'count_sessions_of_epoch: is a SECURITY DEFINER'],
+    ['alter function make_session_partition reset all', 'make_session_partition: is a SECURITY DEFINER'],
+  ])('after: %s', async (change, problem) => {
+    await sql.query(change)
+    expect(await findCatalogueProblems(sql)).toContainEqual(expect.stringContaining(problem))
+  })
+
+  test('for a new tenant table until it has a row in the fixtures', async () => {
+    await sql.query(`create table newcomer (organization_id uuid, id uuid); select isolate_tenants('newcomer')`)
+    expect(await findCatalogueProblems(sql)).toEqual([])
+    const newcomer = (await listTenantTables(sql)).find(({ name }) => name === 'newcomer') as TenantTable
+    expect(await findLeaks(sql, newcomer, 'qflare_api', tenants)).toEqual([
+      'newcomer: has no row in tests/support/tenant-rows.ts',
+    ])
+  })
+})
