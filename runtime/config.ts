@@ -35,7 +35,7 @@ const commaSeparated = z.string().transform((text) =>
 const environment = z.object({
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: z.coerce.number().int().min(0).max(65535).default(8470),
-  QFLARE_TRUST_PROXY: commaSeparated.optional(),
+  QFLARE_TRUST_PROXY: commaSeparated.pipe(z.array(z.string()).min(1, 'names no address')).optional(),
   QFLARE_DATA_DIR: z.string().min(1).default('.qflare'),
   DATABASE_URL: postgresUrl.optional(),
   QFLARE_DATABASE_URL_WORKER: postgresUrl.optional(),
@@ -56,14 +56,18 @@ export const configVariables = Object.keys(environment.shape)
 
 /** Throws ConfigError with every problem at once. An empty variable counts as not set. */
 export function loadConfig(env: Record<string, string | undefined>): Config {
-  const present = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''))
+  const present: Present = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && value !== ''),
+  )
   const parsed = environment.safeParse(present)
-  if (!parsed.success) {
-    throw new ConfigError(parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`))
-  }
+  const issues = parsed.error?.issues ?? []
+  const problems = [
+    ...issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`),
+    ...hostProblems(present),
+    ...databaseProblems(present),
+  ]
+  if (!parsed.success || problems.length > 0) throw new ConfigError(problems)
   const variables = parsed.data
-  const problems = [...hostProblems(variables.HOST, variables.QFLARE_TRUST_PROXY), ...databaseProblems(variables)]
-  if (problems.length > 0) throw new ConfigError(problems)
   const { DATABASE_URL: api, QFLARE_DATABASE_URL_WORKER: worker, QFLARE_DATABASE_URL_MIGRATOR: migrator } = variables
   return {
     http: { host: variables.HOST, port: variables.PORT, trustProxy: variables.QFLARE_TRUST_PROXY },
@@ -87,18 +91,19 @@ export function isLoopback(host: string): boolean {
   )
 }
 
-function hostProblems(host: string, trustProxy: string[] | undefined): string[] {
-  if (isLoopback(host) || trustProxy !== undefined) return []
+type Present = Record<string, string | undefined>
+
+function hostProblems({ HOST: host, QFLARE_TRUST_PROXY: trustProxy }: Present): string[] {
+  if (host === undefined || isLoopback(host) || trustProxy !== undefined) return []
   return [
     `HOST: ${host} is reachable from other machines, and this service speaks plain HTTP. Put a proxy that ends TLS before it` +
       ' and name its addresses in QFLARE_TRUST_PROXY, or stay on 127.0.0.1.',
   ]
 }
 
-function databaseProblems(variables: z.output<typeof environment>): string[] {
+function databaseProblems(variables: Present): string[] {
   if (variables.DATABASE_URL === undefined) return []
-  const required = ['QFLARE_DATABASE_URL_WORKER', 'QFLARE_DATABASE_URL_MIGRATOR'] as const
-  return required
+  return ['QFLARE_DATABASE_URL_WORKER', 'QFLARE_DATABASE_URL_MIGRATOR']
     .filter((name) => variables[name] === undefined)
     .map((name) => `${name}: is required with DATABASE_URL: each role has a login of its own.`)
 }

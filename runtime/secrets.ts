@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { link, mkdir, open, readFile, stat, unlink } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fromBase64url, toBase64url } from '../protocol/encoding.ts'
 import { ConfigError } from './config.ts'
 import { ROOT_KEY_BYTES } from './custody/wrapper.ts'
@@ -16,7 +16,13 @@ export async function loadRootKey(source: {
   mayMake: boolean
 }): Promise<Uint8Array> {
   const { QFLARE_ROOT_KEY_FILE: file, QFLARE_ROOT_KEY: text } = source.env
-  if (file) return parseRootKey('QFLARE_ROOT_KEY_FILE', await readSecretFile(file))
+  if (file) {
+    const content = await readSecretFile(file).catch((error: unknown) => {
+      if (error instanceof ConfigError) throw error
+      throw new ConfigError([`QFLARE_ROOT_KEY_FILE: ${file} cannot be read (${String(error)}).`])
+    })
+    return parseRootKey('QFLARE_ROOT_KEY_FILE', content)
+  }
   if (text) return parseRootKey('QFLARE_ROOT_KEY', text)
   if (!source.isEmbedded) {
     throw new ConfigError([
@@ -35,11 +41,12 @@ export async function loadRootKey(source: {
   }
 }
 
-/** Creates the file with mode 0600, whole or not at all; an existing one stays as it is. */
+/** Creates the file with mode 0600, whole or not at all, and durably; an existing one stays as it is. */
 export async function writeSecretFileOnce(path: string, text: string): Promise<void> {
-  const draft = `${path}.draft-${process.pid}`
-  await mkdir(join(path, '..'), { recursive: true, mode: 0o700 })
-  const file = await open(draft, 'w', 0o600)
+  const folder = dirname(path)
+  const draft = `${path}.draft-${randomUUID()}`
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const file = await open(draft, 'wx', 0o600)
   try {
     await file.writeFile(text)
     await file.sync()
@@ -52,6 +59,12 @@ export async function writeSecretFileOnce(path: string, text: string): Promise<v
     if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
   } finally {
     await unlink(draft)
+  }
+  const handle = await open(folder, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
   }
 }
 

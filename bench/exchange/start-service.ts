@@ -24,7 +24,7 @@ export async function startBenchService(): Promise<BenchService> {
   const main = fileURLToPath(new URL('../../main.ts', import.meta.url))
   const child = spawn(process.execPath, [main], {
     cwd: dirname(main),
-    env: { PATH: process.env.PATH, PORT: '0', QFLARE_DATA_DIR: dataDirectory },
+    env: { ...process.env, PORT: '0', QFLARE_DATA_DIR: dataDirectory },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   try {

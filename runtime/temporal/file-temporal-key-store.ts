@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { chmod, link, mkdir, open, readFile, stat, statfs, unlink } from 'node:fs/promises'
+import { chmod, link, mkdir, open, readdir, readFile, stat, statfs, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TemporalKeyName, TemporalKeyStore } from './temporal-key-store.ts'
 
@@ -15,13 +15,15 @@ export async function openFileTemporalKeyStore(folder: string): Promise<Temporal
   }
   if ((mode & 0o077) !== 0) await chmod(folder, 0o700)
   const { type } = await statfs(folder)
-  const pathOf = ({ kind, number, generation }: TemporalKeyName) => join(folder, `${kind}-${number}-${generation}`)
+  const nameOf = ({ kind, number, generation }: TemporalKeyName) => `${kind}-${number}-${generation}`
+  const pathOf = (name: TemporalKeyName) => join(folder, nameOf(name))
+  const draftsOf = (name: TemporalKeyName) => `.draft-${nameOf(name)}-`
 
   return {
     isErasable: memoryFileSystems.has(type),
     async makeOnce(name, record) {
       const path = pathOf(name)
-      const draft = join(folder, `.draft-${randomUUID()}`)
+      const draft = join(folder, `${draftsOf(name)}${randomUUID()}`)
       const file = await open(draft, 'wx', 0o600)
       try {
         await file.writeFile(record)
@@ -49,15 +51,23 @@ export async function openFileTemporalKeyStore(folder: string): Promise<Temporal
       }
     },
     async destroy(name) {
-      try {
-        await unlink(pathOf(name))
-      } catch (error) {
-        if (hasCode(error, 'ENOENT')) return false
-        throw error
-      }
-      await syncFolder(folder)
-      return true
+      // A crash between link and unlink left the record under a second name.
+      const drafts = (await readdir(folder)).filter((entry) => entry.startsWith(draftsOf(name)))
+      for (const draft of drafts) await unlinkIfThere(join(folder, draft))
+      const wasThere = await unlinkIfThere(pathOf(name))
+      if (wasThere || drafts.length > 0) await syncFolder(folder)
+      return wasThere
     },
+  }
+}
+
+async function unlinkIfThere(path: string): Promise<boolean> {
+  try {
+    await unlink(path)
+    return true
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false
+    throw error
   }
 }
 

@@ -44,19 +44,19 @@ describe.each(providers)('$provider hashes', (crypto) => {
   )
 })
 
-describe.each(providers)('$provider compares and draws', (crypto) => {
+describe.each(providers)('$provider compares', (crypto) => {
   it('equal bytes as equal, and bytes that differ in one bit or in length as different', () => {
     const bytes = crypto.randomBytes(64)
     expect(crypto.equal(bytes, Uint8Array.from(bytes))).toBe(true)
     expect(crypto.equal(empty, new Uint8Array(0))).toBe(true)
     for (const bit of [0, 7, 255, 511]) expect(crypto.equal(bytes, flipBit(bytes, bit))).toBe(false)
-    expect(crypto.equal(bytes, bytes.subarray(0, 63))).toBe(false)
-    expect(crypto.equal(bytes, empty)).toBe(false)
-  })
-
-  it('random bytes of the length that was asked, new ones each time', () => {
-    expect([0, 1, 32, 64].map((length) => crypto.randomBytes(length).length)).toEqual([0, 1, 32, 64])
-    expect(toHex(crypto.randomBytes(32))).not.toBe(toHex(crypto.randomBytes(32)))
+    for (const [one, other] of [
+      [bytes, bytes.subarray(0, 63)],
+      [bytes, empty],
+      [new Uint8Array(8), new Uint8Array(9)],
+    ] as const) {
+      expect([crypto.equal(one, other), crypto.equal(other, one)]).toEqual([false, false])
+    }
   })
 })
 

@@ -84,6 +84,16 @@ describe.each(providers)('AES-256-GCM on $provider', (crypto) => {
     expect(refusalOf(() => crypto.openAesGcm(key, nonce, Buffer.concat([sealed, hex('00')]), data))).toEqual(refused)
   })
 
+  it('opens nothing whose tag was cut to 4 or 8 bytes, which a shorter message could pass off', () => {
+    for (const [plain, kept] of [
+      [8, 4],
+      [0, 8],
+    ] as const) {
+      const cut = crypto.sealAesGcm(key, nonce, new Uint8Array(plain), data).subarray(0, plain + kept)
+      expect(refusalOf(() => crypto.openAesGcm(key, nonce, cut, data))).toEqual(refused)
+    }
+  })
+
   it('seals under a key of 32 bytes and a nonce of 12 only: it is no other AES, and no other GCM', () => {
     for (const size of [0, 16, 24, 31, 33, 64]) {
       const wrong = new Uint8Array(size)
