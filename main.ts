@@ -7,11 +7,11 @@ import { migrate } from './database/migrate.ts'
 import { type Database, openDatabase } from './database/open.ts'
 import { prepareEmbedded } from './database/prepare-embedded.ts'
 import { listActiveSigningKeys, listKeks } from './database/repositories/service-keys.ts'
-import type { Primitives } from './protocol/primitives.ts'
 import { choosePrimitives } from './protocol/primitives/choose.ts'
+import type { Primitives } from './protocol/primitives.ts'
 import { createEventWriter } from './runtime/audit-events.ts'
 import { createClock } from './runtime/clock.ts'
-import { type Config, loadConfig } from './runtime/config.ts'
+import { type Config, loadConfig, readEnvironment } from './runtime/config.ts'
 import { openServiceKeys, type ServiceKeys } from './runtime/custody/service-keys.ts'
 import { createRootKeyWrapper, type Wrapper } from './runtime/custody/wrapper.ts'
 import { createLogger, type Logger } from './runtime/logger.ts'
@@ -163,7 +163,7 @@ function readVersion(): string {
 }
 
 async function main(): Promise<void> {
-  const { env } = process
+  const env = readEnvironment()
   let logger = createLogger('info')
   try {
     const config = loadConfig(env)

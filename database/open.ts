@@ -1,5 +1,5 @@
 import { Kysely, PostgresDialect, type Transaction } from 'kysely'
-import { type ClientConfig, DatabaseError as PostgresError, Pool, types } from 'pg'
+import { type ClientConfig, Pool, DatabaseError as PostgresError, types } from 'pg'
 import { toDatabaseError } from './errors.ts'
 import { runPipelined, type StatementResult } from './pipelined-transaction.ts'
 import type { Tables } from './tables.ts'

@@ -1,6 +1,6 @@
 import type { ColumnType, Generated } from 'kysely'
-import type { SessionState } from '../protocol/exchange/session-states.ts'
 import type { PrincipalKind } from '../protocol/enrollment.ts'
+import type { SessionState } from '../protocol/exchange/session-states.ts'
 import type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
 import type { TrustKey, WireTrustBundle } from '../protocol/trust.ts'
 

@@ -54,6 +54,11 @@ const environment = z.object({
 
 export const configVariables = Object.keys(environment.shape)
 
+/** The one place that the environment is read; main.ts hands it on. */
+export function readEnvironment(): Record<string, string | undefined> {
+  return process.env
+}
+
 /** Throws ConfigError with every problem at once. An empty variable counts as not set. */
 export function loadConfig(env: Record<string, string | undefined>): Config {
   const present: Present = Object.fromEntries(

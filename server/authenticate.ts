@@ -1,5 +1,5 @@
-import { findApiToken } from '../database/repositories/api-tokens.ts'
 import type { Database } from '../database/open.ts'
+import { findApiToken } from '../database/repositories/api-tokens.ts'
 import { isUuid } from '../protocol/encoding.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -58,6 +58,6 @@ export function requireAccess(access: Access, caller: Caller, isFromThisMachine:
       if (access === 'operator_or_own' && caller.type !== 'api_token') return
       throw new ServiceError('forbidden', 'This needs the role operator.')
     default:
-      throw access satisfies never
+      throw new Error(`This access is not known: ${String(access satisfies never)}`)
   }
 }

@@ -106,7 +106,7 @@ function callRoute(route: Route, request: RouteRequest): Promise<RouteAnswer> {
     case 'operator_or_own':
       return route.answer(request as RouteRequest<Operator | SessionCaller>)
     default:
-      throw route satisfies never
+      throw new Error(`This route has no access: ${String(route satisfies never)}`)
   }
 }
 

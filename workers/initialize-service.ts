@@ -1,3 +1,4 @@
+import type { Database, Tx } from '../database/open.ts'
 import { insertApiToken } from '../database/repositories/api-tokens.ts'
 import { insertEvents } from '../database/repositories/audit-outbox.ts'
 import { insertDirectoryEntry, isDirectoryEmpty } from '../database/repositories/directory.ts'
@@ -10,7 +11,6 @@ import {
   listTrustBundles,
   lockInitialization,
 } from '../database/repositories/service-keys.ts'
-import type { Database, Tx } from '../database/open.ts'
 import { toBase64url } from '../protocol/encoding.ts'
 import { NIL_UUID } from '../protocol/log/audit-event.ts'
 import type { Primitives } from '../protocol/primitives.ts'

@@ -1,7 +1,7 @@
+import type { Selectable } from 'kysely'
 import type { PrincipalKind } from '../../protocol/enrollment.ts'
 import type { Tx } from '../open.ts'
 import type { Tables } from '../tables.ts'
-import type { Selectable } from 'kysely'
 
 export interface EnrollmentToken {
   id: string

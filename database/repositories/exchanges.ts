@@ -92,7 +92,7 @@ export async function findExchangeParty(
         macKeyVersion: row.mac_key_version,
       },
     },
-    sessions: (sessions?.rows as SessionRow[]).map(toExchangeSession),
+    sessions: ((sessions?.rows ?? []) as SessionRow[]).map(toExchangeSession),
   }
 }
 

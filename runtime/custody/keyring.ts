@@ -4,8 +4,8 @@ import type { Primitives } from '../../protocol/primitives.ts'
 import {
   keyVersionOf,
   openRecord,
-  type SealedPlace,
   SealError,
+  type SealedPlace,
   type SealPurpose,
   sealPurposes,
   sealRecord,

@@ -4,7 +4,7 @@ import type { Primitives } from '../../protocol/primitives.ts'
 import type { SignatureAlgorithm } from '../../protocol/suites.ts'
 import type { TrustKey } from '../../protocol/trust.ts'
 import { type Keyring, keyringPurposes, openKeyring, type WrappedKek } from './keyring.ts'
-import { type SealedPlace, SealError, sealPurposes } from './sealed-record.ts'
+import { SealError, type SealedPlace, sealPurposes } from './sealed-record.ts'
 import { createLocalSigner, type Signer } from './signer.ts'
 import type { Wrapper } from './wrapper.ts'
 

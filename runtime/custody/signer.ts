@@ -1,5 +1,5 @@
-import type { Primitives } from '../../protocol/primitives.ts'
 import { keyId } from '../../protocol/key-id.ts'
+import type { Primitives } from '../../protocol/primitives.ts'
 import type { SignatureAlgorithm, SignatureContext } from '../../protocol/suites.ts'
 
 /** A signing key of the service, wherever it lives. Calls may fail for a while; the caller retries. */

@@ -1,5 +1,5 @@
 import type { Primitives } from '../../protocol/primitives.ts'
-import { keyVersionOf, openRecord, type SealedPlace, SealError, sealRecord } from './sealed-record.ts'
+import { keyVersionOf, openRecord, SealError, type SealedPlace, sealRecord } from './sealed-record.ts'
 
 /**
  * Custody of the root key. It wraps key-encryption keys and nothing else; a KMS or an HSM implements the same three calls.

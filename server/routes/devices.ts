@@ -1,11 +1,10 @@
 import { z } from 'zod'
-import type { Principal } from '../../database/repositories/principals.ts'
 import { toBase64url } from '../../protocol/encoding.ts'
 import { principalKinds } from '../../protocol/enrollment.ts'
 import { ServiceError } from '../errors.ts'
 import { pageQuery, toPage } from '../page.ts'
 import { parseInput, type Route } from '../route.ts'
-import type { Devices } from '../services/devices.ts'
+import type { Device, Devices } from '../services/devices.ts'
 import { parseId } from './ids.ts'
 
 const listQuery = z.strictObject({
@@ -53,7 +52,7 @@ export function deviceRoutes(devices: Devices): Route[] {
   ]
 }
 
-function toJson(device: Principal): object {
+function toJson(device: Device): object {
   const { identityKey } = device
   return {
     id: device.id,

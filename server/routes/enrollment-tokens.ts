@@ -1,10 +1,9 @@
 import { z } from 'zod'
-import type { EnrollmentToken } from '../../database/repositories/enrollment-tokens.ts'
 import { principalKinds } from '../../protocol/enrollment.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { pageQuery, toPage } from '../page.ts'
 import { parseInput, type Route } from '../route.ts'
-import type { EnrollmentTokens } from '../services/enrollment-tokens.ts'
+import type { EnrollmentToken, EnrollmentTokens } from '../services/enrollment-tokens.ts'
 import { builtInPolicyIds } from '../services/policies.ts'
 import { parseId } from './ids.ts'
 

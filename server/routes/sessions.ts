@@ -1,9 +1,8 @@
 import { z } from 'zod'
-import type { Session } from '../../database/repositories/sessions.ts'
 import { uuid } from '../../protocol/wire.ts'
 import { pageQuery, toPage } from '../page.ts'
 import { parseInput, type Route } from '../route.ts'
-import type { Sessions } from '../services/sessions.ts'
+import type { Session, Sessions } from '../services/sessions.ts'
 import { parseId } from './ids.ts'
 
 const listQuery = z.strictObject({ ...pageQuery, deviceId: uuid.optional() })

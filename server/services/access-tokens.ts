@@ -1,5 +1,5 @@
-import { findSessionHolder } from '../../database/repositories/session-tokens.ts'
 import type { Database } from '../../database/open.ts'
+import { findSessionHolder } from '../../database/repositories/session-tokens.ts'
 import { concatenate, fromBase64url, toBase64url, u64, uuidFromBytes, uuidToBytes } from '../../protocol/encoding.ts'
 import { principalKinds } from '../../protocol/enrollment.ts'
 import { ProtocolError } from '../../protocol/errors.ts'

@@ -1,6 +1,6 @@
 import { DatabaseError } from '../../database/errors.ts'
 import type { Database, Tx } from '../../database/open.ts'
-import { insertAttestation, getFirstAttestation } from '../../database/repositories/attestations.ts'
+import { getFirstAttestation, insertAttestation } from '../../database/repositories/attestations.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
 import {
   consumeChallenge,

@@ -1,9 +1,9 @@
 import type { Database } from '../../database/open.ts'
 import {
   activateSession,
-  endPendingSession,
   type ExchangeParty,
   type ExchangeSession,
+  endPendingSession,
   findExchangeParty,
 } from '../../database/repositories/exchanges.ts'
 import type { ConfirmAnswer, ConfirmRequest } from '../../protocol/exchange/messages.ts'

@@ -13,6 +13,8 @@ import type { Clock } from '../../runtime/clock.ts'
 import { actorOf, type Operator } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
 
+/** As it is stored, with the key that it has now. */
+export type Device = Principal
 export type Devices = ReturnType<typeof createDevices>
 
 export function createDevices(parts: { database: Database; clock: Clock; writeEvent: WriteEvent }) {

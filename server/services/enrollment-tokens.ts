@@ -26,6 +26,7 @@ export interface EnrollmentTokenParts {
   pin: string
 }
 
+export type { EnrollmentToken }
 export type EnrollmentTokens = ReturnType<typeof createEnrollmentTokens>
 
 export function createEnrollmentTokens(parts: EnrollmentTokenParts) {

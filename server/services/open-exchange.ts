@@ -1,5 +1,5 @@
-import type { Database } from '../../database/open.ts'
 import { DatabaseError } from '../../database/errors.ts'
+import type { Database } from '../../database/open.ts'
 import { type ExchangeParty, findExchangeParty, insertPendingSession } from '../../database/repositories/exchanges.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { bucketAt, isBucketAccepted } from '../../protocol/exchange/bucket.ts'

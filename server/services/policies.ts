@@ -1,5 +1,5 @@
-import { evidenceNone } from '../../protocol/attestation/evidence-none.ts'
 import type { TrustworthinessTier } from '../../protocol/attestation/ear.ts'
+import { evidenceNone } from '../../protocol/attestation/evidence-none.ts'
 import type { Json } from '../../protocol/encoding.ts'
 import { type SignatureAlgorithm, signatureAlgorithmNames } from '../../protocol/suites.ts'
 import { ServiceError } from '../errors.ts'

@@ -4,8 +4,8 @@ import type { Primitives } from '../../protocol/primitives.ts'
 import {
   openRecord,
   SEAL_OVERHEAD_BYTES,
-  type SealedPlace,
   SealError,
+  type SealedPlace,
   sealRecord,
 } from '../../runtime/custody/sealed-record.ts'
 import type { EpochKey } from './temporal-keys.ts'

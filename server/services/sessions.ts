@@ -8,6 +8,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import { actorOf, type Operator, type SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
 
+export type { Session }
 export type Sessions = ReturnType<typeof createSessions>
 
 /** A session in the state that it is in by now. Devices and coordinators see their own only. */

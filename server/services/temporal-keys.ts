@@ -1,10 +1,10 @@
+import type { Database } from '../../database/open.ts'
 import {
+  type BucketCertificateRow,
   findBucketCertificate,
   listTemporalKeys,
-  type BucketCertificateRow,
   type TemporalKeyRow,
 } from '../../database/repositories/temporal-keys.ts'
-import type { Database } from '../../database/open.ts'
 import { encode, u64 } from '../../protocol/encoding.ts'
 import { BUCKET_MS, GRACE_MS, isBucketAccepted } from '../../protocol/exchange/bucket.ts'
 import type { BucketCertificate } from '../../protocol/exchange/messages.ts'
@@ -12,8 +12,8 @@ import type { DecapsulationKey, Primitives } from '../../protocol/primitives.ts'
 import type { Suite } from '../../protocol/suites.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
-import { openTemporalRecord } from '../../runtime/temporal/temporal-record.ts'
 import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
+import { openTemporalRecord } from '../../runtime/temporal/temporal-record.ts'
 import { ServiceError } from '../errors.ts'
 
 export interface EpochKey {

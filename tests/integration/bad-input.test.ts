@@ -1,8 +1,16 @@
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { toBase64url } from '../../protocol/encoding.ts'
-import { createToken, enrollTestDevice, initiate, makeIdentity, openExchange } from '../support/api.ts'
-import { call, signCompletion, startEnrollment } from '../support/api.ts'
+import {
+  call,
+  createToken,
+  enrollTestDevice,
+  initiate,
+  makeIdentity,
+  openExchange,
+  signCompletion,
+  startEnrollment,
+} from '../support/api.ts'
 import { databaseContents, expectRefusal, sendRaw } from '../support/refusals.ts'
 import { startTestService, type TestService } from '../support/service.ts'
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { toBase64url, type Json } from '../../protocol/encoding.ts'
+import { type Json, toBase64url } from '../../protocol/encoding.ts'
 import { acceptAnswer, initiateExchange } from '../../protocol/exchange/initiate.ts'
 import { type BucketCertificate, exchangeAnswer } from '../../protocol/exchange/messages.ts'
 import { initiateHash } from '../../protocol/exchange/transcript.ts'

@@ -1,10 +1,11 @@
 import { once } from 'node:events'
-import { readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { type ClientRequest, type IncomingMessage, request } from 'node:http'
+import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { Agent, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { json } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { openDevice, type QflareDevice } from '../../client/device.ts'
 import { enrollDevice } from '../../client/enroll-device.ts'
@@ -33,22 +34,21 @@ afterAll(() => removeServiceFolder(folder))
 
 const getTrust = async (url: string): Promise<unknown> => (await call({ url }, 'GET', '/v1/trust')).body
 
-/** A request that the service has begun to answer and whose body it still waits for. */
-async function beginRequest(
-  url: string,
-): Promise<{ sending: ClientRequest; finish(): Promise<[IncomingMessage, unknown]> }> {
+/** A request that the service has begun to answer and whose body it still waits for, on a connection that stays open. */
+async function beginRequest(url: string): Promise<{ finish(): Promise<[status: number | undefined, body: unknown]> }> {
   const body = JSON.stringify({ token: `${newId()}.x` })
   const headers = { 'content-type': 'application/json', 'content-length': body.length, expect: '100-continue' }
-  const sending = request(`${url}/v1/enrollments`, { method: 'POST', headers })
+  const agent = new Agent({ keepAlive: true })
+  onTestFinished(() => agent.destroy())
+  const sending = request(`${url}/v1/enrollments`, { method: 'POST', headers, agent })
   sending.on('error', () => undefined)
   sending.flushHeaders()
   await once(sending, 'continue')
   return {
-    sending,
     async finish() {
       sending.end(body)
       const [answer] = (await once(sending, 'response')) as [IncomingMessage]
-      return [answer, await json(answer)]
+      return [answer.statusCode, await json(answer)]
     },
   }
 }
@@ -111,12 +111,11 @@ describe('stopping', () => {
       await service.said(new RegExp(`stopping: ${signal}`))
       await expectRefusedConnections(url)
 
-      const [answer, body] = await finish()
-      expect(answer.statusCode).toBe(401)
-      expect(body).toMatchObject({ code: 'enrollment_refused' })
+      expect(await finish()).toMatchObject([401, { code: 'enrollment_refused' }])
       const answeredAt = performance.now()
       expect(await service.ended()).toBe(0)
-      expect(performance.now() - answeredAt, 'the bound of the drain is not waited for').toBeLessThan(8_000)
+      // The bound of a drain, for a client that does not send the rest, is 10 s.
+      expect(performance.now() - answeredAt).toBeLessThan(7_000)
       expect(await findPostmasters(folder)).toEqual([])
       expect(service.output.stderr).toBe('')
     },
@@ -127,16 +126,16 @@ describe('stopping', () => {
     await beginRequest(await service.ready())
     service.kill('SIGTERM')
     await service.said(/stopping: SIGTERM/)
-    const asked = performance.now()
+    const askedAt = performance.now()
     service.kill('SIGINT')
     expect(await service.ended()).toBe(1)
-    expect(performance.now() - asked, 'the bound of the drain is not waited for').toBeLessThan(8_000)
+    expect(performance.now() - askedAt).toBeLessThan(7_000)
     await expectDeviceGoesOn(await spawnService(folder).ready())
   })
 
   test('a signal during the start is heeded once it has started', async () => {
     const service = spawnService(folder)
-    await service.said(/\S/).catch(() => undefined)
+    while ((await findPostmasters(folder)).length === 0) await sleep(5)
     service.kill('SIGTERM')
     expect(await service.ended()).toBe(0)
     expect(await findPostmasters(folder)).toEqual([])
@@ -218,7 +217,7 @@ describe('a start that cannot be', () => {
     expect(open.output.stderr).toMatch(/root-key: other users may read it \(mode 644\); run chmod 600 on it/)
 
     await writeFile(join(folder, 'root-key'), `${'A'.repeat(43)}\n`)
-    await import('node:fs/promises').then(({ chmod }) => chmod(join(folder, 'root-key'), 0o600))
+    await chmod(join(folder, 'root-key'), 0o600)
     const wrong = spawnService(folder)
     expect(await wrong.ended()).toBe(1)
     expect(wrong.output.stderr).toMatch(/^QFLARE did not start: .*(does not open|root key)/)
@@ -234,6 +233,7 @@ describe('a data folder that is begun anew', () => {
     service.kill('SIGTERM')
     await service.ended()
     await rm(folder, { recursive: true })
+    await mkdir(folder, { mode: 0o711 })
     const url = await spawnService(folder).ready()
     expect(await getTrust(url)).not.toEqual(first.trust)
     expect((await (await enrollClient(url, folder)).exchange()).session).toBeDefined()

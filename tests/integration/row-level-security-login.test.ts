@@ -1,7 +1,7 @@
 import { Client, DatabaseError } from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
-import { listTenantTables, makeTenants, type TenantTable, type Tenants } from '../support/row-level-security.ts'
+import { listTenantTables, makeTenants, type Tenants, type TenantTable } from '../support/row-level-security.ts'
 import {
   insertStatement,
   insertTenantRows,

@@ -6,9 +6,9 @@ import {
   listPolicies,
   listTenantTables,
   makeTenants,
+  type Tenants,
   type TenantTable,
   tenantRoles,
-  type Tenants,
 } from '../support/row-level-security.ts'
 import { prepareTenantRows } from '../support/tenant-rows.ts'
 

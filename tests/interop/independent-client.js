@@ -81,7 +81,8 @@ function Verify(key, message, context, signature, what) {
 // ---- HTTP (api, Conventions) ----------------------------------------------------------------------------------------
 async function call(method, path, { body, bearer, expect = 200 } = {}) {
   const headers = { 'content-type': 'application/json', ...(bearer && { authorization: `Bearer ${bearer}` }) }
-  const response = await fetch(base + path, { method, headers, body: body && JSON.stringify(body), redirect: 'error' })
+  const payload = body === undefined ? {} : { body: JSON.stringify(body) }
+  const response = await fetch(base + path, { method, headers, redirect: 'error', ...payload })
   const answer = await response.text()
   must(response.status === expect, `${method} ${path}: ${response.status}, not ${expect}: ${answer.slice(0, 500)}`)
   return { data: JSON.parse(answer), location: response.headers.get('location') }
@@ -89,7 +90,10 @@ async function call(method, path, { body, bearer, expect = 200 } = {}) {
 /** §1: unknown members are refused; here every member that the documents name must be there as well. */
 function shape(value, names, what) {
   const got = Object.keys(value ?? {}).sort()
-  must(isDeepStrictEqual(got, names.split(' ').sort()), `${what} has the members ${got}; documented: ${names}`)
+  must(
+    isDeepStrictEqual(got, names.split(' ').sort()),
+    `${what} has the members ${got.join(' ')}; documented: ${names}`,
+  )
 }
 
 // ---- §3 Trust bundle, §8 its signature ------------------------------------------------------------------------------

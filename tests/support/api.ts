@@ -1,4 +1,5 @@
-import { fromBase64url, toBase64url, type Json } from '../../protocol/encoding.ts'
+import { z } from 'zod'
+import { fromBase64url, type Json, toBase64url } from '../../protocol/encoding.ts'
 import {
   type EnrollmentChallenge,
   enrollmentBytes,
@@ -7,8 +8,8 @@ import {
   type PrincipalKind,
 } from '../../protocol/enrollment.ts'
 import {
-  type EstablishedExchange,
   acceptAnswer,
+  type EstablishedExchange,
   type InitiatedExchange,
   initiateExchange,
 } from '../../protocol/exchange/initiate.ts'
@@ -21,7 +22,6 @@ import {
 import type { SigningKey } from '../../protocol/primitives.ts'
 import { type SignatureAlgorithm, signatureContexts } from '../../protocol/suites.ts'
 import { trustDigest } from '../../protocol/trust.ts'
-import { z } from 'zod'
 import { crypto, type TestService } from './service.ts'
 
 export interface Answer {

@@ -16,7 +16,7 @@ declare module 'vitest' {
 export const TEMPLATE_DATABASE = 'qflare_template'
 
 /** One real PostgreSQL for all files; each file clones the migrated template. */
-export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const dataDirectory = await mkdtemp(join(tmpdir(), 'qflare-tests-'))
   // PostgreSQL runs as another user when the tests run as root.
   await chmod(dataDirectory, 0o711)

@@ -12,10 +12,10 @@ import { createMetrics } from '../../runtime/metrics.ts'
 import { openFileTemporalKeyStore } from '../../runtime/temporal/file-temporal-key-store.ts'
 import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
 import { composeServer } from '../../server/compose.ts'
+import { initializeDefaultOrganization, initializeKeys } from '../../workers/initialize-service.ts'
 import { destroyTemporalKeys } from '../../workers/jobs/destroy-temporal-keys.ts'
 import { makeSessionPartitions } from '../../workers/jobs/make-session-partitions.ts'
 import { makeTemporalKeys } from '../../workers/jobs/make-temporal-keys.ts'
-import { initializeDefaultOrganization, initializeKeys } from '../../workers/initialize-service.ts'
 import { createTestDatabase, type TestDatabase } from './database.ts'
 
 export const crypto = createNativePrimitives()

@@ -1,4 +1,6 @@
 // Running it twice is harmless: a record is deleted once, and its destruction is recorded by one conditional update.
+
+import type { Database } from '../../database/open.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
 import {
   countSessionsOfEpoch,
@@ -6,7 +8,6 @@ import {
   recordDestruction,
   type TemporalKeyRow,
 } from '../../database/repositories/temporal-keys.ts'
-import type { Database } from '../../database/open.ts'
 import { toBase64url } from '../../protocol/encoding.ts'
 import { BUCKET_MS, bucketAt, GRACE_MS } from '../../protocol/exchange/bucket.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'

@@ -1,6 +1,7 @@
 // Running it twice is harmless: a partition that exists is left as it is.
-import { makeSessionPartition } from '../../database/repositories/temporal-keys.ts'
+
 import type { Database } from '../../database/open.ts'
+import { makeSessionPartition } from '../../database/repositories/temporal-keys.ts'
 
 const DAY_MS = 86_400_000
 const DAYS_AHEAD = 3

@@ -1,4 +1,7 @@
 // Running it twice is harmless: a record is made once by the store, and a key that exists is left as it is.
+
+import { DatabaseError } from '../../database/errors.ts'
+import type { Database } from '../../database/open.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
 import {
   insertBucketCertificate,
@@ -6,16 +9,16 @@ import {
   listTemporalKeys,
   type TemporalKeyRow,
 } from '../../database/repositories/temporal-keys.ts'
-import type { Database } from '../../database/open.ts'
+import { toBase64url } from '../../protocol/encoding.ts'
 import { BUCKET_MS, bucketAt, bucketCertificateBytes, SKEW_MS } from '../../protocol/exchange/bucket.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
-import { toBase64url } from '../../protocol/encoding.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import { signatureContexts } from '../../protocol/suites.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import type { Signer } from '../../runtime/custody/signer.ts'
 import { newId } from '../../runtime/ids.ts'
+import type { TemporalKeyName, TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
 import {
   BUCKETS_AHEAD,
   EPOCHS_AHEAD,
@@ -23,8 +26,6 @@ import {
   sealTemporalRecord,
   temporalSecretBytes,
 } from '../../runtime/temporal/temporal-record.ts'
-import type { TemporalKeyName, TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
-import { DatabaseError } from '../../database/errors.ts'
 
 export interface MakeTemporalKeysParts {
   database: Database

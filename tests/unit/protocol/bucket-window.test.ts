@@ -21,7 +21,7 @@ import {
   seedOf,
   signCertificate,
 } from '../../support/protocol-exchange.ts'
-import { flipBit, native as crypto, refusalOf } from '../../support/protocol-providers.ts'
+import { native as crypto, flipBit, refusalOf } from '../../support/protocol-providers.ts'
 
 const end = bucketStart + BUCKET_MS
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { communicationKey, keyPurposes, ratchet, roundContext, tokenProof } from '../../../protocol/exchange/epochs.ts'
 import { acceptAnswer } from '../../../protocol/exchange/initiate.ts'
 import { BUCKET, makeDevice, makeServer, seedOf, startExchange } from '../../support/protocol-exchange.ts'
-import { flipBit, native as crypto, toHex } from '../../support/protocol-providers.ts'
+import { native as crypto, flipBit, toHex } from '../../support/protocol-providers.ts'
 
 const chain = seedOf(crypto, 'chain', 64)
 const sessionId = '01a2014d-b6c0-8801-839c-e1cdeaf8369c'

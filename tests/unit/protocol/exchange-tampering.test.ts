@@ -15,7 +15,7 @@ import {
   startExchange,
   type TestServer,
 } from '../../support/protocol-exchange.ts'
-import { flipBit, native as crypto, refusalOf, toHex } from '../../support/protocol-providers.ts'
+import { native as crypto, flipBit, refusalOf, toHex } from '../../support/protocol-providers.ts'
 
 const server = makeServer(crypto)
 const device = makeDevice(crypto)

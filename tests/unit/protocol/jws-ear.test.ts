@@ -11,7 +11,7 @@ import { keyId } from '../../../protocol/key-id.ts'
 import type { SigningKey } from '../../../protocol/primitives.ts'
 import { type SignatureContext, signatureAlgorithmNames } from '../../../protocol/suites.ts'
 import { seedOf } from '../../support/protocol-exchange.ts'
-import { flipBit, native as crypto, providers, refusalOf, toUtf8 } from '../../support/protocol-providers.ts'
+import { native as crypto, flipBit, providers, refusalOf, toUtf8 } from '../../support/protocol-providers.ts'
 
 const key = crypto.importSigningKey('ML-DSA-44', seedOf(crypto, 'attestation', 32))
 const stranger = crypto.importSigningKey('ML-DSA-44', seedOf(crypto, 'stranger', 32))

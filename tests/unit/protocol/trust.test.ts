@@ -12,7 +12,7 @@ import {
   verifyPinnedTrustBundle,
 } from '../../../protocol/trust.ts'
 import { makeBundle, makeTrustKey, seedOf } from '../../support/protocol-exchange.ts'
-import { flipBit, native as crypto, refusalOf, toHex } from '../../support/protocol-providers.ts'
+import { native as crypto, flipBit, refusalOf, toHex } from '../../support/protocol-providers.ts'
 
 const makeKey = (label: string) => crypto.importSigningKey('ML-DSA-44', seedOf(crypto, label, 32))
 const [root1, root2, root3, bucket, audit] = ['root 1', 'root 2', 'root 3', 'bucket', 'audit'].map(makeKey) as [

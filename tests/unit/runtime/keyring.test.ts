@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { NIL_UUID } from '../../../protocol/log/audit-event.ts'
 import { keyringPurposes, openKeyring, type WrappedKek, wrapNewKek } from '../../../runtime/custody/keyring.ts'
-import { type SealedPlace, SealError } from '../../../runtime/custody/sealed-record.ts'
+import { SealError, type SealedPlace } from '../../../runtime/custody/sealed-record.ts'
 import { createRootKeyWrapper, type Wrapper } from '../../../runtime/custody/wrapper.ts'
-import { flipBit, native as crypto, toUtf8 } from '../../support/protocol-providers.ts'
+import { native as crypto, flipBit, toUtf8 } from '../../support/protocol-providers.ts'
 
 const place: SealedPlace = { organizationId: NIL_UUID, table: 'kek_version', column: 'sealed', primaryKey: toUtf8('1') }
 const secret = toUtf8('thirty-two bytes that are wrapped')

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { keyId } from '../../../protocol/key-id.ts'
 import { signatureAlgorithmNames, signatureContexts } from '../../../protocol/suites.ts'
 import { createLocalSigner, type Signer, verifying } from '../../../runtime/custody/signer.ts'
-import { flipBit, native as crypto, toUtf8 } from '../../support/protocol-providers.ts'
+import { native as crypto, flipBit, toUtf8 } from '../../support/protocol-providers.ts'
 
 const message = toUtf8('a bucket certificate')
 const { bucket, trust } = signatureContexts
