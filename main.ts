@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ClientConfig } from 'pg'
 import { checkServer } from './database/check-server.ts'
@@ -59,7 +60,7 @@ export async function startService(
 
   const { wrapper, serviceKeys } = await openKeys(config, env, worker, crypto, clock.now())
   const writeEvent = createEventWriter(crypto)
-  const keepToken = (token: string) => writeSecretFileOnce(join(config.dataDirectory, 'admin-token'), `${token}\n`)
+  const keepToken = (token: string) => keepAdminToken(config.dataDirectory, token)
   await initializeDefaultOrganization({ database: worker, crypto, writeEvent, keepToken }, clock.now())
   const store = await openFileTemporalKeyStore(await temporalKeyFolder(config.dataDirectory))
   const shared = { store, crypto, clock, writeEvent, logger, metrics }
@@ -157,6 +158,15 @@ async function openKeys(
   return { wrapper, serviceKeys: await openServiceKeys(crypto, wrapper, stored) }
 }
 
+/** One that is there already is of another database, or of a start that was killed before it committed: put aside. */
+async function keepAdminToken(dataDirectory: string, token: string): Promise<void> {
+  const path = join(dataDirectory, 'admin-token')
+  await rename(path, `${path}.replaced`).catch((error: unknown) => {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+  })
+  await writeSecretFileOnce(path, `${token}\n`)
+}
+
 function readVersion(): string {
   const { version } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8')) as { version: string }
   return version
@@ -181,13 +191,19 @@ async function main(): Promise<void> {
 /** What a person at a terminal needs: the reason and what to do, without a stack where the reason is known. */
 function describeStartError(error: unknown, env: Record<string, string | undefined>): string {
   if (!(error instanceof Error)) return `QFLARE did not start: ${String(error)}`
-  if ('code' in error && error.code === 'EADDRINUSE') {
-    return `QFLARE did not start: port ${env.PORT ?? '8470'} is taken by another program. Stop that one, or set PORT.`
+  const { code = '', syscall } = error as NodeJS.ErrnoException
+  if (code === 'EADDRINUSE') {
+    return `QFLARE did not start: port ${env.PORT || '8470'} is taken by another program. Stop that one, or set PORT.`
   }
-  const isExplained = ['ConfigError', 'EmbeddedPostgresError', 'DatabaseError', 'SealError', 'ProtocolError'].includes(
-    error.name,
-  )
-  return `QFLARE did not start: ${isExplained ? error.message : (error.stack ?? error.message)}`
+  if (syscall === 'listen') return `QFLARE did not start: ${error.message}. Set another HOST or PORT.`
+  if (error.name === 'SealError') {
+    return `QFLARE did not start: ${error.message} Is the root key the one of this database?`
+  }
+  if (error instanceof AggregateError) return `QFLARE did not start: ${error.errors.map(String).join(', ')}`
+  // What the system or PostgreSQL refuses (no login, no database, no right, no room) says itself what it is about.
+  const isRefusal = syscall !== undefined || /^(08|28|3D|53|57)...$|^42501$/.test(code)
+  const isExplained = ['ConfigError', 'EmbeddedPostgresError', 'DatabaseError', 'ProtocolError'].includes(error.name)
+  return `QFLARE did not start: ${isRefusal || isExplained ? error.message : (error.stack ?? error.message)}`
 }
 
 if (import.meta.main) await main()

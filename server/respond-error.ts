@@ -21,7 +21,7 @@ export function toProblem(
   const known = toServiceError(error)
   const { status, title } = errorTable[known.code]
   const problem = {
-    type: `https://github.com/qflare/qflare/blob/main/docs/errors.md#${known.code}`,
+    type: `docs/errors.md#${known.code}`,
     title,
     status,
     detail: known.message,

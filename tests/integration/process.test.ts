@@ -121,6 +121,14 @@ describe('stopping', () => {
     },
   )
 
+  test('a signal during the start is heeded once it has started', async () => {
+    const service = spawnService(folder)
+    while ((await findPostmasters(folder)).length === 0) await sleep(5)
+    service.kill('SIGTERM')
+    expect(await service.ended()).toBe(0)
+    expect(await findPostmasters(folder)).toEqual([])
+  })
+
   test('the second signal ends at once, and the next start finds everything', async () => {
     const service = spawnService(folder)
     await beginRequest(await service.ready())
@@ -131,14 +139,6 @@ describe('stopping', () => {
     expect(await service.ended()).toBe(1)
     expect(performance.now() - askedAt).toBeLessThan(7_000)
     await expectDeviceGoesOn(await spawnService(folder).ready())
-  })
-
-  test('a signal during the start is heeded once it has started', async () => {
-    const service = spawnService(folder)
-    while ((await findPostmasters(folder)).length === 0) await sleep(5)
-    service.kill('SIGTERM')
-    expect(await service.ended()).toBe(0)
-    expect(await findPostmasters(folder)).toEqual([])
   })
 })
 

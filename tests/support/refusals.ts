@@ -10,7 +10,7 @@ export function expectRefusal(answer: Answer, status: number, code: ErrorCode, f
   expect({ ...refusal(answer), field: answer.body.field }).toEqual({ status, code, field })
   expect(answer.body).toEqual({
     status,
-    type: `https://github.com/qflare/qflare/blob/main/docs/errors.md#${code}`,
+    type: `docs/errors.md#${code}`,
     title: errorTable[code].title,
     detail: expect.stringMatching(/\S/),
     code,

@@ -117,7 +117,9 @@ export function insertStatement(table: string, row: Row, behind = ''): { text: s
 /** What the rows refer to outside the tenant tables. */
 export async function prepareTenantRows(client: Client): Promise<void> {
   await client.query(`select make_session_partition('${SESSION_DAY}')`)
-  await client.query(`insert into trust_bundle (sequence, body, created_at) values (1, '{}', now())`)
+  await client.query(
+    `insert into trust_bundle (sequence, body, created_at) values (1, '{}', now()) on conflict do nothing`,
+  )
 }
 
 export async function insertTenantRows(client: Client, rows: Record<string, Row>): Promise<void> {

@@ -19,6 +19,15 @@ describe.each([
     expect(new Set(drawn.map((bytes) => toHex(bytes.subarray(-12)))).size).toBe(drawn.length)
   })
 
+  it('share no byte with the ones drawn before: none of a thousand has a place that is often zero', () => {
+    const crypto = create()
+    const drawn = Array.from({ length: 1000 }, () => crypto.randomBytes(32))
+    for (let place = 0; place < 32; place++) {
+      // Four are expected; fifty come about less than once in 10^30 runs.
+      expect(drawn.filter((bytes) => bytes[place] === 0).length, `place ${place}`).toBeLessThan(50)
+    }
+  })
+
   it('are the caller’s alone: wiping them changes no others', () => {
     const crypto = create()
     const [one, other] = [crypto.randomBytes(32), crypto.randomBytes(32)]
