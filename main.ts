@@ -7,7 +7,7 @@ import { startEmbeddedPostgres } from './database/embedded.ts'
 import { migrate } from './database/migrate.ts'
 import { type Database, openDatabase } from './database/open.ts'
 import { prepareEmbedded } from './database/prepare-embedded.ts'
-import { listActiveSigningKeys, listKeks } from './database/repositories/service-keys.ts'
+import { listActiveSigningKeys, listKeks, listTrustBundles } from './database/repositories/service-keys.ts'
 import { choosePrimitives } from './protocol/primitives/choose.ts'
 import type { Primitives } from './protocol/primitives.ts'
 import { createEventWriter } from './runtime/audit-events.ts'
@@ -58,11 +58,12 @@ export async function startService(
   }, CLOCK_EVERY_MS)
   stack.defer(() => clearInterval(timer))
 
-  const { wrapper, serviceKeys } = await openKeys(config, env, worker, crypto, clock.now())
+  const { wrapper, serviceKeys, firstRoot } = await openKeys(config, env, worker, crypto, clock.now())
   const writeEvent = createEventWriter(crypto)
   const keepToken = (token: string) => keepAdminToken(config.dataDirectory, token)
   await initializeDefaultOrganization({ database: worker, crypto, writeEvent, keepToken }, clock.now())
-  const store = await openFileTemporalKeyStore(await temporalKeyFolder(config.dataDirectory))
+  // The memory outlives a data folder that is removed; what begins in its place must not find the old one's keys.
+  const store = await openFileTemporalKeyStore(join(await temporalKeyFolder(config.dataDirectory), firstRoot))
   const shared = { store, crypto, clock, writeEvent, logger, metrics }
 
   if (config.roles.includes('worker')) {
@@ -144,7 +145,7 @@ async function openKeys(
   database: Database,
   crypto: Primitives,
   now: number,
-): Promise<{ wrapper: Wrapper; serviceKeys: ServiceKeys }> {
+): Promise<{ wrapper: Wrapper; serviceKeys: ServiceKeys; firstRoot: string }> {
   const { dataDirectory, trustDomain } = config
   const keks = await database.withoutOrganization(listKeks)
   const isEmbedded = config.database === undefined
@@ -154,8 +155,10 @@ async function openKeys(
   const stored = await database.withoutOrganization(async (tx) => ({
     keks: await listKeks(tx),
     signingKeys: await listActiveSigningKeys(tx),
+    trust: await listTrustBundles(tx, 0),
   }))
-  return { wrapper, serviceKeys: await openServiceKeys(crypto, wrapper, stored) }
+  const firstRoot = stored.trust[0]?.signatures[0]?.kid as string
+  return { wrapper, firstRoot, serviceKeys: await openServiceKeys(crypto, wrapper, stored) }
 }
 
 /** One that is there already is of another database, or of a start that was killed before it committed: put aside. */

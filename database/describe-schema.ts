@@ -78,7 +78,8 @@ async function listTypes(client: Client): Promise<string[]> {
         as line
       from pg_type t join pg_namespace n on n.oid = typnamespace where ${OURS} and typtype = 'e'
       union all
-      select format('create domain %s as %s%s;', t.oid::regtype, format_type(typbasetype, typtypmod),
+      select format('create domain %s as %s%s%s;', t.oid::regtype, format_type(typbasetype, typtypmod),
+        ' default ' || typdefault,
         (select string_agg(' ' || pg_get_constraintdef(c.oid), '' order by conname) from pg_constraint c
           where contypid = t.oid))
       from pg_type t join pg_namespace n on n.oid = typnamespace where ${OURS} and typtype = 'd'

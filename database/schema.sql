@@ -18,6 +18,14 @@ grant usage on schema public to qflare_jobs;
 grant usage on schema public to qflare_sequencer;
 grant usage on schema public to qflare_worker;
 
+create domain audit_event as text CHECK ((octet_length(VALUE) <= 65535));
+create domain display_name as text CHECK (((length(VALUE) >= 1) AND (length(VALUE) <= 128)));
+create domain pending_sessions as uuid[] CHECK ((cardinality(VALUE) <= 2));
+create domain renewal_nonces as bytea[] CHECK ((cardinality(VALUE) <= 32));
+create type principal_kind as enum ('device', 'coordinator');
+create type principal_status as enum ('PENDING', 'ACTIVE', 'QUARANTINED', 'SUSPENDED', 'REVOKED');
+create type session_state as enum ('PENDING', 'ACTIVE', 'SUPERSEDED', 'CLOSED', 'EXPIRED', 'TIMED_OUT', 'FAILED', 'REVOKED');
+
 CREATE OR REPLACE FUNCTION public.count_sessions_of_epoch(epoch bigint)
  RETURNS bigint
  LANGUAGE sql
@@ -46,6 +54,22 @@ begin
 end $function$;
 -- of qflare_owner; may be executed by public: expect_one(bigint)
 
+CREATE OR REPLACE FUNCTION public.is_session_sound(state session_state, epochs bigint, chain_bytes integer, hash_bytes integer, is_confirmed boolean, is_superseded boolean, is_ended boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE
+AS $function$
+begin
+  return epochs >= 1 and case
+    when state in ('PENDING', 'ACTIVE', 'SUPERSEDED') then
+      chain_bytes = 99 * epochs and hash_bytes = 32 and not is_ended
+        and is_confirmed = (state <> 'PENDING') and is_superseded = (state = 'SUPERSEDED')
+    else chain_bytes is null and hash_bytes is null and is_ended
+      and (is_confirmed or state not in ('CLOSED', 'EXPIRED'))
+    end;
+end $function$;
+-- of qflare_owner; may be executed by public: is_session_sound(session_state,bigint,integer,integer,boolean,boolean,boolean)
+
 CREATE OR REPLACE FUNCTION public.isolate_tenants(tenant_table regclass, tenant_column name DEFAULT 'organization_id'::name)
  RETURNS void
  LANGUAGE plpgsql
@@ -68,6 +92,7 @@ CREATE OR REPLACE FUNCTION public.make_session_partition(day date)
  SET search_path TO 'pg_catalog', 'public'
 AS $function$
 declare
+  -- Half of a page is left for the update that confirms a session, so that it touches no index.
   partition_name text := 'session_' || to_char(day, 'YYYYMMDD');
   lower_bound text := lpad(to_hex((extract(epoch from day) * 1000)::bigint), 12, '0') || repeat('0', 20);
   upper_bound text := lpad(to_hex((extract(epoch from day + 1) * 1000)::bigint), 12, '0') || repeat('0', 20);
@@ -75,7 +100,7 @@ begin
   perform pg_advisory_xact_lock(hashtext('qflare session partitions'));
   if to_regclass('public.' || quote_ident(partition_name)) is not null then return false; end if;
   execute format('create table public.%I partition of public.session for values from (%L) to (%L)
-    with (fillfactor = 80)', partition_name, lower_bound::uuid, upper_bound::uuid);
+    with (fillfactor = 50)', partition_name, lower_bound::uuid, upper_bound::uuid);
   execute format('alter table public.%I enable row level security', partition_name);
   execute format('alter table public.%I force row level security', partition_name);
   return true;
@@ -141,9 +166,8 @@ create table audit_outbox (
   seq bigint not null generated always as identity (start 1 increment 1 cache 1),
   organization_id uuid not null,
   event_id uuid not null,
-  entry text not null,
-  constraint audit_outbox_pkey PRIMARY KEY (event_id),
-  constraint audit_outbox_entry_check CHECK ((octet_length(entry) <= 65535))
+  entry audit_event not null,
+  constraint audit_outbox_pkey PRIMARY KEY (event_id)
 );
 alter table audit_outbox owner to qflare_owner;
 CREATE INDEX audit_outbox_seq ON public.audit_outbox USING btree (seq);
@@ -217,8 +241,8 @@ grant insert, select on directory to qflare_worker;
 create table enrollment_token (
   organization_id uuid not null,
   id uuid not null,
-  kind text not null,
-  name text,
+  kind principal_kind not null,
+  name display_name,
   policy_id text not null,
   secret_hash bytea not null,
   created_at timestamp with time zone not null,
@@ -231,7 +255,6 @@ create table enrollment_token (
   constraint enrollment_token_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
   constraint enrollment_token_check CHECK (((used_at IS NULL) = (principal_id IS NULL))),
   constraint enrollment_token_check1 CHECK (((used_at IS NULL) OR (revoked_at IS NULL))),
-  constraint enrollment_token_kind_check CHECK ((kind = ANY (ARRAY['device'::text, 'coordinator'::text]))),
   constraint enrollment_token_secret_hash_check CHECK ((length(secret_hash) = 32))
 );
 alter table enrollment_token owner to qflare_owner;
@@ -335,24 +358,19 @@ grant insert, select on organization to qflare_worker;
 create table principal (
   organization_id uuid not null,
   id uuid not null,
-  kind text not null,
-  name text not null,
-  status text not null,
+  kind principal_kind not null,
+  name display_name not null,
+  status principal_status not null,
   spiffe_id text not null,
   metadata jsonb not null,
   active_session_id uuid,
-  pending_session_ids uuid[] not null default '{}'::uuid[],
+  pending_session_ids pending_sessions not null default '{}'::uuid[],
   created_at timestamp with time zone not null,
   last_seen_at timestamp with time zone,
   revoked_at timestamp with time zone,
   constraint principal_pkey PRIMARY KEY (organization_id, id),
   constraint principal_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
-  constraint principal_check CHECK (((status = 'REVOKED'::text) = (revoked_at IS NOT NULL))),
-  constraint principal_check1 CHECK (((status = 'ACTIVE'::text) OR ((active_session_id IS NULL) AND (pending_session_ids = '{}'::uuid[])))),
-  constraint principal_kind_check CHECK ((kind = ANY (ARRAY['device'::text, 'coordinator'::text]))),
-  constraint principal_name_check CHECK (((length(name) >= 1) AND (length(name) <= 128))),
-  constraint principal_pending_session_ids_check CHECK ((cardinality(pending_session_ids) <= 2)),
-  constraint principal_status_check CHECK ((status = ANY (ARRAY['PENDING'::text, 'ACTIVE'::text, 'QUARANTINED'::text, 'SUSPENDED'::text, 'REVOKED'::text])))
+  constraint principal_is_sound CHECK ((((status = 'REVOKED'::principal_status) = (revoked_at IS NOT NULL)) AND ((status = 'ACTIVE'::principal_status) OR ((active_session_id IS NULL) AND (cardinality((pending_session_ids)::uuid[]) = 0)))))
 ) with (fillfactor=80);
 alter table principal owner to qflare_owner;
 alter table principal enable row level security;
@@ -379,7 +397,7 @@ create table session (
   organization_id uuid not null,
   id uuid not null,
   principal_id uuid not null,
-  state text not null,
+  state session_state not null,
   suite text not null,
   bucket bigint not null,
   last_epoch bigint not null,
@@ -391,18 +409,9 @@ create table session (
   chains bytea,
   confirmation_hash bytea,
   token_epoch bigint,
-  token_nonces bytea[] not null default '{}'::bytea[],
+  token_nonces renewal_nonces not null default '{}'::bytea[],
   constraint session_pkey PRIMARY KEY (organization_id, id),
-  constraint session_check CHECK ((last_epoch >= bucket)),
-  constraint session_check1 CHECK (((chains IS NOT NULL) = (state = ANY (ARRAY['PENDING'::text, 'ACTIVE'::text, 'SUPERSEDED'::text])))),
-  constraint session_check2 CHECK (((chains IS NULL) OR (length(chains) = (99 * ((last_epoch - bucket) + 1))))),
-  constraint session_check3 CHECK (((confirmation_hash IS NOT NULL) = (state = ANY (ARRAY['PENDING'::text, 'ACTIVE'::text, 'SUPERSEDED'::text])))),
-  constraint session_check4 CHECK (((superseded_at IS NOT NULL) OR (state <> 'SUPERSEDED'::text))),
-  constraint session_check5 CHECK (((confirmed_at IS NOT NULL) OR (state <> ALL (ARRAY['ACTIVE'::text, 'SUPERSEDED'::text, 'CLOSED'::text, 'EXPIRED'::text])))),
-  constraint session_check6 CHECK (((ended_at IS NULL) = (state = ANY (ARRAY['PENDING'::text, 'ACTIVE'::text, 'SUPERSEDED'::text])))),
-  constraint session_confirmation_hash_check CHECK ((length(confirmation_hash) = 32)),
-  constraint session_state_check CHECK ((state = ANY (ARRAY['PENDING'::text, 'ACTIVE'::text, 'SUPERSEDED'::text, 'CLOSED'::text, 'EXPIRED'::text, 'TIMED_OUT'::text, 'FAILED'::text, 'REVOKED'::text]))),
-  constraint session_token_nonces_check CHECK ((cardinality(token_nonces) <= 32))
+  constraint session_is_sound CHECK (is_session_sound(state, ((last_epoch - bucket) + 1), length(chains), length(confirmation_hash), (confirmed_at IS NOT NULL), (superseded_at IS NOT NULL), (ended_at IS NOT NULL)))
 ) partition by RANGE (id);
 alter table session owner to qflare_owner;
 CREATE INDEX session_epochs ON ONLY public.session USING btree (bucket, last_epoch) WHERE (chains IS NOT NULL);

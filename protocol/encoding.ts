@@ -4,7 +4,7 @@ const utf8 = new TextEncoder()
 
 /** `E(a, b, …)` of docs/protocol.md §1: each part behind its length, 4 bytes big endian. Text is UTF-8; the first part is the label. */
 export function encode(label: string, ...parts: (Uint8Array | string)[]): Uint8Array {
-  const encoded = [label, ...parts].map((part) => (typeof part === 'string' ? utf8.encode(part) : part))
+  const encoded = [label, ...parts].map(toBytes)
   const result = new Uint8Array(encoded.reduce((sum, part) => sum + 4 + part.length, 0))
   let offset = 0
   for (const part of encoded) {
@@ -13,6 +13,13 @@ export function encode(label: string, ...parts: (Uint8Array | string)[]): Uint8A
     offset += 4 + part.length
   }
   return result
+}
+
+/** A lone surrogate would be written as U+FFFD: two texts with one encoding. */
+function toBytes(part: Uint8Array | string): Uint8Array {
+  if (typeof part !== 'string') return part
+  if (!part.isWellFormed()) throw new ProtocolError('encoding_invalid', 'Text holds a lone surrogate.')
+  return utf8.encode(part)
 }
 
 /** `lp(x)`. */

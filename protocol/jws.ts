@@ -26,12 +26,14 @@ export function jwsSigningInput(header: { alg: SignatureAlgorithm; kid: string; 
 export function verifyJws(crypto: Primitives, jws: string, key: VerificationKey): Json {
   const [header = '', payload = '', signature = '', ...rest] = jws.split('.')
   if (rest.length > 0) throw new ProtocolError('signature_invalid', 'Not a compact JWS.')
-  const { alg, kid } = parseSegment(header) as { alg?: unknown; kid?: unknown }
-  if (alg !== key.alg || kid !== keyId(crypto, key.alg, key.publicKey)) {
+  const named = parseSegment(header) as { alg?: unknown; kid?: unknown; crit?: unknown } | null
+  if (named?.crit !== undefined)
+    throw new ProtocolError('signature_invalid', 'The JWS has a critical header that is not known here.')
+  if (named?.alg !== key.alg || named.kid !== keyId(crypto, key.alg, key.publicKey)) {
     throw new ProtocolError('signature_invalid', 'The JWS names another key.')
   }
   const input = new TextEncoder().encode(`${header}.${payload}`)
-  if (!key.verify(input, signatureContexts.jws, fromBase64url(signature))) {
+  if (!key.verify(input, signatureContexts.jws, decodeSegment(signature))) {
     throw new ProtocolError('signature_invalid', 'The signature of the JWS is not valid.')
   }
   return parseSegment(payload)
@@ -39,6 +41,14 @@ export function verifyJws(crypto: Primitives, jws: string, key: VerificationKey)
 
 function segment(text: string): string {
   return toBase64url(new TextEncoder().encode(text))
+}
+
+function decodeSegment(text: string): Uint8Array {
+  try {
+    return fromBase64url(text)
+  } catch (cause) {
+    throw new ProtocolError('signature_invalid', 'A segment of the JWS is not base64url.', { cause })
+  }
 }
 
 function parseSegment(text: string): Json {

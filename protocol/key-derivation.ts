@@ -11,11 +11,16 @@ export function extract(crypto: Primitives, salt: Uint8Array, ikm: Uint8Array): 
 /** HKDF-Expand (RFC 5869 §2.3) with SHA3-512; at most 255 × 64 bytes. */
 export function expand(crypto: Primitives, prk: Uint8Array, info: Uint8Array, length: number): Uint8Array {
   if (length > 255 * HASH_BYTES) throw new RangeError(`HKDF gives at most ${255 * HASH_BYTES} bytes, not ${length}`)
-  const blocks: Uint8Array[] = []
-  let block = new Uint8Array(0)
-  for (let i = 1; blocks.length * HASH_BYTES < length; i++) {
-    block = Uint8Array.from(crypto.hmac512(prk, concatenate([block, info, Uint8Array.of(i)])))
-    blocks.push(block)
+  const result = new Uint8Array(length)
+  let previous = new Uint8Array(0)
+  for (let i = 1; (i - 1) * HASH_BYTES < length; i++) {
+    const input = concatenate([previous, info, Uint8Array.of(i)])
+    const block = Uint8Array.from(crypto.hmac512(prk, input))
+    result.set(block.subarray(0, length - (i - 1) * HASH_BYTES), (i - 1) * HASH_BYTES)
+    input.fill(0)
+    previous.fill(0)
+    previous = block
   }
-  return concatenate(blocks).subarray(0, length)
+  previous.fill(0)
+  return result
 }

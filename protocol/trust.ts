@@ -61,11 +61,13 @@ export function verifyNextTrustBundle(crypto: Primitives, held: TrustBundle, nex
 
 /** Throws `trust_invalid` when the key is not what its kid says. */
 export function importTrustKey(crypto: Primitives, key: TrustKey): VerificationKey {
-  const publicKey = fromBase64url(key.publicKey)
-  if (keyId(crypto, key.alg, publicKey) !== key.kid) {
-    throw new ProtocolError('trust_invalid', `The key under ${key.kid} has another kid.`)
+  try {
+    const publicKey = fromBase64url(key.publicKey)
+    if (keyId(crypto, key.alg, publicKey) === key.kid) return crypto.importVerificationKey(key.alg, publicKey)
+  } catch (cause) {
+    throw new ProtocolError('trust_invalid', `The key under ${key.kid} is no key of ${key.alg}.`, { cause })
   }
-  return crypto.importVerificationKey(key.alg, publicKey)
+  throw new ProtocolError('trust_invalid', `The key under ${key.kid} has another kid.`)
 }
 
 function verifySignedBy(crypto: Primitives, bundle: TrustBundle, roots: readonly TrustKey[]): TrustBundle {

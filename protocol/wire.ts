@@ -31,7 +31,7 @@ export const uuid = z.string().refine(isUuid, 'Not a UUID in canonical lower-cas
 export const suite = z.enum(suiteNames)
 export const signatureAlgorithm = z.enum(signatureAlgorithmNames)
 /** 16 bytes, as text: inside `E` a kid is its text. */
-export const kid = z.string().regex(/^[A-Za-z0-9_-]{22}$/, 'Not a kid: 22 characters of base64url.')
+export const kid = z.string().regex(/^[A-Za-z0-9_-]{21}[AQgw]$/, 'Not a kid: 22 characters of base64url.')
 /** Milliseconds since the Unix epoch. */
 export const timestamp = z.int().min(0)
 export const signature = bytes(
@@ -39,4 +39,15 @@ export const signature = bytes(
   signatureAlgorithms['ML-DSA-65'].signatureBytes,
   signatureAlgorithms['ML-DSA-87'].signatureBytes,
 )
-export const json: z.ZodType<Json> = z.json()
+const MAX_JSON_DEPTH = 32
+export const json: z.ZodType<Json> = z.custom<Json>(
+  (value) => isJson(value, MAX_JSON_DEPTH),
+  'Not JSON, or nested too deep.',
+)
+
+function isJson(value: unknown, depth: number): value is Json {
+  if (value === null || typeof value === 'boolean' || typeof value === 'string') return true
+  if (typeof value === 'number') return Number.isFinite(value)
+  if (typeof value !== 'object' || depth === 0) return false
+  return Object.values(value).every((member) => isJson(member, depth - 1))
+}

@@ -36,7 +36,9 @@ export function initiateExchange(
   certificate: BucketCertificate,
 ): InitiatedExchange {
   const { suite, bucket } = certificate
-  const seed = crypto.hash512(encode('QFLARE-v1 hedge', crypto.randomBytes(64), device.identitySeed))
+  const hedged = encode('QFLARE-v1 hedge', crypto.randomBytes(64), device.identitySeed)
+  const seed = crypto.hash512(hedged)
+  hedged.fill(0)
   const ephemeralKey = crypto.importDecapsulationKey(suite, seed)
   seed.fill(0)
   const { ciphertext, sharedSecret } = crypto.importEncapsulationKey(suite, certificate.publicKey).encapsulate()

@@ -17,7 +17,8 @@ export function deriveExchangeKeys(
   inputs: { th2: Uint8Array; bucket: number; sharedSecretS: Uint8Array; sharedSecretD: Uint8Array },
 ): ExchangeKeys {
   const { th2 } = inputs
-  const ikm = concatenate([lengthPrefixed(inputs.sharedSecretS), lengthPrefixed(inputs.sharedSecretD)])
+  const secrets = [lengthPrefixed(inputs.sharedSecretS), lengthPrefixed(inputs.sharedSecretD)]
+  const ikm = concatenate(secrets)
   const prk = extract(crypto, th2, ikm)
   const serverKey = expand(crypto, prk, encode('QFLARE-v1 server confirm', th2), 64)
   const deviceKey = expand(crypto, prk, encode('QFLARE-v1 device confirm', th2), 64)
@@ -27,6 +28,6 @@ export function deriveExchangeKeys(
     deviceKey,
     crypto.hash512(encode('QFLARE-v1 confirm', th2, serverConfirmation)),
   )
-  for (const secret of [ikm, prk, serverKey, deviceKey]) secret.fill(0)
+  for (const secret of [...secrets, ikm, prk, serverKey, deviceKey]) secret.fill(0)
   return { serverConfirmation, deviceConfirmation, chain }
 }

@@ -28,7 +28,8 @@ export function sessionStateAt(
   now: number,
 ): SessionState {
   if (session.state === 'PENDING' && now >= session.createdAt + PENDING_MS) return 'TIMED_OUT'
-  if (session.state === 'SUPERSEDED' && now >= (session.supersededAt ?? 0) + SUPERSEDED_MS) return 'CLOSED'
+  const closesAt = (session.supersededAt ?? 0) + SUPERSEDED_MS
+  if (session.state === 'SUPERSEDED' && closesAt <= session.expiresAt && now >= closesAt) return 'CLOSED'
   if ((session.state === 'ACTIVE' || session.state === 'SUPERSEDED') && now >= session.expiresAt) return 'EXPIRED'
   return session.state
 }

@@ -59,6 +59,8 @@ function createRandomPool(): (length: number) => Uint8Array {
   const pool = new Uint8Array(POOL_BYTES)
   let at = POOL_BYTES
   return (length) => {
+    // A negative or missing length would move the cursor: wiped bytes given out, or none ever again.
+    if (!Number.isSafeInteger(length) || length < 0) throw new RangeError(`No random bytes of length ${length}`)
     if (length > POOL_BYTES / 16) return randomBytes(length)
     if (at + length > POOL_BYTES) {
       randomFillSync(pool)
@@ -74,6 +76,8 @@ function createRandomPool(): (length: number) => Uint8Array {
 const GCM_TAG_BYTES = 16
 
 function sealAesGcm(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array, additionalData: Uint8Array): Uint8Array {
+  checkLength(key, 32, 'AES-256 key')
+  checkLength(nonce, 12, 'AES-GCM nonce')
   const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(additionalData)
   return Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
 }
@@ -84,6 +88,8 @@ function openAesGcm(
   ciphertext: Uint8Array,
   additionalData: Uint8Array,
 ): Uint8Array {
+  checkLength(key, 32, 'AES-256 key')
+  checkLength(nonce, 12, 'AES-GCM nonce')
   const tagAt = ciphertext.length - GCM_TAG_BYTES
   try {
     const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: GCM_TAG_BYTES })
@@ -136,7 +142,7 @@ function importVerificationKey(alg: SignatureAlgorithm, bytes: Uint8Array): Veri
   const { signatureBytes } = signatureAlgorithms[alg]
   return {
     alg,
-    publicKey: bytes,
+    publicKey: Uint8Array.from(bytes),
     verify: (message, context, signature) =>
       signature.length === signatureBytes &&
       verify(null, message, { key, context: Buffer.from(context, 'ascii') }, signature),

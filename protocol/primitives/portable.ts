@@ -28,7 +28,11 @@ export function createPortablePrimitives(): Primitives {
     hash256: (data) => sha3_256(data),
     hmac512: (key, data) => hmac(sha3_512, key, data),
     hmac256: (key, data) => hmac(sha3_256, key, data),
-    sealAesGcm: (key, nonce, plaintext, additionalData) => gcm(key, nonce, additionalData).encrypt(plaintext),
+    sealAesGcm(key, nonce, plaintext, additionalData) {
+      checkLength(key, 32, 'AES-256 key')
+      checkLength(nonce, 12, 'AES-GCM nonce')
+      return gcm(key, nonce, additionalData).encrypt(plaintext)
+    },
     openAesGcm,
     equal: equalBytes,
     importDecapsulationKey,

@@ -27,9 +27,8 @@ function rows(): { name: string; reason: string }[] {
 }
 
 function dependencies(): string[] {
-  const { dependencies = {}, devDependencies = {} } = JSON.parse(readText('package.json')) as {
-    dependencies?: Record<string, string>
-    devDependencies?: Record<string, string>
-  }
-  return [...Object.keys(dependencies), ...Object.keys(devDependencies)]
+  type Versions = Record<string, string> | undefined
+  const kinds = ['dependencies', 'devDependencies', 'optionalDependencies'] as const
+  const manifest = JSON.parse(readText('package.json')) as Record<(typeof kinds)[number], Versions>
+  return kinds.flatMap((kind) => Object.keys(manifest[kind] ?? {}))
 }

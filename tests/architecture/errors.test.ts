@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { clientErrorCodes } from '../../client/errors.ts'
-import { auditEventTypes } from '../../protocol/log/audit-event.ts'
 import { protocolErrorCodes } from '../../protocol/errors.ts'
+import { auditEventTypes } from '../../protocol/log/audit-event.ts'
 import { errorCodes, errorTable } from '../../server/errors.ts'
 
 const page = readFileSync(new URL('../../docs/errors.md', import.meta.url), 'utf8')

@@ -31,9 +31,12 @@ test('the description does not change with the partitions of concrete days', asy
 
 test.each([
   'alter table principal alter column spiffe_id drop not null',
-  'alter table principal alter column name type varchar(128)',
+  'alter table principal alter column name type text',
+  `alter type principal_status add value 'FORGOTTEN'`,
+  'alter domain display_name drop constraint display_name_check',
+  `alter domain display_name set default 'x'`,
   `alter table principal alter column metadata set default '{}'`,
-  'alter table principal drop constraint principal_check1',
+  'alter table principal drop constraint principal_is_sound',
   'alter table session no force row level security',
   'alter table session disable row level security',
   'alter policy tenant on principal using (true)',

@@ -36,6 +36,8 @@ export interface TestService {
 export async function startTestService(
   options: {
     exchangeQueueLength?: number
+    /** The machine's clock and a running schedule, for clients that have clocks of their own. */
+    isRealTime?: boolean
     trustProxy?: string[]
     maxConnections?: number
     wrapStore?: (store: TemporalKeyStore) => TemporalKeyStore
@@ -46,7 +48,7 @@ export async function startTestService(
   const fileStore = await openFileTemporalKeyStore(folder)
   const store = options.wrapStore?.(fileStore) ?? fileStore
   // The middle of a bucket, so that no test meets an edge by chance.
-  const time = { now: bucketAt(Date.now()) * BUCKET_MS + BUCKET_MS / 2 }
+  const time = options.isRealTime ? realTime() : { now: bucketAt(Date.now()) * BUCKET_MS + BUCKET_MS / 2 }
   const clock = { now: () => time.now, offsetMs: () => 0, measuredAt: () => time.now, measure: async () => {} }
   const worker = database.open('qflare_worker')
   const api = database.open('qflare_api', options.maxConnections)
@@ -70,6 +72,7 @@ export async function startTestService(
     await makeTemporalKeys(parts, time.now)
   }
   await tick()
+  const timer = options.isRealTime ? setInterval(() => void tick(), 1_000) : undefined
   const server = await composeServer({
     config: {
       http: { host: '127.0.0.1', port: 0, trustProxy: options.trustProxy },
@@ -95,9 +98,14 @@ export async function startTestService(
     time,
     tick,
     async close() {
+      clearInterval(timer)
       await server.close()
       await database.drop()
       await rm(folder, { recursive: true, force: true })
     },
   }
+}
+
+function realTime(): { now: number } {
+  return Object.defineProperty({ now: 0 }, 'now', { get: () => Date.now() })
 }
