@@ -63,7 +63,9 @@ export async function startService(
   const keepToken = (token: string) => keepAdminToken(config.dataDirectory, token)
   await initializeDefaultOrganization({ database: worker, crypto, writeEvent, keepToken }, clock.now())
   // The memory outlives a data folder that is removed; what begins in its place must not find the old one's keys.
-  const store = await openFileTemporalKeyStore(join(await temporalKeyFolder(config.dataDirectory), firstRoot))
+  const temporalFolder = join(await temporalKeyFolder(config.dataDirectory), firstRoot)
+  const store = await openFileTemporalKeyStore(temporalFolder)
+  logger.info(`temporal keys are kept in ${temporalFolder}`)
   const shared = { store, crypto, clock, writeEvent, logger, metrics }
 
   if (config.roles.includes('worker')) {
@@ -186,6 +188,7 @@ async function main(): Promise<void> {
     signals.onStop(service.stop)
     logger.info(`ready at ${service.url ?? 'no address: this process works for others'}`, { url: service.url })
   } catch (error) {
+    logger.flush()
     process.stderr.write(`${describeStartError(error, env)}\n`)
     process.exitCode = 1
   }
