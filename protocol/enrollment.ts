@@ -3,7 +3,7 @@ import { canonicalJson, encode, type Json, uuidToBytes } from './encoding.ts'
 import type { Primitives } from './primitives.ts'
 import { type SignatureAlgorithm, signatureAlgorithms } from './suites.ts'
 import { trustBundle } from './trust.ts'
-import { bytes, json, signature, signatureAlgorithm, timestamp, uuid } from './wire.ts'
+import { bytes, json, printable, signature, signatureAlgorithm, timestamp, uuid } from './wire.ts'
 
 /** Wire messages and signed bytes of docs/protocol.md §3. */
 
@@ -29,17 +29,22 @@ const publicKeyLengths = Object.values(signatureAlgorithms).map((algorithm) => a
   ...number[],
 ]
 
+/** Of a device or coordinator: 1 to 128 characters. */
+export const displayName = printable.min(1).max(128)
+
+const MAX_METADATA_MEMBERS = 32
+const metadata = z
+  .record(printable.max(64), z.union([printable.max(256), z.number(), z.boolean()]))
+  .refine((members) => Object.keys(members).length <= MAX_METADATA_MEMBERS, `At most ${MAX_METADATA_MEMBERS} members.`)
+  .default({})
+
 export const enrollmentCompletion = z.strictObject({
-  name: z
-    .string()
-    .min(1)
-    .max(128)
-    .regex(/^[^\p{C}]+$/u, 'A name holds no control characters.'),
+  name: displayName,
   kind: z.enum(principalKinds),
   identityKey: z.strictObject({ alg: signatureAlgorithm, publicKey: bytes(...publicKeyLengths) }),
   /** Not parsed by format yet. */
   evidence: z.array(z.record(z.string(), json)).min(1).max(8),
-  metadata: z.record(z.string().max(64), z.union([z.string().max(256), z.number(), z.boolean()])).default({}),
+  metadata,
   signature,
 })
 export type EnrollmentCompletion = z.output<typeof enrollmentCompletion>

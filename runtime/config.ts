@@ -31,11 +31,14 @@ const commaSeparated = z.string().transform((text) =>
     .filter(Boolean),
 )
 
+/** An address or a network; a name could be made to mean another machine. */
+const proxyAddress = z.string().refine(isAddressOrNetwork, 'is not an IP address or a network such as 10.0.0.0/8')
+
 /** One entry per variable: what it means, its unit, default and maximum stand in config.example.env. */
 const environment = z.object({
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: z.coerce.number().int().min(0).max(65535).default(8470),
-  QFLARE_TRUST_PROXY: commaSeparated.pipe(z.array(z.string()).min(1, 'names no address')).optional(),
+  QFLARE_TRUST_PROXY: commaSeparated.pipe(z.array(proxyAddress).min(1, 'names no address')).optional(),
   QFLARE_DATA_DIR: z.string().min(1).default('.qflare'),
   DATABASE_URL: postgresUrl.optional(),
   QFLARE_DATABASE_URL_WORKER: postgresUrl.optional(),
@@ -97,6 +100,12 @@ export function isLoopback(host: string): boolean {
 }
 
 type Present = Record<string, string | undefined>
+
+function isAddressOrNetwork(text: string): boolean {
+  const [address = '', prefix, ...rest] = text.split('/')
+  if (isIP(address) === 0 || rest.length > 0) return false
+  return prefix === undefined || (/^[0-9]{1,3}$/.test(prefix) && Number(prefix) <= (isIP(address) === 4 ? 32 : 128))
+}
 
 function hostProblems({ HOST: host, QFLARE_TRUST_PROXY: trustProxy }: Present): string[] {
   if (host === undefined || isLoopback(host) || trustProxy !== undefined) return []

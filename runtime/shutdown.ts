@@ -6,9 +6,13 @@ export interface StopSignals {
   stop(exitCode: number, reason: string): void
 }
 
-/** SIGTERM and SIGINT drain and end with 0; the second signal ends at once with 1. */
+/** Ctrl-C reaches this process from the terminal and once more from npm, which passes on its own: one press, not two. */
+const ONE_PRESS_MS = 1_000
+
+/** SIGTERM and SIGINT drain and end with 0; the second signal, a moment later, ends at once with 1. */
 export function stopOnSignals(logger: Logger): StopSignals {
   let exitCode: number | undefined
+  let signalledAt = Number.NEGATIVE_INFINITY
   let stopAll: (() => Promise<void>) | undefined
 
   async function finish(): Promise<void> {
@@ -34,8 +38,10 @@ export function stopOnSignals(logger: Logger): StopSignals {
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
+      const isSamePress = performance.now() < signalledAt + ONE_PRESS_MS
+      if (!isSamePress) signalledAt = performance.now()
       if (exitCode === undefined) stop(0, signal)
-      else {
+      else if (!isSamePress) {
         logger.flush()
         process.exit(1)
       }

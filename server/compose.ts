@@ -124,8 +124,10 @@ async function listen(server: Server, { host, port }: Config['http']): Promise<v
 
 async function drain(server: Server): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-  server.closeIdleConnections()
+  // A connection becomes idle when its last request has been answered; who keeps it alive would keep us waiting.
+  const closeIdle = setInterval(() => server.closeIdleConnections(), 50)
   const bound = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
   await closed
+  clearInterval(closeIdle)
   clearTimeout(bound)
 }

@@ -2,9 +2,15 @@ import { z } from 'zod'
 import { fromBase64url, isUuid, toBase64url } from '../protocol/encoding.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 
+/** A number in a query: decimal digits and nothing else. */
+export const decimal = z
+  .string()
+  .regex(/^[0-9]{1,15}$/, 'Not a decimal number.')
+  .transform(Number)
+
 /** `?limit=&cursor=`. A cursor is opaque: the id of the last item. */
 export const pageQuery = {
-  limit: z.coerce.number().int().min(1).max(200).default(50),
+  limit: decimal.pipe(z.int().min(1).max(200)).default(50),
   cursor: z
     .string()
     .max(128)

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { principalKinds } from '../../protocol/enrollment.ts'
+import { displayName, principalKinds } from '../../protocol/enrollment.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { pageQuery, toPage } from '../page.ts'
 import { parseInput, type Route } from '../route.ts'
@@ -11,12 +11,7 @@ const DAY_SECONDS = 86_400
 
 const tokenWish = z.strictObject({
   kind: z.enum(principalKinds),
-  name: z
-    .string()
-    .min(1)
-    .max(128)
-    .regex(/^[^\p{C}]+$/u, 'A name holds no control characters.')
-    .optional(),
+  name: displayName.optional(),
   policyId: z.enum(builtInPolicyIds).default('none'),
   ttlSeconds: z
     .int()

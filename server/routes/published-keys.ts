@@ -1,10 +1,11 @@
 import { z } from 'zod'
 import { GRACE_MS, SKEW_MS } from '../../protocol/exchange/bucket.ts'
 import { bucketsAnswer } from '../../protocol/exchange/messages.ts'
+import { decimal } from '../page.ts'
 import { parseInput, type Route } from '../route.ts'
 import type { PublishedKeys } from '../services/published-keys.ts'
 
-const trustQuery = z.strictObject({ after: z.coerce.number().int().min(0).default(0) })
+const trustQuery = z.strictObject({ after: decimal.default(0) })
 
 export function publishedKeyRoutes(keys: PublishedKeys): Route[] {
   return [

@@ -1,5 +1,7 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { gzipSync } from 'node:zlib'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { toBase64url } from '../../protocol/encoding.ts'
 import {
   call,
@@ -166,22 +168,28 @@ describe.each(names)('%s: nothing is stored and the answer is a problem', (name)
   })
 })
 
-test('a client that sends far more than the limit still gets its refusal', async () => {
-  const piece = Buffer.alloc(1 << 20, ' ')
-  for (const length of [undefined, String(24 * piece.length)]) {
-    const headers = {
-      'content-type': 'application/json',
-      ...(length === undefined ? {} : { 'content-length': length }),
-    }
-    const answer = await sendRaw(service, 'POST', '/v1/exchanges', {
-      headers,
-      body: Array.from({ length: 24 }, () => piece),
-    })
-    expectRefusal(answer, 413, 'payload_too_large')
-  }
-  expectRefusal(await post('exchange', Buffer.alloc(24 << 20, ' ')), 413, 'payload_too_large')
-  await expectNothingStored()
-})
+test.each(['announced', 'chunked'])(
+  'a client that goes on sending after its refusal loses neither it nor the connection: %s',
+  async (way) => {
+    const socket = connect(Number(new URL(service.url).port), '127.0.0.1')
+    onTestFinished(() => void socket.destroy())
+    let received = ''
+    socket.on('data', (text) => (received += text.toString()))
+    const piece = ' '.repeat(1 << 20)
+    const send = (text: string) => socket.write(way === 'chunked' ? `${text.length.toString(16)}\r\n${text}\r\n` : text)
+    const length = way === 'chunked' ? 'transfer-encoding: chunked' : `content-length: ${4 * piece.length}`
+    socket.write(`POST /v1/exchanges HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n${length}\r\n\r\n`)
+    send(piece)
+    await expect.poll(() => received, { timeout: 10_000 }).toMatch(/^HTTP\/1\.1 413 .*"code":"payload_too_large"/s)
+
+    for (let i = 0; i < 3; i++) send(piece)
+    if (way === 'chunked') socket.write('0\r\n\r\n')
+    socket.write('GET /live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
+    await once(socket, 'close')
+    expect(received).toMatch(/\}HTTP\/1\.1 200 OK.*\{"status":"live"\}$/s)
+    await expectNothingStored()
+  },
+)
 
 test('the content type may name its charset, in any case', async () => {
   for (const type of ['application/json; charset=utf-8', 'Application/JSON;charset=UTF-8']) {

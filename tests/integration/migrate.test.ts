@@ -66,6 +66,18 @@ describe('migrate', () => {
     expect(await migrate(connection)).toEqual(names.filter((name) => name >= '0005'))
   })
 
+  test('that cannot be recorded leaves nothing of itself either', async () => {
+    const { connection, sql } = await createEmptyDatabase()
+    await sql.query(`set role qflare_owner; create table schema_migration (name text primary key check (name < '0003'),
+      applied_at timestamptz not null default clock_timestamp()); reset role`)
+    await expect(migrate(connection)).rejects.toThrow(/violates check constraint "schema_migration_name_check"/)
+    expect(await appliedIn(sql)).toEqual(names.filter((name) => name < '0003'))
+    const { rows } = await sql.query(
+      `select to_regclass('organization') is not null as kept, to_regclass('principal') as left`,
+    )
+    expect(rows).toEqual([{ kept: true, left: null }])
+  })
+
   test('by a login that cannot become the owner is refused and changes nothing', async () => {
     const { connection, sql } = await createEmptyDatabase()
     await expect(migrate({ ...database.login, database: connection.database })).rejects.toMatchObject({

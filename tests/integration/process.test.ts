@@ -129,11 +129,23 @@ describe('stopping', () => {
     expect(await findPostmasters(folder)).toEqual([])
   })
 
+  test('Ctrl-C under npm, which comes from the terminal and from npm, is one signal', async () => {
+    const service = spawnService(folder)
+    const { finish } = await beginRequest(await service.ready())
+    service.kill('SIGINT')
+    await service.said(/stopping: SIGINT/)
+    service.kill('SIGINT')
+    expect(await finish()).toMatchObject([401, { code: 'enrollment_refused' }])
+    expect(await service.ended()).toBe(0)
+    expect(await findPostmasters(folder)).toEqual([])
+  })
+
   test('the second signal ends at once, and the next start finds everything', async () => {
     const service = spawnService(folder)
     await beginRequest(await service.ready())
     service.kill('SIGTERM')
     await service.said(/stopping: SIGTERM/)
+    await sleep(1_100)
     const askedAt = performance.now()
     service.kill('SIGINT')
     expect(await service.ended()).toBe(1)

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { NIL_UUID } from '../../../protocol/log/audit-event.ts'
 import { keyringPurposes, openKeyring, type WrappedKek, wrapNewKek } from '../../../runtime/custody/keyring.ts'
-import { SealError, type SealedPlace } from '../../../runtime/custody/sealed-record.ts'
+import { SealError, type SealedPlace, sealRecord } from '../../../runtime/custody/sealed-record.ts'
 import { createRootKeyWrapper, type Wrapper } from '../../../runtime/custody/wrapper.ts'
 import { native as crypto, flipBit, toUtf8 } from '../../support/protocol-providers.ts'
 
@@ -41,6 +41,13 @@ describeWrapper('a root key in memory', async () => createRootKeyWrapper(crypto,
 
 test.each([0, 16, 31, 33])('a root key of %i bytes is refused', (length) => {
   expect(() => createRootKeyWrapper(crypto, new Uint8Array(length))).toThrow(RangeError)
+})
+
+test('a record that names another version of the root key is refused by that name, though its bytes would open', async () => {
+  const rootKey = crypto.randomBytes(32)
+  const record = sealRecord(crypto, rootKey, { purpose: 'kek', keyVersion: 2 }, place, secret)
+  const refused = createRootKeyWrapper(crypto, rootKey).unwrap(record, place)
+  await expect(refused).rejects.toThrow('Wrapped by root key 2; this is 1.')
 })
 
 describe('a keyring', () => {
