@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
-import { rename } from 'node:fs/promises'
+import { mkdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ClientConfig } from 'pg'
 import { checkServer } from './database/check-server.ts'
+import { claimDatabase } from './database/claim-database.ts'
 import { startEmbeddedPostgres } from './database/embedded.ts'
 import { migrate } from './database/migrate.ts'
 import { type Database, openDatabase } from './database/open.ts'
@@ -10,9 +11,10 @@ import { prepareEmbedded } from './database/prepare-embedded.ts'
 import { listActiveSigningKeys, listKeks, listTrustBundles } from './database/repositories/service-keys.ts'
 import { choosePrimitives } from './protocol/primitives/choose.ts'
 import type { Primitives } from './protocol/primitives.ts'
-import { createEventWriter } from './runtime/audit-events.ts'
+import { getRootKid } from './protocol/trust.ts'
+import { createEventWriter, type WriteEvent } from './runtime/audit-events.ts'
 import { createClock } from './runtime/clock.ts'
-import { type Config, loadConfig, readEnvironment } from './runtime/config.ts'
+import { type Config, ConfigError, loadConfig, readEnvironment } from './runtime/config.ts'
 import { openServiceKeys, type ServiceKeys } from './runtime/custody/service-keys.ts'
 import { createRootKeyWrapper, type Wrapper } from './runtime/custody/wrapper.ts'
 import { createLogger, type Logger } from './runtime/logger.ts'
@@ -30,8 +32,6 @@ const CLOCK_EVERY_MS = 60_000
 export interface Service {
   /** Of the API; undefined where this process has another role. */
   url: string | undefined
-  /** Of the embedded PostgreSQL, for the bench. */
-  postgresProcessId: number | undefined
   /** Drains: requests under way, then workers, pools, PostgreSQL. Safe to repeat. */
   stop(): Promise<void>
 }
@@ -58,8 +58,13 @@ export async function startService(
   }, CLOCK_EVERY_MS)
   stack.defer(() => clearInterval(timer))
 
-  const { wrapper, serviceKeys, firstRoot } = await openKeys(config, env, worker, crypto, clock.now())
   const writeEvent = createEventWriter(crypto)
+  const { wrapper, serviceKeys, firstRoot } = await openKeys(
+    config,
+    env,
+    { database: worker, crypto, writeEvent },
+    clock.now(),
+  )
   const keepToken = (token: string) => keepAdminToken(config.dataDirectory, token)
   await initializeDefaultOrganization({ database: worker, crypto, writeEvent, keepToken }, clock.now())
   // The memory outlives a data folder that is removed; what begins in its place must not find the old one's keys.
@@ -68,15 +73,25 @@ export async function startService(
   logger.info(`temporal keys are kept in ${temporalFolder}`)
   const shared = { store, crypto, clock, writeEvent, logger, metrics }
 
+  let isScheduleHealthy = () => true
   if (config.roles.includes('worker')) {
     const { keyring, bucketSigner } = serviceKeys
     const workers = await composeWorkers({ ...shared, database: worker, keyring, bucketSigner })
     stack.defer(() => workers.close())
+    isScheduleHealthy = workers.isHealthy
   }
   let url: string | undefined
   if (config.roles.includes('api')) {
     const database = await open('api')
-    const server = await composeServer({ ...shared, config, version: readVersion(), database, serviceKeys, wrapper })
+    const keys = { serviceKeys, wrapper }
+    const server = await composeServer({
+      ...shared,
+      ...keys,
+      config,
+      version: readVersion(),
+      database,
+      isScheduleHealthy,
+    })
     stack.defer(() => server.close())
     url = server.url
   }
@@ -84,7 +99,6 @@ export async function startService(
   let stopping: Promise<void> | undefined
   return {
     url,
-    postgresProcessId: connections.postgresProcessId,
     stop: () => (stopping ??= running.disposeAsync()),
   }
 }
@@ -93,7 +107,6 @@ interface Connections {
   api: { connection: ClientConfig; role: string | undefined }
   worker: { connection: ClientConfig; role: string | undefined }
   migrator: ClientConfig
-  postgresProcessId: number | undefined
 }
 
 async function connect(
@@ -105,12 +118,10 @@ async function connect(
   if (config.database !== undefined) {
     const { api, worker, migrator } = config.database
     const toRole = (connectionString: string) => ({ connection: { connectionString }, role: undefined })
-    return {
-      api: toRole(api),
-      worker: toRole(worker),
-      migrator: { connectionString: migrator },
-      postgresProcessId: undefined,
-    }
+    await mkdir(config.dataDirectory, { recursive: true, mode: 0o700 })
+    const use = await claimDatabase({ connectionString: worker }, onLost)
+    stack.defer(() => use.release())
+    return { api: toRole(api), worker: toRole(worker), migrator: { connectionString: migrator } }
   }
   const { dataDirectory } = config
   const postgres = await startEmbeddedPostgres({ dataDirectory, log: (message) => logger.info(message), onLost })
@@ -120,7 +131,6 @@ async function connect(
     api: { connection: login, role: 'qflare_api' },
     worker: { connection: login, role: 'qflare_worker' },
     migrator: superuser,
-    postgresProcessId: postgres.processId,
   }
 }
 
@@ -135,7 +145,7 @@ async function openRole(
     connection,
     role,
     maxConnections: config.databaseConnections,
-    onConnectionLost: (error) => logger.warn('a database connection was lost', { part: error.message }),
+    onConnectionLost: (error) => logger.warn(`a database connection was lost: ${error.message}`),
   })
   stack.defer(() => database.close())
   return database
@@ -144,23 +154,28 @@ async function openRole(
 async function openKeys(
   config: Config,
   env: Record<string, string | undefined>,
-  database: Database,
-  crypto: Primitives,
+  parts: { database: Database; crypto: Primitives; writeEvent: WriteEvent },
   now: number,
 ): Promise<{ wrapper: Wrapper; serviceKeys: ServiceKeys; firstRoot: string }> {
   const { dataDirectory, trustDomain } = config
+  const { database, crypto, writeEvent } = parts
   const keks = await database.withoutOrganization(listKeks)
   const isEmbedded = config.database === undefined
   const rootKey = await loadRootKey({ env, dataDirectory, isEmbedded, mayMake: keks.length === 0 })
   const wrapper = createRootKeyWrapper(crypto, rootKey)
-  await initializeKeys({ database, wrapper, crypto }, trustDomain, now)
+  await initializeKeys({ database, wrapper, crypto, writeEvent }, trustDomain, now)
   const stored = await database.withoutOrganization(async (tx) => ({
     keks: await listKeks(tx),
     signingKeys: await listActiveSigningKeys(tx),
     trust: await listTrustBundles(tx, 0),
   }))
-  const firstRoot = stored.trust[0]?.signatures[0]?.kid as string
-  return { wrapper, firstRoot, serviceKeys: await openServiceKeys(crypto, wrapper, stored) }
+  const [first] = stored.trust
+  if (first?.trustDomain !== trustDomain) {
+    throw new ConfigError([
+      `QFLARE_TRUST_DOMAIN: is ${trustDomain}, but this service was begun as ${first?.trustDomain}, which its devices know it by.`,
+    ])
+  }
+  return { wrapper, firstRoot: getRootKid(first), serviceKeys: await openServiceKeys(crypto, wrapper, stored) }
 }
 
 /** One that is there already is of another database, or of a start that was killed before it committed: put aside. */

@@ -104,10 +104,8 @@ export class QflareOperator {
     return this.#http.post(`/v1/devices/${encodeURIComponent(id)}/revoke`, {}, device, options)
   }
 
-  /** Newest first. */
-  listSessions(
-    query: PageQuery & { deviceId?: string | undefined; state?: string | undefined } = {},
-  ): Promise<Page<Session>> {
+  /** The newest bucket first. */
+  listSessions(query: PageQuery & { deviceId?: string | undefined } = {}): Promise<Page<Session>> {
     return this.#http.get(`/v1/sessions${toQuery(query)}`, pageOf(session), this.#auth)
   }
 }

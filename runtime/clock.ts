@@ -3,7 +3,7 @@ export interface Clock {
   now(): number
   /** What is added to the process's clock, in milliseconds. */
   offsetMs(): number
-  /** Undefined until the first measurement. */
+  /** By the corrected clock; undefined until the first measurement. */
   measuredAt(): number | undefined
   measure(): Promise<void>
 }
@@ -24,7 +24,7 @@ export function createClock(read: () => Promise<number>, local: () => number = D
       const remote = await read()
       const answered = local()
       offset = remote - (asked + answered) / 2
-      measuredAt = answered
+      measuredAt = answered + offset
     },
   }
 }

@@ -31,19 +31,26 @@ const commaSeparated = z.string().transform((text) =>
     .filter(Boolean),
 )
 
+const decimal = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^[0-9]{1,9}$/, 'is not a decimal number')
+    .transform(Number)
+    .pipe(z.int().min(min).max(max))
+
 /** An address or a network; a name could be made to mean another machine. */
 const proxyAddress = z.string().refine(isAddressOrNetwork, 'is not an IP address or a network such as 10.0.0.0/8')
 
 /** One entry per variable: what it means, its unit, default and maximum stand in config.example.env. */
 const environment = z.object({
   HOST: z.string().min(1).default('127.0.0.1'),
-  PORT: z.coerce.number().int().min(0).max(65535).default(8470),
+  PORT: decimal(0, 65_535).default(8470),
   QFLARE_TRUST_PROXY: commaSeparated.pipe(z.array(proxyAddress).min(1, 'names no address')).optional(),
   QFLARE_DATA_DIR: z.string().min(1).default('.qflare'),
   DATABASE_URL: postgresUrl.optional(),
   QFLARE_DATABASE_URL_WORKER: postgresUrl.optional(),
   QFLARE_DATABASE_URL_MIGRATOR: postgresUrl.optional(),
-  QFLARE_DATABASE_CONNECTIONS: z.coerce.number().int().min(2).max(200).default(10),
+  QFLARE_DATABASE_CONNECTIONS: decimal(2, 200).default(10),
   QFLARE_ROOT_KEY_FILE: z.string().min(1).optional(),
   QFLARE_TRUST_DOMAIN: z
     .string()
@@ -51,7 +58,7 @@ const environment = z.object({
     .default('qflare.local'),
   QFLARE_ROLES: commaSeparated.pipe(z.array(z.enum(['api', 'worker'])).min(1)).default(['api', 'worker']),
   QFLARE_CRYPTO: z.enum(['native', 'portable']).optional(),
-  QFLARE_EXCHANGE_QUEUE: z.coerce.number().int().min(1).max(10_000).default(512),
+  QFLARE_EXCHANGE_QUEUE: decimal(1, 10_000).default(512),
   QFLARE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 })
 

@@ -34,7 +34,7 @@ export function createMetrics() {
     }),
     temporalKeys: new Gauge({
       name: 'qflare_temporal_keys',
-      help: 'Temporal keys that are ready: epoch keys and bucket keys from the current one on',
+      help: 'Temporal keys that were made and not destroyed yet: epoch, bucket',
       labelNames: ['state'],
       registers,
     }),

@@ -7,6 +7,7 @@ import { type Caller, hasRole } from './caller.ts'
 import { ServiceError } from './errors.ts'
 import type { Access } from './route.ts'
 import { ACCESS_TOKEN_PREFIX, type AccessTokens } from './services/access-tokens.ts'
+import { hashCredential } from './services/enrollment-tokens.ts'
 
 const API_TOKEN_PREFIX = 'qf_'
 const MAX_HEADER_LENGTH = 512
@@ -27,7 +28,7 @@ export function createAuthenticate(parts: {
     const credential = token.slice(API_TOKEN_PREFIX.length)
     const id = credential.split('.')[0] ?? ''
     const stored = isUuid(id) ? await findApiToken(parts.database, id) : undefined
-    const hash = crypto.hash256(new TextEncoder().encode(credential))
+    const hash = hashCredential(crypto, credential)
     if (stored === undefined || !crypto.equal(hash, stored.secretHash) || stored.revokedAt !== undefined)
       throw refused()
     if (stored.expiresAt !== undefined && stored.expiresAt <= parts.clock.now()) throw refused()

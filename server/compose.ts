@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Database } from '../database/open.ts'
 import type { Primitives } from '../protocol/primitives.ts'
+import { getRootKid } from '../protocol/trust.ts'
 import type { WriteEvent } from '../runtime/audit-events.ts'
 import { createBoundedQueue } from '../runtime/bounded-queue.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -28,6 +29,7 @@ export interface ServerParts {
   wrapper: Wrapper
   crypto: Primitives
   clock: Clock
+  isScheduleHealthy: () => boolean
   writeEvent: WriteEvent
   logger: Logger
   metrics: Metrics
@@ -39,7 +41,7 @@ export interface RunningServer {
   close(): Promise<void>
 }
 
-/** Exchanges that are worked on at once; more wait in the queue. More than two cores' worth only fills the pool. */
+/** Exchanges between their look-up and their commit at once; more wait in the queue, before their cryptography. */
 const EXCHANGE_CONCURRENCY = 16
 const DRAIN_MS = 10_000
 
@@ -58,18 +60,26 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     clock,
     wrapper: parts.wrapper,
     isDraining: () => isDraining,
+    isScheduleHealthy: parts.isScheduleHealthy,
   })
   observe(metrics, { database, clock, waiting: queue.waiting })
-  const root = (await publishedKeys.getTrust()).signatures[0]?.kid as string
+  const pin = getRootKid(await publishedKeys.getTrust())
   const routes = listRoutes({
-    ...parts,
+    trustDomain: config.trustDomain,
+    version: parts.version,
+    pin,
+    database,
     keyring,
+    attestationSigner: parts.serviceKeys.attestationSigner,
     temporalKeys,
     accessTokens,
     publishedKeys,
     queue,
     readiness,
-    pin: root,
+    crypto,
+    clock,
+    writeEvent: parts.writeEvent,
+    metrics,
   })
   const authenticate = createAuthenticate({ database, accessTokens, crypto, clock })
   const app = createHttpApp({ routes, authenticate, trustProxy: config.http.trustProxy, logger: parts.logger, metrics })
@@ -83,7 +93,6 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     },
     app,
   )
-  server.maxRequestsPerSocket = 0
   await listen(server, config.http)
   const { port } = server.address() as AddressInfo
   const host = config.http.host.includes(':') ? `[${config.http.host}]` : config.http.host

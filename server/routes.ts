@@ -1,6 +1,11 @@
+import type { Database } from '../database/open.ts'
+import type { Primitives } from '../protocol/primitives.ts'
+import type { WriteEvent } from '../runtime/audit-events.ts'
 import type { BoundedQueue } from '../runtime/bounded-queue.ts'
+import type { Clock } from '../runtime/clock.ts'
 import type { Keyring } from '../runtime/custody/keyring.ts'
-import type { ServerParts } from './compose.ts'
+import type { Signer } from '../runtime/custody/signer.ts'
+import type { Metrics } from '../runtime/metrics.ts'
 import type { Route } from './route.ts'
 import { completeEnrollmentRoute } from './routes/complete-enrollment.ts'
 import { confirmExchangeRoute } from './routes/confirm-exchange.ts'
@@ -26,22 +31,28 @@ import { createSessions } from './services/sessions.ts'
 import { createStartEnrollment } from './services/start-enrollment.ts'
 import type { TemporalKeys } from './services/temporal-keys.ts'
 
-export interface RouteParts extends ServerParts {
+export interface RouteParts {
+  trustDomain: string
+  version: string
+  pin: string
+  database: Database
   keyring: Keyring
+  attestationSigner: Signer
   temporalKeys: TemporalKeys
   accessTokens: AccessTokens
   publishedKeys: PublishedKeys
   queue: BoundedQueue
   readiness: Readiness
-  pin: string
+  crypto: Primitives
+  clock: Clock
+  writeEvent: WriteEvent
+  metrics: Metrics
 }
 
 /** Every route of the API with the service behind it. */
 export function listRoutes(parts: RouteParts): Route[] {
   const { crypto, clock, metrics, version } = parts
-  const { trustDomain } = parts.config
-  const { attestationSigner } = parts.serviceKeys
-  const issueResult = createIssueAttestationResult({ crypto, signer: attestationSigner, version })
+  const issueResult = createIssueAttestationResult({ crypto, signer: parts.attestationSigner, version })
   return [
     ...operationRoutes({
       readiness: parts.readiness,
@@ -57,7 +68,7 @@ export function listRoutes(parts: RouteParts): Route[] {
     ...publishedKeyRoutes(parts.publishedKeys),
     ...enrollmentTokenRoutes(createEnrollmentTokens(parts), clock),
     startEnrollmentRoute(createStartEnrollment({ ...parts, getTrust: parts.publishedKeys.getTrust })),
-    completeEnrollmentRoute(createCompleteEnrollment({ ...parts, issueResult, trustDomain })),
+    completeEnrollmentRoute(createCompleteEnrollment({ ...parts, issueResult })),
     ...deviceRoutes(createDevices(parts)),
     openExchangeRoute(createOpenExchange(parts)),
     confirmExchangeRoute(createConfirmExchange(parts)),

@@ -1,4 +1,5 @@
 import type { Database } from '../database/open.ts'
+import { countLiveTemporalKeys } from '../database/repositories/temporal-keys.ts'
 import { bucketAt, SKEW_MS } from '../protocol/exchange/bucket.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import type { WriteEvent } from '../runtime/audit-events.ts'
@@ -8,7 +9,6 @@ import type { Signer } from '../runtime/custody/signer.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { TemporalKeyStore } from '../runtime/temporal/temporal-key-store.ts'
-import { BUCKETS_AHEAD, EPOCHS_AHEAD } from '../runtime/temporal/temporal-record.ts'
 import { createDestructionLimit, destroyTemporalKeys } from './jobs/destroy-temporal-keys.ts'
 import { makeSessionPartitions } from './jobs/make-session-partitions.ts'
 import { makeTemporalKeys } from './jobs/make-temporal-keys.ts'
@@ -58,8 +58,8 @@ export async function composeWorkers(parts: WorkerParts): Promise<Workers> {
     if (partitions.length > 0) parts.logger.info('session partitions made', { names: partitions })
     const made = await makeTemporalKeys(parts, now)
     if (made.length > 0) parts.logger.info('temporal keys made', { count: made.length, epoch: bucketAt(now) })
-    parts.metrics.temporalKeys.set({ state: 'epoch_ready' }, EPOCHS_AHEAD + 1)
-    parts.metrics.temporalKeys.set({ state: 'bucket_ready' }, BUCKETS_AHEAD + 1)
+    const alive = await parts.database.withoutOrganization(countLiveTemporalKeys)
+    for (const { kind, count } of alive) parts.metrics.temporalKeys.set({ state: kind }, count)
     inspected = { bucket: bucketAt(now + SKEW_MS), at: performance.now() }
   }
 

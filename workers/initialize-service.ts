@@ -31,12 +31,12 @@ const validityMs = { root: 10 * YEAR_MS, bucket: 2 * YEAR_MS, audit: 2 * YEAR_MS
 
 /** Key-encryption keys, signing keys and the first trust bundle, where they are missing. Safe to repeat and in parallel. */
 export async function initializeKeys(
-  parts: { database: Database; wrapper: Wrapper; crypto: Primitives },
+  parts: { database: Database; wrapper: Wrapper; crypto: Primitives; writeEvent: WriteEvent },
   trustDomain: string,
   now: number,
 ): Promise<void> {
   const { crypto, wrapper } = parts
-  await parts.database.withoutOrganization(async (tx) => {
+  await parts.database.withOrganization(NIL_UUID, async (tx) => {
     await lockInitialization(tx)
     if ((await listTrustBundles(tx, 0)).length > 0) return
     const keks: KekRow[] = []
@@ -53,6 +53,19 @@ export async function initializeKeys(
       signers.push([use, await makeSigningKey(tx, crypto, keyring, use, now)])
     }
     await makeFirstTrustBundle(tx, trustDomain, signers, now)
+    const event = parts.writeEvent(
+      {
+        organizationId: NIL_UUID,
+        actor: { type: 'service', id: NIL_UUID },
+        type: 'service.initialized',
+        severity: 'notice',
+        subject: { trustDomain, trustSequence: 1 },
+        data: { keys: signers.map(([use, signer]) => ({ use, kid: signer.keyId })) },
+        requestId: newId(),
+      },
+      now,
+    )
+    await insertEvents(tx, [event])
   })
 }
 
@@ -146,7 +159,7 @@ export async function initializeDefaultOrganization(
       {
         organizationId,
         actor: { type: 'service', id: NIL_UUID },
-        type: 'service.initialized',
+        type: 'organization.created',
         severity: 'notice',
         subject: { organizationId, apiTokenId: id },
         data: { organization: 'default', roles: ['admin'] },

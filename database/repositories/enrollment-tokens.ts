@@ -37,11 +37,6 @@ export async function insertEnrollmentToken(
     .execute()
 }
 
-export async function findEnrollmentToken(tx: Tx, id: string): Promise<EnrollmentToken | undefined> {
-  const row = await tx.selectFrom('enrollment_token').selectAll().where('id', '=', id).executeTakeFirst()
-  return row && toEnrollmentToken(row)
-}
-
 /** Locks the token's row, so that of parallel completions, starts and revocations one comes first. */
 export async function lockEnrollmentToken(tx: Tx, id: string): Promise<EnrollmentToken | undefined> {
   const row = await tx.selectFrom('enrollment_token').selectAll().where('id', '=', id).forUpdate().executeTakeFirst()

@@ -139,7 +139,7 @@ export async function insertPendingSession(
   const pendingSessionIds = [...read.pendingSessionIds.filter((id) => !timedOutIds.includes(id)), session.id]
   await database.sendTransaction({ organizationId }, [
     updatePrincipal(read, { activeSessionId: read.activeSessionId, pendingSessionIds }, session.createdAt),
-    ...timedOutIds.map((id) => endSession(id, 'PENDING', 'TIMED_OUT', session.createdAt)),
+    ...timedOutIds.map((id) => endPending(id, 'TIMED_OUT', session.createdAt)),
     {
       name: 'insert_session',
       text: `insert into session (organization_id, id, principal_id, state, suite, bucket, last_epoch, created_at,
@@ -186,7 +186,7 @@ export async function activateSession(
         select expect_one(count(*)) from changed`,
       values: [sessionId, at],
     },
-    ...change.timedOutIds.map((id) => endSession(id, 'PENDING', 'TIMED_OUT', now)),
+    ...change.timedOutIds.map((id) => endPending(id, 'TIMED_OUT', now)),
     ...(supersededId === undefined ? [] : [supersedeSession(supersededId, at)]),
     insertEventsStatement(change.events),
   ])
@@ -208,7 +208,7 @@ export async function endPendingSession(
   const pendingSessionIds = read.pendingSessionIds.filter((id) => id !== sessionId)
   await database.sendTransaction({ organizationId }, [
     updatePrincipal(read, { activeSessionId: read.activeSessionId, pendingSessionIds }, now),
-    endSession(sessionId, 'PENDING', change.state, now),
+    endPending(sessionId, change.state, now),
     insertEventsStatement(change.events),
   ])
 }
@@ -236,14 +236,14 @@ function updatePrincipal(
   }
 }
 
-function endSession(id: string, from: 'PENDING', to: 'TIMED_OUT' | 'FAILED', now: number): Statement {
+function endPending(id: string, to: 'TIMED_OUT' | 'FAILED', now: number): Statement {
   return {
     name: 'end_session',
     text: `with changed as (update session
-        set state = $3, chains = null, confirmation_hash = null, ended_at = $4
-        where organization_id = current_organization() and id = $1 and state = $2 returning 1)
+        set state = $2, chains = null, confirmation_hash = null, ended_at = $3
+        where organization_id = current_organization() and id = $1 and state = 'PENDING' returning 1)
       select expect_one(count(*)) from changed`,
-    values: [id, from, to, new Date(now)],
+    values: [id, to, new Date(now)],
   }
 }
 

@@ -85,6 +85,11 @@ export async function insertTrustBundle(
     .execute()
 }
 
+export async function findNewestTrustBundle(tx: Tx): Promise<WireTrustBundle | undefined> {
+  const row = await tx.selectFrom('trust_bundle').select('body').orderBy('sequence', 'desc').limit(1).executeTakeFirst()
+  return row?.body
+}
+
 /** In their wire form, in order. */
 export async function listTrustBundles(tx: Tx, after: number): Promise<WireTrustBundle[]> {
   const rows = await tx

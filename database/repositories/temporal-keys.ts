@@ -57,6 +57,15 @@ export async function insertTemporalKey(
     .execute()
 }
 
+export async function countLiveTemporalKeys(tx: Tx): Promise<{ kind: TemporalKeyKind; count: number }[]> {
+  return tx
+    .selectFrom('temporal_key')
+    .select(['kind', (eb) => eb.fn.countAll<number>().as('count')])
+    .where('destroyed_at', 'is', null)
+    .groupBy('kind')
+    .execute()
+}
+
 /** False when somebody recorded it before. */
 export async function recordDestruction(
   tx: Tx,

@@ -20,8 +20,8 @@ export const SESSION_MS = 3_600_000
 export const MAX_PENDING_SESSIONS = 2
 
 /**
- * The state that a stored session is in at `now`: time moves it on before a worker writes that down, so that nobody may
- * use a session for longer because a sweep is late. All times in milliseconds since the Unix epoch.
+ * The state that a stored session is in at `now`. What time alone brings about (TIMED_OUT, EXPIRED, CLOSED) is computed, so
+ * that nobody may use a session for longer because nobody wrote it down yet. All times in milliseconds since the Unix epoch.
  */
 export function sessionStateAt(
   session: { state: SessionState; createdAt: number; expiresAt: number; supersededAt: number | undefined },

@@ -8,7 +8,7 @@ export const MAX_ENTRY_BYTES = 65_535
 
 export const auditEventTypes = [
   'service.initialized',
-  'api_token.created',
+  'organization.created',
   'enrollment_token.created',
   'enrollment_token.revoked',
   'enrollment.challenged',

@@ -16,6 +16,7 @@ import type { Keyring } from '../../runtime/custody/keyring.ts'
 import type { Metrics } from '../../runtime/metrics.ts'
 import { ServiceError } from '../errors.ts'
 import { isIdentityKeyGenuine } from './identity-key-macs.ts'
+import { observeExchange } from './observe-exchange.ts'
 import { retryOnConflict } from './retry-on-conflict.ts'
 import { sealChains } from './session-chains.ts'
 import { sessionEvent } from './session-events.ts'
@@ -39,7 +40,7 @@ export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
   const { crypto, clock, database } = parts
   const dummyKey = makeDummyKey(crypto)
 
-  return async (request, requestId) => {
+  return observed(parts.metrics, async (request, requestId) => {
     const bucketKey = await getOpenBucketKey(parts, request)
     const th1 = initiateHash(crypto, request, bucketKey.certificate)
     const sessionId = sessionIdOf(request.bucket, th1)
@@ -55,7 +56,11 @@ export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
       }
       return answer(parts, { request, requestId, th1, sessionId, party, clientKey, bucketKey })
     })
-  }
+  })
+}
+
+function observed(metrics: Metrics, open: OpenExchange): OpenExchange {
+  return (request, requestId) => observeExchange(metrics, 'opened', () => open(request, requestId))
 }
 
 /** Throws `bucket_out_of_window` with the server's time as a hint, and `unavailable` when the key of an open bucket is lost. */

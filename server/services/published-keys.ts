@@ -1,5 +1,5 @@
 import type { Database } from '../../database/open.ts'
-import { listTrustBundles } from '../../database/repositories/service-keys.ts'
+import { findNewestTrustBundle, listTrustBundles } from '../../database/repositories/service-keys.ts'
 import { fromBase64url } from '../../protocol/encoding.ts'
 import { bucketAt } from '../../protocol/exchange/bucket.ts'
 import type { BucketCertificate } from '../../protocol/exchange/messages.ts'
@@ -23,7 +23,7 @@ export function createPublishedKeys(parts: {
   const listTrust = (after: number) => parts.database.withoutOrganization((tx) => listTrustBundles(tx, after))
 
   async function getTrust(): Promise<WireTrustBundle> {
-    const newest = (await listTrust(0)).at(-1)
+    const newest = await parts.database.withoutOrganization(findNewestTrustBundle)
     if (newest === undefined) throw new ServiceError('unavailable', 'The service has no trust bundle yet.')
     return newest
   }

@@ -9,6 +9,9 @@ export interface Check {
   detail?: string
 }
 
+/** The clock is compared every minute. */
+const MAX_MEASUREMENT_AGE_MS = 180_000
+
 export type Readiness = ReturnType<typeof createReadiness>
 
 /** Whether this process can take an exchange now, with one line per part that it needs. */
@@ -18,6 +21,8 @@ export function createReadiness(parts: {
   clock: Clock
   wrapper: Wrapper
   isDraining: () => boolean
+  /** Of the schedule of temporal keys, where it runs in this process. */
+  isScheduleHealthy: () => boolean
 }) {
   const { clock } = parts
   const checks = {
@@ -34,8 +39,14 @@ export function createReadiness(parts: {
     },
     clock: async () => {
       const offsetMs = Math.round(clock.offsetMs())
-      if (clock.measuredAt() === undefined) throw new Error('The clock was not compared with the database’s yet.')
+      if (clock.now() > (clock.measuredAt() ?? 0) + MAX_MEASUREMENT_AGE_MS) {
+        throw new Error('The clock was not compared with the database’s for three minutes.')
+      }
       if (Math.abs(offsetMs) > MAX_CLOCK_OFFSET_MS) throw new Error(`The clock is ${offsetMs} ms off the database’s.`)
+    },
+    schedule: async () => {
+      if (!parts.isScheduleHealthy())
+        throw new Error('The schedule of temporal keys failed, or the clock ran ahead; see the log.')
     },
     custody: () => parts.wrapper.checkHealth(),
     shutdown: async () => {

@@ -104,9 +104,10 @@ async function spendNonce(
   } catch (error) {
     if (!(error instanceof DatabaseError) || error.code !== 'condition_failed') throw error
     const renewals = await countRenewals(parts.database, organizationId, sessionId)
+    const retryAfterSeconds = Math.max(1, Math.ceil(((request.epoch + 1) * BUCKET_MS - now) / 1000))
     if (renewals?.epoch === request.epoch && renewals.count >= MAX_RENEWALS_PER_EPOCH) {
       throw new ServiceError('rate_limited', 'This session’s renewals of this epoch are used up.', {
-        retryAfterSeconds: 300,
+        retryAfterSeconds,
       })
     }
     throw new ServiceError('replayed', 'This nonce was used before, or a newer epoch has renewed.', { cause: error })

@@ -53,7 +53,7 @@ export function createTemporalKeys(parts: {
 }): TemporalKeys {
   const { crypto, clock } = parts
   const epochs = new Map<number, Promise<EpochKey | undefined>>()
-  const buckets = new Map<number, Promise<BucketKey | undefined>>()
+  const buckets = new Map<`${Suite} ${number}`, Promise<BucketKey | undefined>>()
 
   async function findSecret(row: TemporalKeyRow | undefined): Promise<Uint8Array | undefined> {
     if (row === undefined || row.destroyedAt !== undefined) return undefined
@@ -92,12 +92,10 @@ export function createTemporalKeys(parts: {
     for (const [epoch, key] of epochs) {
       if (now < (epoch + 1) * BUCKET_MS + GRACE_MS) continue
       epochs.delete(epoch)
-      void key.then((value) => {
-        value?.seal.fill(0)
-        value?.accessToken.fill(0)
-      })
+      key.then(wipe, () => {})
     }
-    for (const bucket of buckets.keys()) if (now >= (bucket + 1) * BUCKET_MS + GRACE_MS) buckets.delete(bucket)
+    for (const name of buckets.keys())
+      if (now >= (Number(name.split(' ')[1]) + 1) * BUCKET_MS + GRACE_MS) buckets.delete(name)
   }
 
   const findEpochKey = (epoch: number) => {
@@ -116,7 +114,7 @@ export function createTemporalKeys(parts: {
     },
     async findBucketKey(suite, bucket) {
       if (!isBucketAccepted(bucket, clock.now()) && bucket * BUCKET_MS > clock.now() + BUCKET_MS) return undefined
-      return cached(buckets, bucket, () => readBucketKey(suite, bucket))
+      return cached(buckets, `${suite} ${bucket}`, () => readBucketKey(suite, bucket))
     },
     dropEnded,
     close() {
@@ -125,17 +123,22 @@ export function createTemporalKeys(parts: {
   }
 }
 
+function wipe(key: EpochKey | undefined): void {
+  key?.seal.fill(0)
+  key?.accessToken.fill(0)
+}
+
 /** Keeps what was found; what was not found, or failed, is asked for again. */
-function cached<T>(
-  cache: Map<number, Promise<T | undefined>>,
-  number: number,
+function cached<K, T>(
+  cache: Map<K, Promise<T | undefined>>,
+  name: K,
   read: () => Promise<T | undefined>,
 ): Promise<T | undefined> {
-  const held = cache.get(number)
+  const held = cache.get(name)
   if (held !== undefined) return held
   const reading = read()
-  cache.set(number, reading)
-  const forget = () => cache.get(number) === reading && cache.delete(number)
+  cache.set(name, reading)
+  const forget = () => cache.get(name) === reading && cache.delete(name)
   void reading.then((value) => value === undefined && forget(), forget)
   return reading
 }

@@ -28,12 +28,12 @@ describe('docs/errors.md', () => {
   })
 })
 
-test('every type of audit event is written somewhere, and every one that is written is listed', async () => {
+test('every type of audit event is written somewhere', async () => {
   const { listFiles } = await import('./repository.ts')
   const sources = listFiles()
     .filter((file) => /^(server|workers)\/.*\.ts$/.test(file))
     .map((file) => readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8'))
     .join('\n')
   const written = new Set([...sources.matchAll(/'([a-z_]+\.[a-z_]+)'/g)].map(([, type]) => type as string))
-  expect(auditEventTypes.filter((type) => !written.has(type) && type !== 'api_token.created')).toEqual([])
+  expect(auditEventTypes.filter((type) => !written.has(type))).toEqual([])
 })

@@ -122,7 +122,7 @@ test('a session takes 32 renewals an epoch', async () => {
   for (let i = 0; i < 32; i++) expect((await renew(renewal(session.epoch, session.chain))).status).toBe(201)
   const answer = await renew(renewal(session.epoch, session.chain))
   expect(refusal(answer)).toEqual({ status: 429, code: 'rate_limited' })
-  expect(answer.headers.get('retry-after')).toBe('300')
+  expect(answer.headers.get('retry-after')).toBe('150')
 })
 
 test('a pending session renews nothing', async () => {

@@ -34,10 +34,8 @@ async function expectNoStart(service: ServiceProcess, ...parts: (string | RegExp
 
 describe('configuration', () => {
   test('that would serve other machines in clear is refused, with what to do', async () => {
-    for (const HOST of ['0.0.0.0', '::', '192.0.2.1']) {
-      const service = spawnService(folder, { HOST })
-      await expectNoStart(service, `HOST: ${HOST} is reachable from other machines`, /QFLARE_TRUST_PROXY/)
-    }
+    const service = spawnService(folder, { HOST: '0.0.0.0' })
+    await expectNoStart(service, 'HOST: 0.0.0.0 is reachable from other machines', /QFLARE_TRUST_PROXY/)
     expect(existsSync(join(folder, 'postgres'))).toBe(false)
   })
 
@@ -60,7 +58,6 @@ describe('configuration', () => {
 
   test.each([
     ['a proxy that is no address', { QFLARE_TRUST_PROXY: 'proxy.example' }, /QFLARE_TRUST_PROXY/],
-    ['no proxy at all', { QFLARE_TRUST_PROXY: ' , ', HOST: '0.0.0.0' }, /QFLARE_TRUST_PROXY/],
     ['a host that is not of this machine', { HOST: '192.0.2.1', QFLARE_TRUST_PROXY: '192.0.2.2' }, /192\.0\.2\.1/],
   ])('with %s is refused by name', async (_what, env, name) => {
     await expectNoStart(spawnService(folder, env), name)
@@ -159,15 +156,24 @@ describe('a PostgreSQL of one’s own', () => {
     expect(await service.ended()).toBe(0)
   })
 
+  test('serves one process: a second one is told, and the first goes on', async () => {
+    const url = await spawnService(await makeOwnFolder(), env).ready()
+    await expectNoStart(spawnService(await makeOwnFolder(), env), /Another QFLARE process works on this database/)
+    expect((await call({ url }, 'GET', '/ready')).status).toBe(200)
+  })
+
   test('may go away and come back: 503 in between, and the process goes on', async () => {
     const own = await makeOwnFolder()
     const service = spawnService(own, env)
     const url = await service.ready()
     await postgres.stop()
-    expectRefusal(await call({ url }, 'GET', '/v1/trust'), 503, 'unavailable')
-    expect(await call({ url }, 'GET', '/ready')).toMatchObject({ status: 503, body: { status: 'not_ready' } })
-    expect((await call({ url }, 'GET', '/live')).status).toBe(200)
-    postgres = await startServer()
+    try {
+      expectRefusal(await call({ url }, 'GET', '/v1/trust'), 503, 'unavailable')
+      expect(await call({ url }, 'GET', '/ready')).toMatchObject({ status: 503, body: { status: 'not_ready' } })
+      expect((await call({ url }, 'GET', '/live')).status).toBe(200)
+    } finally {
+      postgres = await startServer()
+    }
     expect((await call({ url }, 'GET', '/v1/trust')).status).toBe(200)
     expect((await call({ url }, 'GET', '/ready')).status).toBe(200)
     service.kill('SIGTERM')
@@ -180,8 +186,6 @@ describe('a PostgreSQL of one’s own', () => {
     const superuser = urlOf('postgres', postgres.superuserPassword)
     await expectNoStart(spawnService(own, { ...env, DATABASE_URL: superuser }), /postgres is a superuser/)
     await expectNoStart(spawnService(own, { ...env, QFLARE_DATABASE_URL_WORKER: superuser }), /postgres is a superuser/)
-    const swapped = { ...env, DATABASE_URL: env.QFLARE_DATABASE_URL_MIGRATOR as string }
-    await expectNoStart(spawnService(own, swapped), /QFLARE did not start: /)
     const wrongRole = { ...env, QFLARE_DATABASE_URL_MIGRATOR: env.DATABASE_URL as string }
     await expectNoStart(spawnService(own, wrongRole), /The migrator cannot become qflare_owner/)
     const wrongPassword = { ...env, DATABASE_URL: urlOf('api_login', 'wrong') }

@@ -91,6 +91,18 @@ describe.each<[string, () => Uint8Array | undefined]>([
   })
 })
 
+test('a certificate that was swapped in the database, though genuine, is not served: the key is another', async () => {
+  const bucket = bucketAt(service.time.now)
+  const { publicKey, signature } = await findCertificate(bucket + 1, 0)
+  await service.database.sql.query('update bucket_certificate set public_key = $1, signature = $2 where bucket = $3', [
+    publicKey,
+    signature,
+    bucket,
+  ])
+  expect(refusal(await call(service, 'GET', '/v1/buckets'))).toEqual({ status: 503, code: 'unavailable' })
+  expect(await outcome(await findCertificate(bucket, 0))).toEqual({ status: 503, code: 'unavailable' })
+})
+
 test('an epoch key that was lost stops exchanges until it is made anew', async () => {
   const bucket = bucketAt(service.time.now)
   swapped.set(`epoch-${bucket + 3}-0`, undefined)

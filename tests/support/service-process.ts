@@ -18,6 +18,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 /** Generous for a machine with other work; a start takes about a second. */
 const READY_WITHIN_MS = 45_000
 const END_WITHIN_MS = 30_000
+const MEMORY = '/dev/shm'
 
 export interface ServiceProcess {
   readonly processId: number
@@ -84,14 +85,15 @@ export async function makeServiceFolder(): Promise<string> {
 
 /** With the server that may still serve it, and with its temporal keys, which lie on the memory file system. */
 export async function removeServiceFolder(folder: string): Promise<void> {
-  const id = createHash('sha256')
-    .update(await realpath(folder))
-    .digest('hex')
-    .slice(0, 16)
+  // Killed, it would leave its shared memory behind for good.
+  for (const processId of await findPostmasters(folder)) process.kill(processId, 'SIGINT')
+  const deadline = performance.now() + END_WITHIN_MS
+  while ((await findPostmasters(folder)).length > 0 && performance.now() < deadline) await sleep(20)
+  const path = await realpath(folder)
   await removeDataFolder(folder)
-  const memory = '/dev/shm'
-  for (const name of await readdir(memory).catch(() => [])) {
-    if (name.startsWith('qflare-') && name.includes(id)) await rm(join(memory, name), { recursive: true, force: true })
+  const id = createHash('sha256').update(path).digest('hex').slice(0, 16)
+  for (const name of await readdir(MEMORY).catch(() => [])) {
+    if (name.startsWith('qflare-') && name.includes(id)) await rm(join(MEMORY, name), { recursive: true, force: true })
   }
 }
 

@@ -54,7 +54,7 @@ export async function startTestService(
   const api = database.open('qflare_api', options.maxConnections)
   const wrapper = createRootKeyWrapper(crypto, crypto.randomBytes(32))
   const writeEvent = createEventWriter(crypto)
-  await initializeKeys({ database: worker, wrapper, crypto }, 'test.example', time.now)
+  await initializeKeys({ database: worker, wrapper, crypto, writeEvent }, 'test.example', time.now)
   let adminToken = ''
   const keepToken = async (token: string) => {
     adminToken = token
@@ -86,6 +86,7 @@ export async function startTestService(
     wrapper,
     crypto,
     clock,
+    isScheduleHealthy: () => true,
     writeEvent,
     logger: createLogger('silent'),
     metrics: createMetrics(),

@@ -61,13 +61,13 @@ export async function openKeySchedule(): Promise<KeySchedule> {
   const database = await createTestDatabase()
   const pools = [0, 1, 2].map(() => database.open('qflare_worker', 1)) as [Database, Database, Database]
   const wrapper = createRootKeyWrapper(crypto, crypto.randomBytes(32))
-  await initializeKeys({ database: pools[0], wrapper, crypto }, 'test.example', middle)
+  const writeEvent = createEventWriter(crypto)
+  await initializeKeys({ database: pools[0], wrapper, crypto, writeEvent }, 'test.example', middle)
   const stored = await pools[0].withoutOrganization(async (tx) => ({
     keks: await listKeks(tx),
     signingKeys: await listActiveSigningKeys(tx),
   }))
   const serviceKeys = await openServiceKeys(crypto, wrapper, stored)
-  const writeEvent = createEventWriter(crypto)
   let folder = ''
   let store: TemporalKeyStore
   const worker = (number: 0 | 1 | 2 = 0) => ({ database: pools[number], store, ...serviceKeys, crypto, writeEvent })
