@@ -10,6 +10,7 @@ export async function checkServer(connection: ClientConfig, role: string | undef
   try {
     const reasons = [
       ...(await roleProblems(client)),
+      ...(role === undefined ? await loginProblems(client) : []),
       ...(await durabilityProblems(client)),
       ...(await schemaProblems(client)),
     ]
@@ -35,6 +36,19 @@ async function roleProblems(client: Client): Promise<string[]> {
   return problems
 }
 
+const workingRoles = ['qflare_api', 'qflare_worker', 'qflare_sequencer', 'qflare_auditor']
+
+/** A login of one's own has exactly one role, so that what reaches one role reaches no other. */
+async function loginProblems(client: Client): Promise<string[]> {
+  const { rows } = await client.query<{ rolname: string }>(
+    `select rolname from pg_roles where rolname = any ($1) and pg_has_role(current_user, oid, 'member')`,
+    [workingRoles],
+  )
+  if (rows.length === 1) return []
+  const held = rows.map(({ rolname }) => rolname).join(', ') || 'none'
+  return [`Its login is a member of ${held}; it has to be a member of exactly one of ${workingRoles.join(', ')}.`]
+}
+
 async function durabilityProblems(client: Client): Promise<string[]> {
   const { rows } = await client.query<{ name: string; setting: string }>(
     `select name, setting from pg_settings where name in ('fsync', 'synchronous_commit', 'full_page_writes')`,
@@ -43,6 +57,10 @@ async function durabilityProblems(client: Client): Promise<string[]> {
 }
 
 async function schemaProblems(client: Client): Promise<string[]> {
+  const readable = `select to_regclass('schema_migration') is not null
+    and has_table_privilege(to_regclass('schema_migration'), 'select') as is_readable`
+  const [privilege] = (await client.query<{ is_readable: boolean }>(readable)).rows
+  if (privilege?.is_readable !== true) return ['Its migrations cannot be read: run them, and give the login its role.']
   const { rows } = await client.query<{ name: string }>('select name from schema_migration')
   const applied = new Set(rows.map(({ name }) => name))
   const known = new Set(migrations.map(({ name }) => name))

@@ -32,7 +32,8 @@ export function stopOnSignals(logger: Logger): StopSignals {
   function stop(code: number, reason: string): void {
     if (exitCode !== undefined) return
     exitCode = code
-    logger.info(`stopping: ${reason}`)
+    if (code === 0) logger.info(`stopping: ${reason}`)
+    else logger.error(`stopping: ${reason}`)
     void finish()
   }
 

@@ -25,6 +25,9 @@ export function createHttpApp(parts: HttpParts): Express {
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
+  // One spelling per path, so that a rule of a proxy for a path holds for all that reaches it.
+  app.enable('case sensitive routing')
+  app.enable('strict routing')
   app.set('query parser', 'simple')
   app.set('trust proxy', parts.trustProxy ?? false)
   app.use(helmet())

@@ -121,6 +121,8 @@ export async function insertPendingSession(
   organizationId: string,
   change: {
     read: PrincipalSessions
+    /** Of those that were pending, what stays pending; at most one. */
+    keptIds: readonly string[]
     timedOutIds: readonly string[]
     session: {
       id: string
@@ -136,7 +138,7 @@ export async function insertPendingSession(
   },
 ): Promise<void> {
   const { read, session, timedOutIds } = change
-  const pendingSessionIds = [...read.pendingSessionIds.filter((id) => !timedOutIds.includes(id)), session.id]
+  const pendingSessionIds = [...change.keptIds, session.id]
   await database.sendTransaction({ organizationId }, [
     updatePrincipal(read, { activeSessionId: read.activeSessionId, pendingSessionIds }, session.createdAt),
     ...timedOutIds.map((id) => endPending(id, 'TIMED_OUT', session.createdAt)),

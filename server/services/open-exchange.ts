@@ -157,7 +157,7 @@ async function answer(
       throw new ServiceError('exchange_refused', 'The device, its key or its signature is not accepted.')
     }
     const { principal } = read
-    const timedOutIds = pendingSessionsToEnd(read, createdAt)
+    const { keptIds, timedOutIds } = makeRoom(read, createdAt)
     const actor = { organizationId, principal, requestId: accepted.requestId }
     const events = [
       ...timedOutIds.map((id) => sessionEvent(parts.writeEvent, actor, 'session.timed_out', id, createdAt)),
@@ -169,7 +169,13 @@ async function answer(
     ]
     read = undefined
     try {
-      await insertPendingSession(parts.database, organizationId, { read: principal, timedOutIds, session, events })
+      await insertPendingSession(parts.database, organizationId, {
+        read: principal,
+        keptIds,
+        timedOutIds,
+        session,
+        events,
+      })
     } catch (error) {
       if (!(error instanceof DatabaseError) || error.code !== 'duplicate') throw error
       throw new ServiceError('replayed', 'This message was taken before; begin a new exchange.', { cause: error })
@@ -178,15 +184,22 @@ async function answer(
   return responded.answer
 }
 
-/** Pending sessions whose time is over, and the oldest of the rest when there is no room for one more. */
-function pendingSessionsToEnd(party: ExchangeParty, now: number): string[] {
+/**
+ * Which pending sessions stay beside one more: those whose time is over end, and the oldest of the rest when there is no room.
+ * One that the look-up did not find was ended meanwhile, or long ago: it is in neither list.
+ */
+function makeRoom(party: ExchangeParty, now: number): { keptIds: string[]; timedOutIds: string[] } {
   const pending = party.principal.pendingSessionIds.flatMap((id) => {
     const session = party.sessions.find((candidate) => candidate.id === id)
     return session === undefined ? [] : [session]
   })
   const over = pending.filter((session) => sessionStateAt(session, now) !== 'PENDING')
   const alive = pending.filter((session) => !over.includes(session))
-  return [...over, ...alive.slice(0, Math.max(0, alive.length - MAX_PENDING_SESSIONS + 1))].map(({ id }) => id)
+  const evicted = alive.slice(0, Math.max(0, alive.length - MAX_PENDING_SESSIONS + 1))
+  return {
+    keptIds: alive.slice(evicted.length).map(({ id }) => id),
+    timedOutIds: [...over, ...evicted].map(({ id }) => id),
+  }
 }
 
 /** A key that nobody has the private half of: an unknown device costs the same verification. */

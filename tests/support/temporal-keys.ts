@@ -60,8 +60,8 @@ export interface KeySchedule {
 export async function openKeySchedule(): Promise<KeySchedule> {
   const database = await createTestDatabase()
   const pools = [0, 1, 2].map(() => database.open('qflare_worker', 1)) as [Database, Database, Database]
-  const wrapper = createRootKeyWrapper(crypto, crypto.randomBytes(32))
   const writeEvent = createEventWriter(crypto)
+  const wrapper = createRootKeyWrapper(crypto, crypto.randomBytes(32))
   await initializeKeys({ database: pools[0], wrapper, crypto, writeEvent }, 'test.example', middle)
   const stored = await pools[0].withoutOrganization(async (tx) => ({
     keks: await listKeks(tx),

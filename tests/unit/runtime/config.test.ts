@@ -102,7 +102,7 @@ describe('loadConfig', () => {
   test.each(['PORT', 'QFLARE_DATABASE_CONNECTIONS', 'QFLARE_EXCHANGE_QUEUE'])(
     'refuses a %s that is no number',
     (name) => {
-      for (const text of ['12x', '3.5', '-1', 'NaN', 'Infinity'])
+      for (const text of ['12x', '3.5', '-1', 'NaN', 'Infinity', '1e3', '0x10', ' 10'])
         expect(problemsOf({ [name]: text }), text).toHaveLength(1)
     },
   )
@@ -114,6 +114,14 @@ describe('loadConfig', () => {
     expect(problemsOf({ QFLARE_ROLES: text })).toEqual([expect.stringContaining('QFLARE_ROLES')])
   })
 })
+
+test.each(['proxy.example', '10.0.0.1:80', '10.0.0.0/33', '10.0.0.1, loopback'])(
+  'a proxy is named by address or network, not as %s',
+  (text) => {
+    const problems = problemsOf({ HOST: '0.0.0.0', QFLARE_TRUST_PROXY: text })
+    expect(problems).toEqual([expect.stringMatching(/^QFLARE_TRUST_PROXY\.\d: is not an IP address or a network/)])
+  },
+)
 
 describe('an address that other machines reach', () => {
   const loopback = ['127.0.0.1', '127.255.255.254', 'localhost', '::1', '::ffff:127.0.0.1']

@@ -16,15 +16,20 @@ function logTo(level: Parameters<typeof createLogger>[0], write: (logger: Logger
 
 describe('the log', () => {
   test('has the message, the level, a time in ISO 8601 and the fields that are allowed', () => {
-    const lines = logTo('debug', (logger) => {
-      logger.debug('one', { requestId: 'r1' })
-      logger.info('two', { names: ['a', 'b'], count: 2 })
+    const lines = logTo('info', (logger) => {
+      logger.info('two', { requestId: 'r1', names: ['a', 'b'], count: 2 })
       logger.warn('three')
       logger.error('four', { status: 500 })
     })
     expect(lines).toEqual([
-      { level: 20, time: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/), requestId: 'r1', msg: 'one' },
-      { level: 30, time: expect.any(String), names: ['a', 'b'], count: 2, msg: 'two' },
+      {
+        level: 30,
+        time: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
+        requestId: 'r1',
+        names: ['a', 'b'],
+        count: 2,
+        msg: 'two',
+      },
       { level: 40, time: expect.any(String), msg: 'three' },
       { level: 50, time: expect.any(String), status: 500, msg: 'four' },
     ])
@@ -83,11 +88,9 @@ describe('the log', () => {
     ['error', 1],
     ['warn', 2],
     ['info', 3],
-    ['debug', 4],
     ['silent', 0],
-  ] as const)('of level %s has %i of the four levels', (level, count) => {
+  ] as const)('of level %s has %i of info, warn and error', (level, count) => {
     const lines = logTo(level, (logger) => {
-      logger.debug('said')
       logger.info('said')
       logger.warn('said')
       logger.error('said')
