@@ -11,7 +11,7 @@ import { prepareEmbedded } from './database/prepare-embedded.ts'
 import { listActiveSigningKeys, listKeks, listTrustBundles } from './database/repositories/service-keys.ts'
 import { choosePrimitives } from './protocol/primitives/choose.ts'
 import type { Primitives } from './protocol/primitives.ts'
-import { getRootKid } from './protocol/trust.ts'
+import { trustBundle, verifyPinnedTrustBundle } from './protocol/trust.ts'
 import { createEventWriter, type WriteEvent } from './runtime/audit-events.ts'
 import { createClock } from './runtime/clock.ts'
 import { type Config, ConfigError, loadConfig, readEnvironment } from './runtime/config.ts'
@@ -59,16 +59,11 @@ export async function startService(
   stack.defer(() => clearInterval(timer))
 
   const writeEvent = createEventWriter(crypto)
-  const { wrapper, serviceKeys, firstRoot } = await openKeys(
-    config,
-    env,
-    { database: worker, crypto, writeEvent },
-    clock.now(),
-  )
+  const { wrapper, serviceKeys } = await openKeys(config, env, { database: worker, crypto, writeEvent }, clock.now())
   const keepToken = (token: string) => keepAdminToken(config.dataDirectory, token)
   await initializeDefaultOrganization({ database: worker, crypto, writeEvent, keepToken }, clock.now())
   // The memory outlives a data folder that is removed; what begins in its place must not find the old one's keys.
-  const temporalFolder = join(await temporalKeyFolder(config.dataDirectory), firstRoot)
+  const temporalFolder = join(await temporalKeyFolder(config.dataDirectory), serviceKeys.rootKid)
   const store = await openFileTemporalKeyStore(temporalFolder)
   logger.info(`temporal keys are kept in ${temporalFolder}`)
   const shared = { store, crypto, clock, writeEvent, logger, metrics }
@@ -156,7 +151,7 @@ async function openKeys(
   env: Record<string, string | undefined>,
   parts: { database: Database; crypto: Primitives; writeEvent: WriteEvent },
   now: number,
-): Promise<{ wrapper: Wrapper; serviceKeys: ServiceKeys; firstRoot: string }> {
+): Promise<{ wrapper: Wrapper; serviceKeys: ServiceKeys }> {
   const { dataDirectory, trustDomain } = config
   const { database, crypto, writeEvent } = parts
   const keks = await database.withoutOrganization(listKeks)
@@ -175,7 +170,9 @@ async function openKeys(
       `QFLARE_TRUST_DOMAIN: is ${trustDomain}, but this service was begun as ${first?.trustDomain}, which its devices know it by.`,
     ])
   }
-  return { wrapper, firstRoot: getRootKid(first), serviceKeys: await openServiceKeys(crypto, wrapper, stored) }
+  const serviceKeys = await openServiceKeys(crypto, wrapper, stored)
+  verifyPinnedTrustBundle(crypto, trustBundle.parse(first), serviceKeys.rootKid)
+  return { wrapper, serviceKeys }
 }
 
 /** One that is there already is of another database, or of a start that was killed before it committed: put aside. */
@@ -203,7 +200,6 @@ async function main(): Promise<void> {
     signals.onStop(service.stop)
     logger.info(`ready at ${service.url ?? 'no address: this process works for others'}`, { url: service.url })
   } catch (error) {
-    logger.flush()
     process.stderr.write(`${describeStartError(error, env)}\n`)
     process.exitCode = 1
   }

@@ -62,6 +62,9 @@ export function openDatabase(options: DatabaseOptions): Database {
     max: options.maxConnections,
     options: settings.join(' '),
     connectionTimeoutMillis: 5_000,
+    // A connection that a network dropped silently: the server's own limit cannot reach us then.
+    query_timeout: 35_000,
+    keepAlive: true,
     idleTimeoutMillis: 60_000,
     types: { getTypeParser: findTypeParser },
     application_name: options.role ?? 'qflare',
@@ -115,13 +118,19 @@ async function sendTransaction(
       client.release()
       return [String(scoped?.rows[0]?.organization_id ?? ''), ...results]
     } catch (error) {
-      // A statement that PostgreSQL refused leaves the connection as good as before; anything else does not.
-      client.release(!(error instanceof PostgresError) || error.severity === 'FATAL')
+      client.release(!isConnectionGood(error))
       throw error
     }
   } catch (error) {
     throw toDatabaseError(error)
   }
+}
+
+/** A statement that PostgreSQL refused leaves the connection as good as before; most else does not. */
+function isConnectionGood(error: unknown): boolean {
+  if (!(error instanceof PostgresError) || error.severity === 'FATAL') return false
+  // What it has prepared no longer fits the schema, or is gone: every next use would fail alike.
+  return error.code !== '0A000' && error.code !== '26000'
 }
 
 function scopeStatement(scope: Scope): Statement {

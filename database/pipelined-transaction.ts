@@ -44,6 +44,8 @@ class PipelinedTransaction implements Submittable {
   private readonly reject: (error: Error, isPreparedUnsure: boolean) => void
   private prepared = new Map<string, { text: string; columns: Column[] | undefined }>()
   private hasPrepared = false
+  /** Set by pg while it limits the time of a query; calling it ends the limit. */
+  callback: (() => void) | undefined
   private readonly results: StatementResult[] = []
   private rows: StatementResult['rows'] = []
 
@@ -113,6 +115,7 @@ class PipelinedTransaction implements Submittable {
   }
 
   handleReadyForQuery(): void {
+    this.callback?.()
     if (this.results.length === this.statements.length) this.resolve(this.results)
     else {
       const message = `PostgreSQL answered ${this.results.length} of ${this.statements.length} statements.`
@@ -121,6 +124,7 @@ class PipelinedTransaction implements Submittable {
   }
 
   handleError(error: Error): void {
+    this.callback?.()
     // Behind a statement that could not be parsed the others were skipped: nobody knows which of them are prepared.
     const isPreparedUnsure = this.hasPrepared && this.results.length === 0
     if (isPreparedUnsure) this.prepared.clear()

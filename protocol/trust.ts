@@ -28,16 +28,6 @@ export type TrustBundle = z.output<typeof trustBundle>
 export type WireTrustBundle = z.input<typeof trustBundle>
 export type UnsignedTrustBundle = Omit<TrustBundle, 'signatures'>
 
-/** The `kid` that an enrolment token pins. Throws `trust_invalid` for a bundle without a signed root. */
-export function getRootKid(bundle: WireTrustBundle): string {
-  const root = bundle.keys.find(
-    ({ use, kid: id }) => use === 'root' && bundle.signatures.some((entry) => entry.kid === id),
-  )
-  if (root === undefined)
-    throw new ProtocolError('trust_invalid', 'The trust bundle is not signed by a root key of its own.')
-  return root.kid
-}
-
 /** The bytes that the root key signs. */
 export function trustBundleBytes(bundle: UnsignedTrustBundle): Uint8Array {
   return encode('QFLARE-v1 trust', bundle.trustDomain, u64(bundle.sequence), canonicalJson(bundle.keys))

@@ -31,27 +31,23 @@ export interface Logger {
   warn(message: string, fields?: LogFields): void
   /** `cause` is logged by name, message and stack: errors never hold secrets. */
   error(message: string, fields?: LogFields, cause?: unknown): void
-  /** Writes out what is buffered; before the process ends. */
-  flush(): void
+}
+
+/** Node writes files and pipes at once, so that nothing is lost at the end. */
+function standardOutput(): NodeJS.WritableStream {
+  // A full disk or a closed pipe costs the log, not the service.
+  if (process.stdout.listenerCount('error') === 0) process.stdout.on('error', () => {})
+  return process.stdout
 }
 
 export function createLogger(level: Config['logLevel'], destination?: NodeJS.WritableStream): Logger {
   const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime }
-  // Lines are written behind the requests that they speak of, several at once when there are many.
-  const standardOutput = destination === undefined ? pino.destination({ dest: 1, sync: false }) : undefined
-  const output: PinoLogger = pino(options, destination ?? (standardOutput as NonNullable<typeof standardOutput>))
+  const output: PinoLogger = pino(options, destination ?? standardOutput())
   return {
     debug: (message, fields) => output.debug(allowed(fields), message),
     info: (message, fields) => output.info(allowed(fields), message),
     warn: (message, fields) => output.warn(allowed(fields), message),
     error: (message, fields, cause) => output.error({ ...allowed(fields), ...describeError(cause) }, message),
-    flush() {
-      try {
-        standardOutput?.flushSync()
-      } catch {
-        // nobody reads the log any more
-      }
-    },
   }
 }
 

@@ -20,11 +20,9 @@ export function stopOnSignals(logger: Logger): StopSignals {
     try {
       await stopAll()
       logger.info('stopped')
-      logger.flush()
       process.exit(exitCode)
     } catch (error) {
       logger.error('the service did not stop cleanly', {}, error)
-      logger.flush()
       process.exit(1)
     }
   }
@@ -43,7 +41,6 @@ export function stopOnSignals(logger: Logger): StopSignals {
       if (!isSamePress) signalledAt = performance.now()
       if (exitCode === undefined) stop(0, signal)
       else if (!isSamePress) {
-        logger.flush()
         process.exit(1)
       }
     })

@@ -2,7 +2,6 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Database } from '../database/open.ts'
 import type { Primitives } from '../protocol/primitives.ts'
-import { getRootKid } from '../protocol/trust.ts'
 import type { WriteEvent } from '../runtime/audit-events.ts'
 import { createBoundedQueue } from '../runtime/bounded-queue.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -44,6 +43,8 @@ export interface RunningServer {
 /** Exchanges between their look-up and their commit at once; more wait in the queue, before their cryptography. */
 const EXCHANGE_CONCURRENCY = 16
 const DRAIN_MS = 10_000
+const SILENCE_MS = 70_000
+const MAX_CONNECTIONS = 10_000
 
 /** Everything of the API process; the only place of it that opens a socket. Throws when the port cannot be had. */
 export async function composeServer(parts: ServerParts): Promise<RunningServer> {
@@ -51,7 +52,13 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
   const { keyring } = parts.serviceKeys
   const temporalKeys = createTemporalKeys({ database, store: parts.store, keyring, crypto, clock })
   const accessTokens = createAccessTokens({ database, temporalKeys, crypto, clock })
-  const publishedKeys = createPublishedKeys({ database, temporalKeys, crypto, clock })
+  const publishedKeys = createPublishedKeys({
+    database,
+    temporalKeys,
+    crypto,
+    clock,
+    rootKid: parts.serviceKeys.rootKid,
+  })
   const queue = createBoundedQueue(EXCHANGE_CONCURRENCY, config.exchangeQueueLength)
   let isDraining = false
   const readiness = createReadiness({
@@ -63,7 +70,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     isScheduleHealthy: parts.isScheduleHealthy,
   })
   observe(metrics, { database, clock, waiting: queue.waiting })
-  const pin = getRootKid(await publishedKeys.getTrust())
+  const pin = parts.serviceKeys.rootKid
   const routes = listRoutes({
     trustDomain: config.trustDomain,
     version: parts.version,
@@ -93,6 +100,9 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     },
     app,
   )
+  // A connection on which nothing moves, in either direction, is given up; so are more than anybody needs.
+  server.setTimeout(SILENCE_MS)
+  server.maxConnections = MAX_CONNECTIONS
   await listen(server, config.http)
   const { port } = server.address() as AddressInfo
   const host = config.http.host.includes(':') ? `[${config.http.host}]` : config.http.host

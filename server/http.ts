@@ -30,6 +30,7 @@ export function createHttpApp(parts: HttpParts): Express {
   app.enable('strict routing')
   app.set('query parser', 'simple')
   app.set('trust proxy', parts.trustProxy ?? false)
+  app.use(boundPipelining())
   app.use(helmet())
   app.use(identifyRequest)
   app.use(observeRequest(parts))
@@ -40,6 +41,21 @@ export function createHttpApp(parts: HttpParts): Express {
   })
   app.use(answerError(parts.logger))
   return app
+}
+
+/** Who sends requests and reads no answer fills our memory: so many at once per connection, and no more. */
+const MAX_REQUESTS_UNDER_WAY = 16
+
+function boundPipelining() {
+  const underWay = new WeakMap<object, number>()
+  return (req: Request, res: Response, next: NextFunction): void => {
+    const { socket } = req
+    const count = (underWay.get(socket) ?? 0) + 1
+    underWay.set(socket, count)
+    res.on('close', () => underWay.set(socket, (underWay.get(socket) ?? 1) - 1))
+    if (count > MAX_REQUESTS_UNDER_WAY) socket.destroy()
+    else next()
+  }
 }
 
 function identifyRequest(req: Request, res: Response, next: NextFunction): void {

@@ -9,6 +9,8 @@ import { createLocalSigner, type Signer } from './signer.ts'
 import type { Wrapper } from './wrapper.ts'
 
 export interface ServiceKeys {
+  /** `kid` of the root key, by its own sealed seed: what trust bundles are held against. */
+  rootKid: string
   keyring: Keyring
   bucketSigner: Signer
   attestationSigner: Signer
@@ -45,5 +47,6 @@ export async function openServiceKeys(
     return signer
   }
 
-  return { keyring, bucketSigner: openSigner('bucket'), attestationSigner: openSigner('attestation') }
+  const rootKid = openSigner('root').keyId
+  return { keyring, rootKid, bucketSigner: openSigner('bucket'), attestationSigner: openSigner('attestation') }
 }

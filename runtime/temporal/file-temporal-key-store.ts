@@ -24,6 +24,8 @@ export async function openFileTemporalKeyStore(folder: string): Promise<Temporal
     async makeOnce(name, record) {
       const path = pathOf(name)
       const draft = join(folder, `${draftsOf(name)}${randomUUID()}`)
+      // Somebody may have cleared the memory file system while we ran.
+      await mkdir(folder, { recursive: true, mode: 0o700 })
       const file = await open(draft, 'wx', 0o600)
       try {
         await file.writeFile(record)
@@ -52,12 +54,21 @@ export async function openFileTemporalKeyStore(folder: string): Promise<Temporal
     },
     async destroy(name) {
       // A crash between link and unlink left the record under a second name.
-      const drafts = (await readdir(folder)).filter((entry) => entry.startsWith(draftsOf(name)))
+      const drafts = (await readFolder(folder)).filter((entry) => entry.startsWith(draftsOf(name)))
       for (const draft of drafts) await unlinkIfThere(join(folder, draft))
       const wasThere = await unlinkIfThere(pathOf(name))
       if (wasThere || drafts.length > 0) await syncFolder(folder)
       return wasThere
     },
+  }
+}
+
+async function readFolder(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return []
+    throw error
   }
 }
 

@@ -7,8 +7,9 @@ import type { ExchangeAnswer, ExchangeRequest } from '../../protocol/exchange/me
 import { respondToExchange } from '../../protocol/exchange/respond.ts'
 import { MAX_PENDING_SESSIONS, SESSION_MS, sessionStateAt } from '../../protocol/exchange/session-states.ts'
 import { initiateHash, sessionIdOf } from '../../protocol/exchange/transcript.ts'
+import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import type { EncapsulationKey, Primitives, VerificationKey } from '../../protocol/primitives.ts'
-import { signatureContexts } from '../../protocol/suites.ts'
+import { signatureAlgorithmNames, signatureAlgorithms, signatureContexts } from '../../protocol/suites.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import { type BoundedQueue, QueueFullError } from '../../runtime/bounded-queue.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -38,7 +39,7 @@ export type OpenExchange = (request: ExchangeRequest, requestId: string) => Prom
 /** The server's first half of docs/protocol.md §4, its checks in the order that is given there. */
 export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
   const { crypto, clock, database } = parts
-  const dummyKey = makeDummyKey(crypto)
+  const dummy = makeDummyParty(crypto)
 
   return observed(parts.metrics, async (request, requestId) => {
     const bucketKey = await getOpenBucketKey(parts, request)
@@ -49,9 +50,9 @@ export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
 
     return runQueued(parts, async () => {
       const clientKey = await importClientKey(parts, request)
-      const identityKey = importIdentityKey(parts, party) ?? dummyKey
-      const isSigned = identityKey.verify(th1, signatureContexts.exchange, request.signature)
-      if (!isSigned || clientKey === undefined || party?.principal.status !== 'ACTIVE' || identityKey === dummyKey) {
+      const identityKey = importIdentityKey(parts, party ?? dummy(request.signature.length))
+      const isSigned = identityKey?.verify(th1, signatureContexts.exchange, request.signature) === true
+      if (!isSigned || clientKey === undefined || party?.principal.status !== 'ACTIVE') {
         throw new ServiceError('exchange_refused', 'The device, its key or its signature is not accepted.')
       }
       return answer(parts, { request, requestId, th1, sessionId, party, clientKey, bucketKey })
@@ -98,7 +99,10 @@ async function importClientKey(
   parts: OpenExchangeParts,
   request: ExchangeRequest,
 ): Promise<EncapsulationKey | undefined> {
-  for (const bucket of [request.bucket - 1, request.bucket, request.bucket + 1]) {
+  const current = bucketAt(parts.clock.now())
+  // The one before lives in its grace only; looking for it afterwards would ask the database each time.
+  const first = isBucketAccepted(current - 1, parts.clock.now()) ? current - 1 : current
+  for (let bucket = first; bucket <= current + 1; bucket++) {
     const known = await parts.temporalKeys.findBucketKey(request.suite, bucket)
     if (known !== undefined && parts.crypto.equal(known.key.encapsulationKey, request.clientKey)) return undefined
   }
@@ -110,14 +114,16 @@ async function importClientKey(
   }
 }
 
-/** Undefined for an unknown device, and for a key whose MAC says that it was swapped in the database. */
-function importIdentityKey(parts: OpenExchangeParts, party: ExchangeParty | undefined): VerificationKey | undefined {
-  if (party === undefined) return undefined
+/** Undefined for a key whose MAC says that it was swapped in the database. */
+function importIdentityKey(
+  parts: OpenExchangeParts,
+  party: Pick<ExchangeParty, 'organizationId' | 'principal'>,
+): VerificationKey | undefined {
   const { organizationId, principal } = party
   const { identityKey } = principal
-  if (!isIdentityKeyGenuine(parts.keyring, { ...identityKey, organizationId, principalId: principal.id }))
-    return undefined
-  return parts.crypto.importVerificationKey(identityKey.alg, identityKey.publicKey)
+  const isGenuine = isIdentityKeyGenuine(parts.keyring, { ...identityKey, organizationId, principalId: principal.id })
+  const key = parts.crypto.importVerificationKey(identityKey.alg, identityKey.publicKey)
+  return isGenuine || principal.id === NIL_UUID ? key : undefined
 }
 
 async function answer(
@@ -202,10 +208,24 @@ function makeRoom(party: ExchangeParty, now: number): { keptIds: string[]; timed
   }
 }
 
-/** A key that nobody has the private half of: an unknown device costs the same verification. */
-function makeDummyKey(crypto: Primitives): VerificationKey {
-  const seed = crypto.randomBytes(32)
-  const { publicKey } = crypto.importSigningKey('ML-DSA-44', seed)
-  seed.fill(0)
-  return crypto.importVerificationKey('ML-DSA-44', publicKey)
+/**
+ * What an unknown device is taken for, so that it costs the same MAC, import and verification: a key of the algorithm that its
+ * signature has the length of, whose private half nobody has.
+ */
+function makeDummyParty(
+  crypto: Primitives,
+): (signatureBytes: number) => Pick<ExchangeParty, 'organizationId' | 'principal'> {
+  const parties = signatureAlgorithmNames.map((alg) => {
+    const seed = crypto.randomBytes(32)
+    const { publicKey } = crypto.importSigningKey(alg, seed)
+    seed.fill(0)
+    const identityKey = { kid: '', alg, publicKey, mac: new Uint8Array(32), macKeyVersion: 1 }
+    const session = { activeSessionId: undefined, pendingSessionIds: [] }
+    const principal = { id: NIL_UUID, kind: 'device', status: 'ACTIVE', ...session, identityKey } as const
+    return { organizationId: NIL_UUID, principal }
+  })
+  const byLength = new Map<number, (typeof parties)[number]>(
+    parties.map((party) => [signatureAlgorithms[party.principal.identityKey.alg].signatureBytes, party]),
+  )
+  return (signatureBytes) => byLength.get(signatureBytes) as (typeof parties)[number]
 }

@@ -6,7 +6,7 @@ import type { BucketCertificate } from '../../protocol/exchange/messages.ts'
 import { type AkpJwk, toJwk } from '../../protocol/jws.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import { suiteNames } from '../../protocol/suites.ts'
-import type { WireTrustBundle } from '../../protocol/trust.ts'
+import { trustBundle, verifyPinnedTrustBundle, type WireTrustBundle } from '../../protocol/trust.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { ServiceError } from '../errors.ts'
 import type { TemporalKeys } from './temporal-keys.ts'
@@ -19,13 +19,32 @@ export function createPublishedKeys(parts: {
   temporalKeys: TemporalKeys
   crypto: Primitives
   clock: Clock
+  rootKid: string
 }) {
-  const listTrust = (after: number) => parts.database.withoutOrganization((tx) => listTrustBundles(tx, after))
+  /** Text of the bundles that were verified, by sequence. */
+  const verified = new Map<number, string>()
+
+  /** A writer of the database could put another bundle there: it is not given out. */
+  function verifyStored(bundle: WireTrustBundle): WireTrustBundle {
+    const text = JSON.stringify(bundle)
+    if (verified.get(bundle.sequence) === text) return bundle
+    try {
+      verifyPinnedTrustBundle(parts.crypto, trustBundle.parse(bundle), parts.rootKid)
+    } catch (cause) {
+      throw new ServiceError('internal', 'The stored trust bundle is not this service’s.', { cause })
+    }
+    verified.set(bundle.sequence, text)
+    return bundle
+  }
+
+  async function listTrust(after: number): Promise<WireTrustBundle[]> {
+    return (await parts.database.withoutOrganization((tx) => listTrustBundles(tx, after))).map(verifyStored)
+  }
 
   async function getTrust(): Promise<WireTrustBundle> {
     const newest = await parts.database.withoutOrganization(findNewestTrustBundle)
     if (newest === undefined) throw new ServiceError('unavailable', 'The service has no trust bundle yet.')
-    return newest
+    return verifyStored(newest)
   }
 
   return {
