@@ -50,17 +50,21 @@ export async function claimDatabase(
 
 async function take(connection: ClientConfig, onBroken: () => void): Promise<Client> {
   const client = new Client({ ...connection, application_name: 'qflare_claim', keepAlive: true })
-  let isBroken = false
+  let isHeld = false
   client.on('error', () => {
-    if (isBroken) return
-    isBroken = true
+    if (!isHeld) return
+    isHeld = false
     onBroken()
   })
-  await client.connect()
-  const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_lock($1) as held', [SERVICE_LOCK])
-  if (rows[0]?.held === true) return client
-  isBroken = true
-  await client.end()
+  try {
+    await client.connect()
+    const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_lock($1) as held', [SERVICE_LOCK])
+    isHeld = rows[0]?.held === true
+  } finally {
+    // What went wrong is thrown already; an end that fails on top of it says nothing new.
+    if (!isHeld) await client.end().catch(() => {})
+  }
+  if (isHeld) return client
   throw new DatabaseError(
     'refused',
     'Another QFLARE process works on this database. In this release it is one process per database: stop the other one first.',

@@ -63,7 +63,6 @@ export const enrollmentAnswer = z.strictObject({
   }),
   trust: trustBundle,
 })
-export type EnrollmentAnswer = z.output<typeof enrollmentAnswer>
 
 /** 64 bytes. */
 export function evidenceDigest(crypto: Primitives, evidence: Json): Uint8Array {

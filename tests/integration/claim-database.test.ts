@@ -1,0 +1,68 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Client } from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { claimDatabase } from '../../database/claim-database.ts'
+import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+
+let database: TestDatabase
+beforeAll(async () => {
+  database = await createTestDatabase()
+})
+afterAll(() => database.drop())
+
+const claim = (onLost: () => void = () => {}) => claimDatabase(database.login, onLost)
+const isRefused = async () =>
+  claim().then(
+    async (use) => {
+      await use.release()
+      return false
+    },
+    (error: { code?: string }) => error.code === 'refused',
+  )
+
+test('a database is one process’s until it lets go', async () => {
+  const use = await claim()
+  expect(await isRefused()).toBe(true)
+  await use.release()
+  expect(await isRefused()).toBe(false)
+})
+
+/** Ends the connection that holds the claim. */
+async function breakClaim(): Promise<void> {
+  const client = new Client(database.superuser)
+  await client.connect()
+  await client.query(`select pg_terminate_backend(pid) from pg_locks join pg_stat_activity using (pid)
+    where locktype = 'advisory' and granted and application_name = 'qflare_claim' and datname = current_database()`)
+  await client.end()
+}
+
+async function holder(): Promise<number | undefined> {
+  const { rows } = await database.sql.query<{ pid: number }>(`select pid from pg_locks join pg_stat_activity using (pid)
+    where locktype = 'advisory' and granted and application_name = 'qflare_claim' and datname = current_database()`)
+  return rows[0]?.pid
+}
+
+test('a hold that breaks is taken again', async () => {
+  let isLost = false
+  const use = await claim(() => {
+    isLost = true
+  })
+  const before = await holder()
+  await breakClaim()
+  for (let tries = 0; tries < 100 && [undefined, before].includes(await holder()); tries++) await sleep(50)
+  expect([undefined, before]).not.toContain(await holder())
+  expect(isLost).toBe(false)
+  await use.release()
+})
+
+test('a hold that another process took meanwhile is lost, and said to be', async () => {
+  const lost = Promise.withResolvers<void>()
+  await claim(() => lost.resolve())
+  // It waits in the lock's queue, and so comes before whoever asks later.
+  const taken = database.sql.query('select pg_advisory_lock(7236417002)')
+  await sleep(200)
+  await breakClaim()
+  await taken
+  await Promise.race([lost.promise, sleep(10_000).then(() => Promise.reject(new Error('nothing was said')))])
+  await database.sql.query('select pg_advisory_unlock_all()')
+})
