@@ -72,7 +72,11 @@ export async function startTestService(
     await makeTemporalKeys(parts, time.now)
   }
   await tick()
-  const timer = options.isRealTime ? setInterval(() => void tick(), 1_000) : undefined
+  let ticking: Promise<void> = Promise.resolve()
+  const next = () => {
+    ticking = ticking.then(tick)
+  }
+  const timer = options.isRealTime ? setInterval(next, 1_000) : undefined
   const server = await composeServer({
     config: {
       http: { host: '127.0.0.1', port: 0, trustProxy: options.trustProxy },
@@ -100,6 +104,7 @@ export async function startTestService(
     tick,
     async close() {
       clearInterval(timer)
+      await ticking
       await server.close()
       await database.drop()
       await rm(folder, { recursive: true, force: true })
