@@ -1,5 +1,5 @@
 import type { ColumnType, Generated } from 'kysely'
-import type { PrincipalKind } from '../protocol/enrollment.ts'
+import type { PrincipalKind, PrincipalStatus } from '../protocol/enrollment.ts'
 import type { SessionState } from '../protocol/exchange/session-states.ts'
 import type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
 import type { TrustKey, WireTrustBundle } from '../protocol/trust.ts'
@@ -12,7 +12,6 @@ type NullableBytes = ColumnType<Uint8Array | null, Uint8Array | null, Uint8Array
 /** Written as text. */
 type Jsonb<T> = ColumnType<T, string, string>
 
-export type PrincipalStatus = 'PENDING' | 'ACTIVE' | 'QUARANTINED' | 'SUSPENDED' | 'REVOKED'
 export type ApiRole = 'admin' | 'operator' | 'coordinator' | 'auditor'
 export type TemporalKeyKind = 'epoch' | 'bucket'
 export type Metadata = Record<string, string | number | boolean>

@@ -9,19 +9,23 @@ import { bytes, json, printable, signature, signatureAlgorithm, timestamp, uuid 
 
 export const principalKinds = ['device', 'coordinator'] as const
 export type PrincipalKind = (typeof principalKinds)[number]
+export const principalStatuses = ['PENDING', 'ACTIVE', 'QUARANTINED', 'SUSPENDED', 'REVOKED'] as const
+export type PrincipalStatus = (typeof principalStatuses)[number]
 
 export const enrollmentStart = z.strictObject({ token: z.string().max(128) })
 
-export const enrollmentChallenge = z.strictObject({
-  enrollmentId: uuid,
-  challenge: bytes(32),
-  expiresAt: timestamp,
-  policy: z.strictObject({
-    evidence: z.array(z.string().max(64)).max(16),
-    identityAlgorithms: z.array(signatureAlgorithm).max(8),
-  }),
-  trust: trustBundle,
-})
+export const enrollmentChallenge = z
+  .strictObject({
+    enrollmentId: uuid,
+    challenge: bytes(32),
+    expiresAt: timestamp,
+    policy: z.strictObject({
+      evidence: z.array(z.string().max(64)).max(16),
+      identityAlgorithms: z.array(signatureAlgorithm).max(8),
+    }),
+    trust: trustBundle,
+  })
+  .meta({ id: 'EnrollmentChallenge' })
 export type EnrollmentChallenge = z.output<typeof enrollmentChallenge>
 
 const publicKeyLengths = Object.values(signatureAlgorithms).map((algorithm) => algorithm.publicKeyBytes) as [
@@ -33,36 +37,40 @@ const publicKeyLengths = Object.values(signatureAlgorithms).map((algorithm) => a
 export const displayName = printable.min(1).max(128)
 
 const MAX_METADATA_MEMBERS = 32
-const metadata = z
+/** What an edge team wants to remember of a device; nobody vouches for it. */
+export const deviceMetadata = z
   .record(printable.max(64), z.union([printable.max(256), z.number(), z.boolean()]))
   .refine((members) => Object.keys(members).length <= MAX_METADATA_MEMBERS, `At most ${MAX_METADATA_MEMBERS} members.`)
-  .default({})
 
-export const enrollmentCompletion = z.strictObject({
-  name: displayName,
-  kind: z.enum(principalKinds),
-  identityKey: z.strictObject({ alg: signatureAlgorithm, publicKey: bytes(...publicKeyLengths) }),
-  /** Not parsed by format yet. */
-  evidence: z.array(z.record(z.string(), json)).min(1).max(8),
-  metadata,
-  signature,
-})
+export const enrollmentCompletion = z
+  .strictObject({
+    name: displayName,
+    kind: z.enum(principalKinds),
+    identityKey: z.strictObject({ alg: signatureAlgorithm, publicKey: bytes(...publicKeyLengths) }),
+    /** Not parsed by format yet. */
+    evidence: z.array(z.record(z.string(), json)).min(1).max(8),
+    metadata: deviceMetadata.default({}),
+    signature,
+  })
+  .meta({ id: 'EnrollmentCompletion' })
 export type EnrollmentCompletion = z.output<typeof enrollmentCompletion>
 
-export const enrollmentAnswer = z.strictObject({
-  deviceId: uuid,
-  spiffeId: z.string(),
-  status: z.string(),
-  attestation: z.strictObject({
-    id: uuid,
-    tier: z.string(),
-    policyId: z.string(),
-    appraisedAt: timestamp,
-    expiresAt: timestamp,
-    ear: z.string(),
-  }),
-  trust: trustBundle,
-})
+export const enrollmentAnswer = z
+  .strictObject({
+    deviceId: uuid,
+    spiffeId: z.string(),
+    status: z.string(),
+    attestation: z.strictObject({
+      id: uuid,
+      tier: z.string(),
+      policyId: z.string(),
+      appraisedAt: timestamp,
+      expiresAt: timestamp,
+      ear: z.string(),
+    }),
+    trust: trustBundle,
+  })
+  .meta({ id: 'EnrolledDevice' })
 
 /** 64 bytes. */
 export function evidenceDigest(crypto: Primitives, evidence: Json): Uint8Array {

@@ -7,22 +7,26 @@ import { signatureContexts } from './suites.ts'
 import { kid, signature, signatureAlgorithm, timestamp } from './wire.ts'
 
 /** Keys stay in their wire form: `jcs(keys)` is what is signed. */
-export const trustKey = z.strictObject({
-  kid,
-  alg: signatureAlgorithm,
-  publicKey: z.string().max(4096),
-  use: z.enum(['root', 'bucket', 'audit', 'attestation']),
-  notBefore: timestamp,
-  notAfter: timestamp,
-})
+export const trustKey = z
+  .strictObject({
+    kid,
+    alg: signatureAlgorithm,
+    publicKey: z.string().max(4096),
+    use: z.enum(['root', 'bucket', 'audit', 'attestation']),
+    notBefore: timestamp,
+    notAfter: timestamp,
+  })
+  .meta({ id: 'TrustKey' })
 export type TrustKey = z.output<typeof trustKey>
 
-export const trustBundle = z.strictObject({
-  trustDomain: z.string().min(1).max(255),
-  sequence: z.int().min(1),
-  keys: z.array(trustKey).min(1).max(64),
-  signatures: z.array(z.strictObject({ kid, signature })).min(1).max(8),
-})
+export const trustBundle = z
+  .strictObject({
+    trustDomain: z.string().min(1).max(255),
+    sequence: z.int().min(1),
+    keys: z.array(trustKey).min(1).max(64),
+    signatures: z.array(z.strictObject({ kid, signature })).min(1).max(8),
+  })
+  .meta({ id: 'TrustBundle' })
 export type TrustBundle = z.output<typeof trustBundle>
 /** The same with its signatures as base64url text. */
 export type WireTrustBundle = z.input<typeof trustBundle>

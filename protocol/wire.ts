@@ -5,9 +5,18 @@ import { signatureAlgorithmNames, signatureAlgorithms, suiteNames } from './suit
 
 /** base64url text on the wire, bytes inside; one of `lengths`, in bytes. */
 export function bytes(...lengths: [number, ...number[]]) {
-  const longest = Math.max(...lengths)
+  const textLengths = lengths.map((length) => Math.ceil((length * 4) / 3))
+  const wire = {
+    description: `${lengths.join(' or ')} bytes`,
+    pattern: '^[A-Za-z0-9_-]*$',
+    minLength: Math.min(...textLengths),
+  }
   return z.codec(
-    z.string().max(Math.ceil((longest * 4) / 3)),
+    z
+      .string()
+      .max(Math.max(...textLengths))
+      // For the documentation only: decoding is stricter, and one pass.
+      .meta(wire),
     z.custom<Uint8Array>((value) => value instanceof Uint8Array),
     {
       decode(text, context) {
@@ -27,7 +36,7 @@ export function bytes(...lengths: [number, ...number[]]) {
 }
 
 /** Canonical lower-case text, any version. */
-export const uuid = z.string().refine(isUuid, 'Not a UUID in canonical lower-case text.')
+export const uuid = z.string().refine(isUuid, 'Not a UUID in canonical lower-case text.').meta({ format: 'uuid' })
 export const suite = z.enum(suiteNames)
 export const signatureAlgorithm = z.enum(signatureAlgorithmNames)
 /** What people read: no control characters (and no lone surrogates, which PostgreSQL does not store either). */
@@ -35,7 +44,7 @@ export const printable = z.string().regex(/^[^\p{C}]*$/u, 'Holds a control chara
 /** 16 bytes, as text: inside `E` a kid is its text. */
 export const kid = z.string().regex(/^[A-Za-z0-9_-]{21}[AQgw]$/, 'Not a kid: 22 characters of base64url.')
 /** Milliseconds since the Unix epoch. */
-export const timestamp = z.int().min(0)
+export const timestamp = z.int().min(0).meta({ description: 'milliseconds since the Unix epoch' })
 export const signature = bytes(
   signatureAlgorithms['ML-DSA-44'].signatureBytes,
   signatureAlgorithms['ML-DSA-65'].signatureBytes,

@@ -58,6 +58,11 @@ export function requireAccess(access: Access, caller: Caller, isFromThisMachine:
       if (hasRole(caller, 'operator')) return
       if (access === 'operator_or_own' && caller.type !== 'api_token') return
       throw new ServiceError('forbidden', 'This needs the role operator.')
+    case 'admin':
+    case 'service_admin':
+      if (caller.type === 'anonymous') throw new ServiceError('unauthenticated', 'This needs a token.')
+      if (hasRole(caller, 'admin')) return
+      throw new ServiceError('forbidden', 'This needs the role admin.')
     default:
       throw new Error(`This access is not known: ${String(access satisfies never)}`)
   }

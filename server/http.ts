@@ -6,11 +6,11 @@ import { newId } from '../runtime/ids.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import { type Authenticate, requireAccess } from './authenticate.ts'
-import type { Caller, Operator, SessionCaller } from './caller.ts'
+import type { Caller } from './caller.ts'
 import { ServiceError } from './errors.ts'
 import { readBody } from './read-body.ts'
 import { logError, toProblem } from './respond-error.ts'
-import type { Route, RouteAnswer, RouteRequest } from './route.ts'
+import type { Route, RouteAnswer } from './route.ts'
 
 export interface HttpParts {
   routes: readonly Route[]
@@ -94,7 +94,7 @@ function answerRoute(route: Route, parts: HttpParts) {
         ? anonymous
         : await parts.authenticate(req.get('authorization'))
     requireAccess(route.access, caller, isFromThisMachine(req))
-    const body = route.method === 'post' ? await readBody(req, route.maxBodyBytes) : undefined
+    const body = route.body === undefined ? undefined : await readBody(req, route.maxBodyBytes)
     const request = {
       body,
       params: req.params as Record<string, string>,
@@ -102,7 +102,7 @@ function answerRoute(route: Route, parts: HttpParts) {
       caller,
       requestId: String(res.locals.requestId),
     }
-    send(res, await callRoute(route, request))
+    send(res, await route.answer(request))
   }
 }
 
@@ -113,21 +113,6 @@ function isFromThisMachine(req: Request): boolean {
 }
 
 const anonymous: Caller = { type: 'anonymous' }
-
-/** The one place that believes `requireAccess`: it has let only such callers through. */
-function callRoute(route: Route, request: RouteRequest): Promise<RouteAnswer> {
-  switch (route.access) {
-    case 'anyone':
-    case 'machine':
-      return route.answer(request)
-    case 'operator':
-      return route.answer(request as RouteRequest<Operator>)
-    case 'operator_or_own':
-      return route.answer(request as RouteRequest<Operator | SessionCaller>)
-    default:
-      throw new Error(`This route has no access: ${String(route satisfies never)}`)
-  }
-}
 
 function singleValues(query: Request['query']): Record<string, string> {
   return Object.fromEntries(
@@ -141,7 +126,7 @@ function singleValues(query: Request['query']): Record<string, string> {
 function send(res: Response, { status, body, headers = {} }: RouteAnswer): void {
   res.status(status).set({ 'cache-control': 'no-store', ...headers })
   if (body === undefined) res.end()
-  else if (typeof body === 'string') res.end(body)
+  else if (typeof body === 'string' || body instanceof Uint8Array) res.end(body)
   else res.type('application/json').end(JSON.stringify(body))
 }
 

@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import { type ZodType, z } from 'zod'
 import { fromBase64url, isUuid, toBase64url } from '../protocol/encoding.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 
@@ -7,10 +7,14 @@ export const decimal = z
   .string()
   .regex(/^[0-9]{1,15}$/, 'Not a decimal number.')
   .transform(Number)
+  .meta({ type: 'integer' })
 
 /** `?limit=&cursor=`. A cursor is opaque: the id of the last item. */
 export const pageQuery = {
-  limit: decimal.pipe(z.int().min(1).max(200)).default(50),
+  limit: decimal
+    .pipe(z.int().min(1).max(200))
+    .default(50)
+    .meta({ description: 'items per page: 1 to 200, 50 without it', type: 'integer' }),
   cursor: z
     .string()
     .max(128)
@@ -20,7 +24,16 @@ export const pageQuery = {
       context.issues.push({ code: 'custom', message: 'Not a cursor of this list.', input: text })
       return z.NEVER
     })
-    .optional(),
+    .optional()
+    .meta({ description: '`nextCursor` of the page before' }),
+}
+
+/** The answer of a list. */
+export function pageOf<S extends ZodType>(item: S) {
+  return z.strictObject({
+    items: z.array(item),
+    nextCursor: z.string().nullable().meta({ description: 'for the next page; null on the last one' }),
+  })
 }
 
 /** One more than the limit is asked for, so that the last page is known to be the last. */

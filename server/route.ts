@@ -1,39 +1,106 @@
 import type { ZodType, z } from 'zod'
 import type { Caller, Operator, SessionCaller } from './caller.ts'
-import { ServiceError } from './errors.ts'
+import { type ErrorCode, ServiceError } from './errors.ts'
 
-/** Who may call a route. There is no default: a route without an answer to this does not compile. */
-export type Access = 'anyone' | 'machine' | 'operator' | 'operator_or_own'
-
-export interface RouteRequest<C extends Caller = Caller> {
-  /** Parsed by the strict parser, not by a schema yet; undefined without a body. */
-  body: unknown
-  params: Record<string, string>
-  query: Record<string, string>
-  caller: C
-  requestId: string
+/** Who may call a route, and what is known of the caller then. There is no default: each route says it. */
+interface CallerOf {
+  anyone: Caller
+  /** Programs on this machine, or on the operator port. */
+  machine: Caller
+  operator: Operator
+  /** An operator, or the device or coordinator for what is its own: which that is, is for the service to say. */
+  operator_or_own: Operator | SessionCaller
+  admin: Operator
+  /** An admin who may administer the service itself. */
+  service_admin: Operator
 }
+export type Access = keyof CallerOf
 
+/** One answer that a route gives when all is well. */
+export interface AnswerSpec {
+  /** One phrase for people. */
+  description: string
+  /** What goes out as JSON, in its wire form. Without it there is no body, or one that `contentType` names. */
+  body?: ZodType
+  /** Of a body that is not JSON. */
+  contentType?: string
+  /** The answer names in `Location` what was made. */
+  hasLocation?: true
+}
+type AnswerSpecs = Readonly<Record<number, AnswerSpec>>
+
+/** What goes out; a string or bytes as they are, under the Content-Type that `headers` names. */
 export interface RouteAnswer {
   status: number
-  /** JSON; a string goes out as it is, under the Content-Type that `headers` names. */
   body?: unknown
   headers?: Record<string, string>
 }
 
-interface RouteBase {
-  method: 'get' | 'post' | 'delete'
-  path: string
-  /** Of the body; 64 KiB without it. */
-  maxBodyBytes?: number
+type AnswerOf<S extends AnswerSpecs> = {
+  [Status in keyof S]: { status: Status; headers?: Record<string, string> } & (S[Status] extends { body: infer B }
+    ? { body: DeepReadonly<z.input<B>> }
+    : S[Status] extends { contentType: string }
+      ? { body: string | Uint8Array; headers: Record<string, string> }
+      : { body?: never })
+}[keyof S]
+
+/** A route may give out what it is itself not allowed to change. */
+type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T
+
+export interface RouteRequest<C = Caller, Query = unknown, Body = unknown> {
+  /** Of the path; not checked. */
+  params: Record<string, string>
+  query: Query
+  body: Body
+  caller: C
+  requestId: string
 }
 
-export type Route = RouteBase &
-  (
-    | { access: 'anyone' | 'machine'; answer: (request: RouteRequest) => Promise<RouteAnswer> }
-    | { access: 'operator'; answer: (request: RouteRequest<Operator>) => Promise<RouteAnswer> }
-    | { access: 'operator_or_own'; answer: (request: RouteRequest<Operator | SessionCaller>) => Promise<RouteAnswer> }
-  )
+/** What a route says of itself: the documentation is made from it, and the request is checked with it. */
+interface RouteFacts {
+  method: 'get' | 'post' | 'put' | 'patch' | 'delete'
+  path: string
+  access: Access
+  /** One line: what a call does. */
+  summary: string
+  query?: ZodType
+  body?: ZodType
+  /** Of the body; 64 KiB without it. */
+  maxBodyBytes?: number
+  answers: AnswerSpecs
+  /** What this route refuses with, besides the codes that follow from its access, path and body. */
+  errors?: readonly ErrorCode[]
+}
+
+export interface Route extends RouteFacts {
+  /** Takes the request as it came: body by the strict parser, query as text. Throws ServiceError. */
+  answer(request: RouteRequest): Promise<RouteAnswer>
+}
+
+/** A route is schemas and one call: `answer` gets what they parsed, and gives what they describe. */
+export function defineRoute<A extends Access, const S extends AnswerSpecs, Query extends ZodType, Body extends ZodType>(
+  route: Omit<RouteFacts, 'query' | 'body'> & {
+    access: A
+    answers: S
+    query?: Query
+    body?: Body
+    answer(request: RouteRequest<CallerOf[A], z.output<Query>, z.output<Body>>): Promise<AnswerOf<S>>
+  },
+): Route {
+  const { query, body } = route
+  return {
+    ...route,
+    answer(request) {
+      return route.answer({
+        ...request,
+        // The one place that believes `requireAccess`: it has let only such callers through.
+        caller: request.caller as CallerOf[A],
+        query: (query === undefined ? undefined : parseInput(query, request.query)) as z.output<Query>,
+        body: (body === undefined ? undefined : parseInput(body, request.body)) as z.output<Body>,
+      }) as Promise<RouteAnswer>
+    },
+  }
+}
 
 /** What untrusted input means by a schema. Throws `malformed` naming the first member at fault. */
 export function parseInput<S extends ZodType>(schema: S, input: unknown): z.output<S> {

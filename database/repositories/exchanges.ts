@@ -1,9 +1,8 @@
-import type { PrincipalKind } from '../../protocol/enrollment.ts'
+import type { PrincipalKind, PrincipalStatus } from '../../protocol/enrollment.ts'
 import { BUCKET_MS } from '../../protocol/exchange/bucket.ts'
 import { SESSION_MS, type SessionState } from '../../protocol/exchange/session-states.ts'
 import type { SignatureAlgorithm, Suite } from '../../protocol/suites.ts'
 import type { Database, Statement } from '../open.ts'
-import type { PrincipalStatus } from '../tables.ts'
 import { insertEventsStatement, type OutboxRow } from './audit-outbox.ts'
 
 /**

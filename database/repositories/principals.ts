@@ -1,8 +1,8 @@
 import type { Selectable } from 'kysely'
-import type { PrincipalKind } from '../../protocol/enrollment.ts'
+import type { PrincipalKind, PrincipalStatus } from '../../protocol/enrollment.ts'
 import type { SignatureAlgorithm } from '../../protocol/suites.ts'
 import type { Tx } from '../open.ts'
-import type { Metadata, PrincipalStatus, Tables } from '../tables.ts'
+import type { Metadata, Tables } from '../tables.ts'
 
 /** A device or a coordinator with the key that it has now. */
 export interface Principal {

@@ -1,7 +1,6 @@
-import type { PrincipalKind } from '../../protocol/enrollment.ts'
+import type { PrincipalKind, PrincipalStatus } from '../../protocol/enrollment.ts'
 import type { SessionState } from '../../protocol/exchange/session-states.ts'
 import type { Database } from '../open.ts'
-import type { PrincipalStatus } from '../tables.ts'
 import { insertEventsStatement, type OutboxRow } from './audit-outbox.ts'
 
 /** What a token's use or renewal needs of a session and its principal. */

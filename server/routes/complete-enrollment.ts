@@ -1,18 +1,22 @@
-import { enrollmentCompletion } from '../../protocol/enrollment.ts'
+import { enrollmentAnswer, enrollmentCompletion } from '../../protocol/enrollment.ts'
 import { EVIDENCE_MAX_BODY_BYTES } from '../read-body.ts'
-import { parseInput, type Route } from '../route.ts'
+import { defineRoute, type Route } from '../route.ts'
 import type { CompleteEnrollment } from '../services/complete-enrollment.ts'
 import { parseId } from './ids.ts'
 
 export function completeEnrollmentRoute(completeEnrollment: CompleteEnrollment): Route {
-  return {
+  return defineRoute({
     method: 'post',
     path: '/v1/enrollments/:id/complete',
     access: 'anyone',
+    summary: 'Complete an enrolment',
+    body: enrollmentCompletion,
     maxBodyBytes: EVIDENCE_MAX_BODY_BYTES,
+    answers: { 201: { description: 'The device is enrolled.', body: enrollmentAnswer, hasLocation: true } },
+    errors: ['enrollment_refused', 'challenge_expired', 'kind_mismatch', 'key_invalid', 'trust_mismatch'],
     async answer({ params, body, requestId }) {
-      const enrolled = await completeEnrollment(parseId(params), parseInput(enrollmentCompletion, body), requestId)
+      const enrolled = await completeEnrollment(parseId(params), body, requestId)
       return { status: 201, headers: { location: `/v1/devices/${enrolled.deviceId}` }, body: enrolled }
     },
-  }
+  })
 }

@@ -1,16 +1,19 @@
-import { tokenRequest } from '../../protocol/exchange/messages.ts'
-import { parseInput, type Route } from '../route.ts'
+import { tokenAnswer, tokenRequest } from '../../protocol/exchange/messages.ts'
+import { defineRoute, type Route } from '../route.ts'
 import type { RenewAccessToken } from '../services/renew-access-token.ts'
 import { parseId } from './ids.ts'
 
 export function renewAccessTokenRoute(renewAccessToken: RenewAccessToken): Route {
-  return {
+  return defineRoute({
     method: 'post',
     path: '/v1/sessions/:id/tokens',
     access: 'anyone',
+    summary: 'Renew the access token of a session',
+    body: tokenRequest,
+    answers: { 201: { description: 'A new access token.', body: tokenAnswer } },
+    errors: ['unauthenticated', 'replayed', 'session_state'],
     async answer({ params, body, requestId }) {
-      const request = parseInput(tokenRequest, body)
-      return { status: 201, body: await renewAccessToken(parseId(params), request, requestId) }
+      return { status: 201, body: await renewAccessToken(parseId(params), body, requestId) }
     },
-  }
+  })
 }

@@ -12,6 +12,9 @@ export interface Check {
 /** The clock is compared every minute. */
 const MAX_MEASUREMENT_AGE_MS = 180_000
 
+export const checkNames = ['database', 'temporalKeys', 'clock', 'schedule', 'custody', 'shutdown'] as const
+type CheckName = (typeof checkNames)[number]
+
 export type Readiness = ReturnType<typeof createReadiness>
 
 /** Whether this process can take an exchange now, with one line per part that it needs. */
@@ -25,7 +28,7 @@ export function createReadiness(parts: {
   isScheduleHealthy: () => boolean
 }) {
   const { clock } = parts
-  const checks = {
+  const checks: Record<CheckName, () => Promise<void>> = {
     database: async () => {
       await parts.database.readClock()
     },
@@ -55,11 +58,12 @@ export function createReadiness(parts: {
   }
 
   return {
-    async check(): Promise<{ isReady: boolean; checks: Record<string, Check> }> {
+    async check(): Promise<{ isReady: boolean; checks: Record<CheckName, Check> }> {
       const entries = await Promise.all(
-        Object.entries(checks).map(async ([name, run]): Promise<[string, Check]> => [name, await outcome(run)]),
+        checkNames.map(async (name): Promise<[CheckName, Check]> => [name, await outcome(checks[name])]),
       )
-      return { isReady: entries.every(([, { ok }]) => ok), checks: Object.fromEntries(entries) }
+      const results = Object.fromEntries(entries) as Record<CheckName, Check>
+      return { isReady: entries.every(([, { ok }]) => ok), checks: results }
     },
   }
 }
