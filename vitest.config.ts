@@ -23,7 +23,8 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['tests/integration/**/*.test.ts'],
-          globalSetup: ['tests/support/global-setup.ts'],
+          globalSetup: ['tests/support/answers-setup.ts', 'tests/support/global-setup.ts'],
+          setupFiles: ['tests/support/check-answers-of-tests.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },

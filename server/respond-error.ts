@@ -1,17 +1,23 @@
+import { z } from 'zod'
 import { DatabaseError } from '../database/errors.ts'
+import { timestamp, uuid } from '../protocol/wire.ts'
 import type { LogFields, Logger } from '../runtime/logger.ts'
-import { errorTable, ServiceError } from './errors.ts'
+import { errorCodes, errorTable, ServiceError } from './errors.ts'
 
-export interface Problem {
-  type: string
-  title: string
-  status: number
-  detail: string
-  code: string
-  requestId: string
-  field?: string
-  now?: number
-}
+/** RFC 9457, with the members of ours: docs/errors.md says what each code means. */
+export const problem = z
+  .strictObject({
+    type: z.string().meta({ description: 'the anchor of the code in docs/errors.md' }),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    code: z.enum(errorCodes),
+    requestId: uuid,
+    field: z.string().optional().meta({ description: 'the member at fault' }),
+    now: timestamp.optional().meta({ description: 'the service’s time, milliseconds since the Unix epoch' }),
+  })
+  .meta({ id: 'Problem' })
+export type Problem = z.output<typeof problem>
 
 /** Every error as an RFC 9457 problem. The detail of a defect is fixed text: what went wrong is in the log, by requestId. */
 export function toProblem(
@@ -20,7 +26,7 @@ export function toProblem(
 ): { problem: Problem; retryAfterSeconds: number | undefined } {
   const known = toServiceError(error)
   const { status, title } = errorTable[known.code]
-  const problem = {
+  const body = {
     type: `docs/errors.md#${known.code}`,
     title,
     status,
@@ -29,7 +35,7 @@ export function toProblem(
     requestId,
     ...known.extra,
   }
-  return { problem, retryAfterSeconds: known.retryAfterSeconds }
+  return { problem: body, retryAfterSeconds: known.retryAfterSeconds }
 }
 
 /** Refusals are the caller's business; outages and defects are the operator's. */

@@ -7,6 +7,7 @@ import type { Keyring } from '../runtime/custody/keyring.ts'
 import type { Signer } from '../runtime/custody/signer.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { Route } from './route.ts'
+import { apiDocumentRoutes } from './routes/api-documents.ts'
 import { completeEnrollmentRoute } from './routes/complete-enrollment.ts'
 import { confirmExchangeRoute } from './routes/confirm-exchange.ts'
 import { deviceRoutes } from './routes/devices.ts'
@@ -53,7 +54,7 @@ export interface RouteParts {
 export function listRoutes(parts: RouteParts): Route[] {
   const { crypto, clock, metrics, version } = parts
   const issueResult = createIssueAttestationResult({ crypto, signer: parts.attestationSigner, version })
-  return [
+  const routes = [
     ...operationRoutes({
       readiness: parts.readiness,
       registry: metrics.registry,
@@ -75,4 +76,5 @@ export function listRoutes(parts: RouteParts): Route[] {
     renewAccessTokenRoute(createRenewAccessToken(parts)),
     ...sessionRoutes(createSessions(parts)),
   ]
+  return [...routes, ...apiDocumentRoutes(routes, version)]
 }

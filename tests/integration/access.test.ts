@@ -121,6 +121,9 @@ const rows: Record<string, Row> = {
   'GET /.well-known/jwks.json': { outcomes: everyone(200) },
   'GET /v1/trust': { outcomes: everyone(200) },
   'GET /v1/buckets': { outcomes: everyone(200) },
+  'GET /openapi.json': { outcomes: everyone(200) },
+  'GET /docs': { outcomes: everyone(200) },
+  'GET /docs/:file': { path: () => '/docs/show.js', outcomes: everyone(200) },
   'POST /v1/enrollment-tokens': { body: { kind: 'device' }, outcomes: operators(201, 201) },
   'GET /v1/enrollment-tokens': { outcomes: operators(200, 200) },
   'DELETE /v1/enrollment-tokens/:id': {

@@ -11,6 +11,7 @@ import type { QflareDevice } from '../../client/device.ts'
 import { enrollDevice } from '../../client/enroll-device.ts'
 import { createMemoryStore } from '../../client/memory-store.ts'
 import { openOperator, type QflareOperator } from '../../client/operator.ts'
+import { ANSWERS_FILE } from './check-answers.ts'
 import { findCluster, removeDataFolder } from './embedded.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -34,9 +35,9 @@ export interface ServiceProcess {
 
 /** The service as `npm start` runs it, in an environment of its own. Gone at the end of the test whatever happens. */
 export function spawnService(dataDirectory: string, env: Record<string, string> = {}): ServiceProcess {
-  const child = spawn(process.execPath, ['main.ts'], {
+  const child = spawn(process.execPath, ['--import', './tests/support/check-answers-of-process.ts', 'main.ts'], {
     cwd: root,
-    env: { PATH: process.env.PATH ?? '', PORT: '0', QFLARE_DATA_DIR: dataDirectory, ...env },
+    env: { ...inherited(), PORT: '0', QFLARE_DATA_DIR: dataDirectory, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const output = { stdout: '', stderr: '' }
@@ -74,6 +75,11 @@ export function spawnService(dataDirectory: string, env: Record<string, string> 
       ).then(() => undefined),
     kill: (signal) => void child.kill(signal),
   }
+}
+
+function inherited(): Record<string, string> {
+  const { PATH = '', [ANSWERS_FILE]: answersFile = '' } = process.env
+  return { PATH, [ANSWERS_FILE]: answersFile }
 }
 
 /** A data folder for several starts; remove it with `removeServiceFolder`. Root's is open, so that PostgreSQL's data stays in it. */

@@ -1,0 +1,201 @@
+import { type ZodType, z } from 'zod'
+import { type ErrorCode, errorTable } from './errors.ts'
+import { problem } from './respond-error.ts'
+import type { Access, AnswerSpec, Route } from './route.ts'
+
+type JsonObject = Record<string, unknown>
+
+export interface OpenApiDocument extends JsonObject {
+  openapi: string
+  paths: Record<string, JsonObject>
+}
+
+/** The schemas with a name, by name: they stand once, and are referred to. */
+type Components = Record<string, unknown>
+
+/** The OpenAPI 3.1 document of these routes, from the schemas that check their requests. */
+export function describeApi(routes: readonly Route[], version: string): OpenApiDocument {
+  const components: Components = {}
+  const paths: Record<string, JsonObject> = {}
+  for (const route of routes) {
+    const path = route.path.replace(/:(\w+)/g, '{$1}')
+    paths[path] = { ...paths[path], [route.method]: describeRoute(route, components) }
+  }
+  return {
+    openapi: '3.1.1',
+    info: {
+      title: 'QFLARE',
+      version,
+      summary: 'Post-quantum trust service of a federated-learning fleet',
+      description:
+        'Enrolment, ML-KEM-1024 key exchanges in time buckets, devices and tenants. Every answer has `X-Request-Id`; errors' +
+        ' are problem details (RFC 9457), and an unknown path or method is `not_found` or `method_not_allowed`.',
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    servers: [{ url: '/' }],
+    tags: [...new Set(routes.map(tagOf))].map((name) => ({ name })),
+    paths,
+    components: {
+      schemas: Object.fromEntries(Object.entries(components).sort(([a], [b]) => (a < b ? -1 : 1))),
+      headers: sharedHeaders,
+      securitySchemes: {
+        apiToken: { type: 'http', scheme: 'bearer', description: 'An API token: `qf_<id>.<secret>`.' },
+        accessToken: { type: 'http', scheme: 'bearer', description: 'The access token of a session: `qs_…`.' },
+      },
+    },
+  }
+}
+
+const sharedHeaders = {
+  'X-Request-Id': { description: 'Names this request in the log.', schema: { type: 'string', format: 'uuid' } },
+  'Retry-After': { description: 'Seconds to wait before trying again.', schema: { type: 'string' } },
+  Location: { description: 'Where what was made can be fetched.', schema: { type: 'string' } },
+} as const
+
+const callers: Record<Access, { who: string; security: JsonObject[] }> = {
+  anyone: { who: 'anyone', security: [] },
+  machine: { who: 'programs on the machine itself, or on the operator port', security: [] },
+  operator: { who: 'operators', security: [{ apiToken: [] }] },
+  operator_or_own: {
+    who: 'operators; a device or coordinator for its own',
+    security: [{ apiToken: [] }, { accessToken: [] }],
+  },
+  admin: { who: 'admins', security: [{ apiToken: [] }] },
+  service_admin: { who: 'admins of the service', security: [{ apiToken: [] }] },
+}
+
+function describeRoute(route: Route, components: Components): JsonObject {
+  const { who, security } = callers[route.access]
+  return {
+    operationId: operationIdOf(route),
+    tags: [tagOf(route)],
+    summary: route.summary,
+    description: `For ${who}.`,
+    security,
+    parameters: [...describePath(route), ...describeQuery(route, components)],
+    ...(route.body === undefined
+      ? {}
+      : {
+          requestBody: {
+            required: true,
+            content: { 'application/json': { schema: describe(route.body, components) } },
+          },
+        }),
+    responses: describeResponses(route, components),
+  }
+}
+
+/** `/v1/enrollment-tokens/:id` belongs to `enrollment-tokens`; what stands outside of /v1 to `service`. */
+function tagOf({ path }: Route): string {
+  return /^\/v1\/([a-z-]+)/.exec(path)?.[1] ?? 'service'
+}
+
+function operationIdOf({ method, path }: Route): string {
+  const words = path.split(/[^A-Za-z0-9]+/).filter((word) => word !== '' && word !== 'v1')
+  return method + words.map((word) => word[0]?.toUpperCase() + word.slice(1)).join('')
+}
+
+function describePath({ path }: Route): JsonObject[] {
+  return Array.from(path.matchAll(/:(\w+)/g), ([, name]) => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: { type: 'string', ...(name === 'id' ? { format: 'uuid' } : {}) },
+  }))
+}
+
+function describeQuery({ query }: Route, components: Components): JsonObject[] {
+  if (query === undefined) return []
+  const { properties = {}, required = [] } = describe(query, components) as {
+    properties?: Record<string, JsonObject>
+    required?: string[]
+  }
+  return Object.entries(properties).map(([name, { description, ...schema }]) => ({
+    name,
+    in: 'query',
+    required: required.includes(name),
+    ...(description === undefined ? {} : { description }),
+    schema,
+  }))
+}
+
+function describeResponses(route: Route, components: Components): JsonObject {
+  const responses: Record<string, JsonObject> = {}
+  for (const [status, answer] of Object.entries(route.answers)) {
+    responses[status] = describeAnswer(answer, components)
+  }
+  for (const [status, codes] of Map.groupBy(errorCodesOf(route), (code) => errorTable[code].status)) {
+    const answer = responses[status]
+    const refusal = describeRefusal(codes, components)
+    responses[status] = {
+      ...refusal,
+      ...answer,
+      content: { ...(answer?.content as object | undefined), ...(refusal.content as object) },
+    }
+  }
+  return responses
+}
+
+function describeAnswer(answer: AnswerSpec, components: Components): JsonObject {
+  const { body, contentType, description } = answer
+  const content =
+    body === undefined
+      ? contentType === undefined
+        ? undefined
+        : { [contentType]: {} }
+      : { 'application/json': { schema: describe(body, components) } }
+  return {
+    description,
+    headers: headersOf('X-Request-Id', ...(answer.hasLocation === true ? (['Location'] as const) : [])),
+    ...(content === undefined ? {} : { content }),
+  }
+}
+
+function describeRefusal(codes: readonly ErrorCode[], components: Components): JsonObject {
+  const { status } = errorTable[codes[0] as ErrorCode]
+  const isWorthRetrying = status === 429 || status === 503
+  return {
+    description: codes.map((code) => `\`${code}\`: ${errorTable[code].title}.`).join(' '),
+    headers: headersOf('X-Request-Id', ...(isWorthRetrying ? (['Retry-After'] as const) : [])),
+    content: {
+      'application/problem+json': {
+        schema: {
+          allOf: [describe(problem, components), { properties: { code: { enum: codes }, status: { const: status } } }],
+        },
+      },
+    },
+  }
+}
+
+function headersOf(...names: (keyof typeof sharedHeaders)[]): JsonObject {
+  return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]))
+}
+
+/** What a route says itself, and what follows from its access, path and body. */
+export function errorCodesOf(route: Route): ErrorCode[] {
+  const { access, path, body, errors = [] } = route
+  const codes: ErrorCode[] = ['malformed', 'internal', 'unavailable', ...errors]
+  if (body !== undefined) codes.push('unsupported_media_type', 'payload_too_large')
+  if (path.includes(':') || access === 'machine') codes.push('not_found')
+  if (access !== 'machine') codes.push('rate_limited')
+  if (callers[access].security.length > 0) codes.push('unauthenticated', 'forbidden')
+  return [...new Set(codes)]
+}
+
+/** The JSON schema of the wire form. Named schemas become components. */
+function describe(schema: ZodType, components: Components): JsonObject {
+  // In a wrapper, so that a schema with a name is referred to even when it is the whole.
+  const described = z.toJSONSchema(z.object({ schema }), {
+    io: 'input',
+    unrepresentable: 'any',
+    // A number in a query is checked as text and described as a number.
+    override({ jsonSchema }) {
+      if (jsonSchema.type === 'integer') delete jsonSchema.pattern
+    },
+  })
+  const { properties, $defs = {} } = JSON.parse(
+    JSON.stringify(described).replaceAll('"#/$defs/', '"#/components/schemas/'),
+  ) as { properties: { schema: JsonObject }; $defs?: Record<string, JsonObject> }
+  Object.assign(components, $defs)
+  return properties.schema
+}
