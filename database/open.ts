@@ -1,4 +1,4 @@
-import { Kysely, PostgresDialect, type Transaction } from 'kysely'
+import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient, type Transaction } from 'kysely'
 import { type ClientConfig, Pool, DatabaseError as PostgresError, types } from 'pg'
 import { toDatabaseError } from './errors.ts'
 import { runPipelined, type StatementResult } from './pipelined-transaction.ts'
@@ -39,6 +39,10 @@ export interface DatabaseOptions {
   /** Set on every connection; undefined where the login is the role. */
   role: string | undefined
   maxConnections: number
+  /** Milliseconds after which a connection that gives no answer is given up; default 35,000. */
+  answerWithinMs?: number
+  /** PostgreSQL refuses every change then. */
+  readOnly?: boolean
   /** An idle connection broke: the pool replaces it, but somebody should know. */
   onConnectionLost: (error: Error) => void
 }
@@ -57,13 +61,14 @@ export function openDatabase(options: DatabaseOptions): Database {
   const settings = ['-c plan_cache_mode=force_generic_plan', '-c timezone=UTC']
   settings.push('-c statement_timeout=30000', '-c idle_in_transaction_session_timeout=30000')
   if (options.role !== undefined) settings.push(`-c role=${options.role}`)
+  if (options.readOnly === true) settings.push('-c default_transaction_read_only=on')
   const pool = new Pool({
     ...options.connection,
     max: options.maxConnections,
     options: settings.join(' '),
     connectionTimeoutMillis: 5_000,
     // A connection that a network dropped silently: the server's own limit cannot reach us then.
-    query_timeout: 35_000,
+    query_timeout: options.answerWithinMs ?? 35_000,
     keepAlive: true,
     idleTimeoutMillis: 60_000,
     types: { getTypeParser: findTypeParser },
@@ -72,7 +77,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   pool.on('error', options.onConnectionLost)
   // One that breaks while it is lent out tells its queries; without a listener of its own it would end the process too.
   pool.on('connect', (client) => client.on('error', () => {}))
-  const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
+  const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: withoutSilentConnections(pool) }) })
 
   async function transact<T>(organizationId: string, work: (tx: Tx) => Promise<T>): Promise<T> {
     try {
@@ -103,6 +108,34 @@ export function openDatabase(options: DatabaseOptions): Database {
     },
     connections: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close: () => pool.end(),
+  }
+}
+
+/**
+ * Kysely gives every connection back as a good one. What left a query without an answer is none: whatever is asked next, the
+ * rollback first of all, would wait behind it.
+ */
+function withoutSilentConnections(pool: Pool): PostgresPool {
+  return {
+    options: pool.options,
+    end: () => pool.end(),
+    async connect() {
+      const client = await pool.connect()
+      let isSilent = false
+      async function query(text: string, values: unknown[]) {
+        try {
+          return await client.query(text, values)
+        } catch (error) {
+          if (error instanceof Error && error.message === 'Query read timeout') {
+            isSilent = true
+            client.end().catch(() => {})
+          }
+          throw error
+        }
+      }
+      // Its overload for cursors is not used here.
+      return { query, release: () => client.release(isSilent) } as unknown as PostgresPoolClient
+    },
   }
 }
 

@@ -33,6 +33,12 @@ describe('a path', () => {
     expect(await databaseContents(service)).toEqual(contents)
   })
 
+  test('has one spelling: another case or a slash at its end is not found', async () => {
+    for (const path of ['/V1/buckets', '/v1/buckets/', '/v1/Buckets', '/v1//buckets', '/LIVE', '/docs/']) {
+      expectRefusal(await call(service, 'GET', path), 404, 'not_found')
+    }
+  })
+
   test('with another method answers 405 and says which it takes', async () => {
     const allowed = {
       '/v1/enrollment-tokens': ['POST', 'GET'],
