@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
-import { mkdir, rename } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ClientConfig } from 'pg'
+import { findNearest } from './client/command/find-nearest.ts'
 import { checkServer } from './database/check-server.ts'
 import { claimDatabase } from './database/claim-database.ts'
 import { startEmbeddedPostgres } from './database/embedded.ts'
@@ -19,10 +20,11 @@ import { openServiceKeys, type ServiceKeys } from './runtime/custody/service-key
 import { createRootKeyWrapper, type Wrapper } from './runtime/custody/wrapper.ts'
 import { createLogger, type Logger } from './runtime/logger.ts'
 import { createMetrics } from './runtime/metrics.ts'
-import { loadRootKey, writeSecretFileOnce } from './runtime/secrets.ts'
+import { keepAdminToken, loadRootKey, refuseLoneRootKey } from './runtime/secrets.ts'
 import { stopOnSignals } from './runtime/shutdown.ts'
 import { openFileTemporalKeyStore } from './runtime/temporal/file-temporal-key-store.ts'
 import { temporalKeyFolder } from './runtime/temporal/temporal-key-folder.ts'
+import { findUnknownVariables } from './runtime/unknown-variables.ts'
 import { composeServer } from './server/compose.ts'
 import { composeWorkers } from './workers/compose.ts'
 import { initializeDefaultOrganization, initializeKeys } from './workers/initialize-service.ts'
@@ -32,6 +34,8 @@ const CLOCK_EVERY_MS = 60_000
 export interface Service {
   /** Of the API; undefined where this process has another role. */
   url: string | undefined
+  /** Of health and metrics, where they have a port of their own. */
+  operatorUrl: string | undefined
   /** Drains: requests under way, then workers, pools, PostgreSQL. Safe to repeat. */
   stop(): Promise<void>
 }
@@ -75,7 +79,7 @@ export async function startService(
     stack.defer(() => workers.close())
     isScheduleHealthy = workers.isHealthy
   }
-  let url: string | undefined
+  let [url, operatorUrl]: (string | undefined)[] = []
   if (config.roles.includes('api')) {
     const database = await open('api')
     const keys = { serviceKeys, wrapper }
@@ -89,11 +93,13 @@ export async function startService(
     })
     stack.defer(() => server.close())
     url = server.url
+    operatorUrl = server.operatorUrl
   }
   const running = stack.move()
   let stopping: Promise<void> | undefined
   return {
     url,
+    operatorUrl,
     stop: () => (stopping ??= running.disposeAsync()),
   }
 }
@@ -119,7 +125,12 @@ async function connect(
     return { api: toRole(api), worker: toRole(worker), migrator: { connectionString: migrator } }
   }
   const { dataDirectory } = config
-  const postgres = await startEmbeddedPostgres({ dataDirectory, log: (message) => logger.info(message), onLost })
+  const postgres = await startEmbeddedPostgres({
+    dataDirectory,
+    log: (message) => logger.info(message),
+    beforeCreating: () => refuseLoneRootKey(dataDirectory),
+    onLost,
+  })
   stack.defer(() => postgres.stop())
   const { login, superuser } = await prepareEmbedded(postgres)
   return {
@@ -175,15 +186,6 @@ async function openKeys(
   return { wrapper, serviceKeys }
 }
 
-/** One that is there already is of another database, or of a start that was killed before it committed: put aside. */
-async function keepAdminToken(dataDirectory: string, token: string): Promise<void> {
-  const path = join(dataDirectory, 'admin-token')
-  await rename(path, `${path}.replaced`).catch((error: unknown) => {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
-  })
-  await writeSecretFileOnce(path, `${token}\n`)
-}
-
 function readVersion(): string {
   const { version } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8')) as { version: string }
   return version
@@ -195,31 +197,35 @@ async function main(): Promise<void> {
   try {
     const config = loadConfig(env)
     logger = createLogger(config.logLevel)
+    for (const unknown of findUnknownVariables(env, findNearest)) logger.warn(unknown)
     const signals = stopOnSignals(logger)
     const service = await startService(config, env, logger, { onLost: (part) => signals.stop(1, `${part} was lost`) })
     signals.onStop(service.stop)
+    if (service.operatorUrl !== undefined) logger.info(`health and metrics at ${service.operatorUrl}`)
     logger.info(`ready at ${service.url ?? 'no address: this process works for others'}`, { url: service.url })
   } catch (error) {
-    process.stderr.write(`${describeStartError(error, env)}\n`)
+    process.stderr.write(`${describeStartError(error)}\n`)
     process.exitCode = 1
   }
 }
 
 /** What a person at a terminal needs: the reason and what to do, without a stack where the reason is known. */
-function describeStartError(error: unknown, env: Record<string, string | undefined>): string {
+function describeStartError(error: unknown): string {
   if (!(error instanceof Error)) return `QFLARE did not start: ${String(error)}`
   const { code = '', syscall } = error as NodeJS.ErrnoException
-  if (code === 'EADDRINUSE') {
-    return `QFLARE did not start: port ${env.PORT || '8470'} is taken by another program. Stop that one, or set PORT.`
-  }
-  if (syscall === 'listen') return `QFLARE did not start: ${error.message}. Set another HOST or PORT.`
   if (error.name === 'SealError') {
     return `QFLARE did not start: ${error.message} Is the root key the one of this database?`
   }
   if (error instanceof AggregateError) return `QFLARE did not start: ${error.errors.map(String).join(', ')}`
   // What the system or PostgreSQL refuses (no login, no database, no right, no room) says itself what it is about.
   const isRefusal = syscall !== undefined || /^(08|28|3D|53|57)...$|^42501$/.test(code)
-  const isExplained = ['ConfigError', 'EmbeddedPostgresError', 'DatabaseError', 'ProtocolError'].includes(error.name)
+  const isExplained = [
+    'ConfigError',
+    'EmbeddedPostgresError',
+    'DatabaseError',
+    'ListenError',
+    'ProtocolError',
+  ].includes(error.name)
   return `QFLARE did not start: ${isRefusal || isExplained ? error.message : (error.stack ?? error.message)}`
 }
 

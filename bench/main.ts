@@ -1,84 +1,71 @@
 import { writeFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
-import { startExchangeLoad } from './exchange/measure-exchange.ts'
-import { startBenchService } from './exchange/start-service.ts'
-import { measureHandshake } from './handshake/measure-handshake.ts'
+import { measureCrypto } from './crypto/measure-crypto.ts'
+import { reportExchange } from './exchange/report-exchange.ts'
+import type { BenchService } from './exchange/start-service.ts'
+import type { Figure } from './figure.ts'
 import { describeHost } from './host.ts'
+import { measureMemory } from './memory/measure-memory.ts'
+import { type BenchOptions, parseOptions, usage } from './options.ts'
+import { toTable, toText } from './print-table.ts'
+import { type BenchResult, benchResult, RESULT_VERSION } from './result.ts'
+import { reportScale } from './scale/report-scale.ts'
 
-const usage = `npm run bench -- [--rounds N] [--exchanges N] [--handshakes N] [--out FILE]
+async function measure(options: BenchOptions): Promise<BenchResult> {
+  const wants = (part: BenchOptions['only'][number]) => options.only.includes(part)
+  let postgres: string | null = null
+  const noteService = async (service: BenchService) => {
+    postgres ??= await readPostgresVersion(service)
+  }
+  const figures: Figure[] = []
+  if (wants('crypto')) {
+    progress('crypto')
+    figures.push(...measureCrypto())
+  }
+  if (wants('lookups') || wants('scale'))
+    figures.push(...(await reportScale({ ...options, wants }, progress, noteService)))
+  if (wants('memory')) figures.push(...(await measureMemory(options.memoryExchanges, progress, noteService)))
+  if (wants('exchange')) figures.push(...(await reportExchange(options, progress, noteService)))
+  const { only, sizes, out: _, ...numbers } = options
+  return benchResult.parse({
+    version: RESULT_VERSION,
+    measuredAt: new Date().toISOString(),
+    host: describeHost(postgres),
+    options: { ...numbers, only: only.join(','), sizes: sizes.join(',') },
+    figures,
+  })
+}
 
-Measures exchanges against a service of its own, and bare TLS 1.3 handshakes (MLKEM1024, ML-DSA-44 certificates on
-both sides) in the same Node, turn by turn, and prints the median of the rounds. CPU milliseconds count; times of day
-depend on what else the machine does.`
-
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '5' },
-    exchanges: { type: 'string', default: '1000' },
-    handshakes: { type: 'string', default: '500' },
-    out: { type: 'string' },
-    help: { type: 'boolean', default: false },
-  },
-})
-
-const DEVICES = 16
-
-async function main(): Promise<void> {
-  const [rounds, exchanges, handshakes] = [values.rounds, values.exchanges, values.handshakes].map(Number) as [
-    number,
-    number,
-    number,
-  ]
-  const service = await startBenchService()
+async function readPostgresVersion(service: BenchService): Promise<string> {
+  const client = await service.connectDatabase()
   try {
-    const load = await startExchangeLoad(service, DEVICES)
-    const results = []
-    for (let round = 1; round <= rounds; round++) {
-      console.error(`round ${round} of ${rounds}: ${exchanges} exchanges, ${handshakes} handshakes`)
-      const exchange = await load.measure(exchanges)
-      const handshake = await measureHandshake({ handshakes, concurrency: DEVICES })
-      results.push({
-        ...exchange,
-        handshakeBothCpuMs: handshake.bothCpuMs,
-        handshakeServerCpuMs: handshake.serverCpuMs,
-      })
-    }
-    load.stop()
-    report(results)
+    const { rows } = await client.query<{ version: string }>(`select current_setting('server_version') as version`)
+    return rows[0]?.version ?? 'unknown'
   } finally {
-    await service.stop()
+    await client.end()
   }
 }
 
-function report(rounds: readonly Record<string, number>[]): void {
-  const names = Object.keys(rounds[0] ?? {})
-  const median = Object.fromEntries(names.map((name) => [name, medianOf(rounds.map((round) => round[name] as number))]))
-  const ratio = (handshake: string) =>
-    medianOf(rounds.map((round) => (round.cpuMs as number) / (round[handshake] as number)))
-  const ratioToBothEnds = ratio('handshakeBothCpuMs')
-  const ratioToServerEnd = ratio('handshakeServerCpuMs')
-  const show = (value: number | undefined, digits = 2) => (value ?? Number.NaN).toFixed(digits)
-  console.log(`
-exchange (2 requests, ${DEVICES} devices)   ${show(median.exchangesPerSecond, 0)} /s   p50 ${show(median.p50Ms, 1)} ms   p99 ${show(median.p99Ms, 1)} ms
-  CPU per exchange                  ${show(median.cpuMs)} ms   (API ${show(median.apiCpuMs)}, PostgreSQL ${show(median.postgresCpuMs)})
-bare TLS 1.3 handshake
-  CPU of both ends                  ${show(median.handshakeBothCpuMs)} ms
-  CPU of the server's end           ${show(median.handshakeServerCpuMs)} ms
-ratio, exchange to both ends        ${show(ratioToBothEnds)}
-ratio, exchange to the server's end ${show(ratioToServerEnd)}
-`)
-  const result = { host: describeHost(), devices: DEVICES, rounds, median, ratioToBothEnds, ratioToServerEnd }
-  if (values.out !== undefined) writeFileSync(values.out, `${JSON.stringify(result, null, 2)}\n`)
-  else console.log(JSON.stringify(result))
+function progress(message: string): void {
+  console.error(`${new Date().toISOString().slice(11, 19)} ${message}`)
 }
 
-function medianOf(numbers: readonly number[]): number {
-  const sorted = numbers.toSorted((a, b) => a - b)
-  const middle = Math.floor(sorted.length / 2)
-  return sorted.length % 2 === 1
-    ? (sorted[middle] as number)
-    : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2
+function describe({ host, figures }: BenchResult): string {
+  const rows = figures.map((figure) => [
+    `${figure.part}: ${figure.name}`,
+    toText(figure.median),
+    figure.unit,
+    toText(figure.min),
+    toText(figure.max),
+    figure.target === undefined ? '' : toText(figure.target),
+  ])
+  const machine = `${host.cpuModel}, ${host.cores} cores, ${host.kernel}, Node ${host.node}, OpenSSL ${host.openssl}`
+  return `${toTable(['figure', 'median', 'unit', 'min', 'max', 'target'], rows)}\n\n${machine}`
 }
 
-if (values.help) console.log(usage)
-else await main()
+const options = parseOptions(process.argv.slice(2))
+if (options === undefined) console.log(usage)
+else {
+  const result = await measure(options)
+  console.log(describe(result))
+  if (options.out !== undefined) writeFileSync(options.out, `${JSON.stringify(result, null, 2)}\n`)
+}

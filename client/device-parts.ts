@@ -2,6 +2,7 @@ import type { Primitives } from '../protocol/primitives.ts'
 import type { Suite } from '../protocol/suites.ts'
 import type { DeviceStore } from './device-state.ts'
 import type { HttpClient } from './http.ts'
+import type { Wait } from './wait.ts'
 
 /** What a device is made of; every function takes the parts that it uses. */
 export interface DeviceParts {
@@ -10,6 +11,11 @@ export interface DeviceParts {
   store: DeviceStore
   /** The device's own clock, milliseconds since the Unix epoch. It may be wrong. */
   now: () => number
+  /** Milliseconds since any moment; it never jumps, but may stand still while the machine sleeps. */
+  monotonicNow: () => number
+  wait: Wait
   /** Suites that this device accepts, whatever a server offers. */
   allowedSuites: readonly Suite[]
+  /** Of the call under way; `http` is ended by it already. */
+  signal: AbortSignal | undefined
 }

@@ -3,6 +3,7 @@ import { principalKinds } from '../protocol/enrollment.ts'
 import { trustBundle } from '../protocol/trust.ts'
 import { bytes, signatureAlgorithm, timestamp, uuid } from '../protocol/wire.ts'
 import { QflareError } from './errors.ts'
+import { backoffMs, wait } from './wait.ts'
 
 const deviceSession = z.strictObject({
   sessionId: uuid,
@@ -58,7 +59,8 @@ export async function getDeviceState(store: DeviceStore): Promise<DeviceState> {
   return state
 }
 
-const MAX_TRIES = 5
+const MAX_TRIES = 10
+const BACKOFF = { firstMs: 10, longestMs: 500 }
 
 /**
  * Loads, changes and saves; again from the start when another process saved in between. `change` returns the state that it
@@ -78,6 +80,7 @@ export async function updateDeviceState(
       return next
     } catch (error) {
       if (!(error instanceof QflareError && error.code === 'state_changed') || tries === MAX_TRIES) throw error
+      await wait(backoffMs(tries, BACKOFF))
     }
   }
 }

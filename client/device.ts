@@ -2,26 +2,42 @@ import type { KeyPurpose } from '../protocol/exchange/epochs.ts'
 import { choosePrimitives } from '../protocol/primitives/choose.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import { type Suite, suiteNames } from '../protocol/suites.ts'
-import { type DeviceKey, deriveDeviceKey, eraseOldChains, type KeyNames, timeOf } from './device-keys.ts'
+import { type DeviceKey, deriveDeviceKey, eraseOldChains, type KeyNames } from './device-keys.ts'
 import type { DeviceParts } from './device-parts.ts'
 import { type DeviceStore, getDeviceState } from './device-state.ts'
 import { type DeviceStatus, readDeviceStatus } from './device-status.ts'
 import { exchangeKeys } from './exchange-keys.ts'
 import { followTrust } from './follow-trust.ts'
 import { createHttpClient, type HttpOptions } from './http.ts'
+import { type KeepFreshOptions, keepFresh, untilExchangeMs } from './keep-fresh.ts'
 import { getAccessToken, renewToken } from './renew-token.ts'
+import { wait as waitForTimer } from './wait.ts'
 
 export interface DeviceOptions extends Omit<HttpOptions, 'url'> {
+  /** Where `enrollDevice` left the identity. */
   store: DeviceStore
   /** Default: where the device enrolled. The pinned trust holds wherever the server moved. */
   url?: string | undefined
+  /** Default: node:crypto where it has the algorithms, otherwise JavaScript. */
   crypto?: Primitives | undefined
+  /** The device's clock, milliseconds since the Unix epoch. Default: `Date.now`. */
   now?: (() => number) | undefined
+  /** Milliseconds since any moment, of a clock that nobody sets. Default: `performance.now`. */
+  monotonicNow?: (() => number) | undefined
   /** Default: every suite that this version knows. */
   allowedSuites?: readonly Suite[] | undefined
 }
 
-/** An enrolled device or coordinator. Everything it knows is in its store, so that several processes may use one device. */
+/** Of every call. */
+export interface CallOptions {
+  /** Ends the call, which then rejects with the signal's reason. What was stored until then stays whole. */
+  signal?: AbortSignal | undefined
+}
+
+/**
+ * An enrolled device or coordinator, of `enrollDevice` or `openDevice`. Everything it knows is in its store, so that several
+ * processes may use one device. Its methods throw `QflareError`, or the `ProtocolError` of a cryptographic check that failed.
+ */
 export class QflareDevice {
   readonly #parts: DeviceParts
 
@@ -30,47 +46,74 @@ export class QflareDevice {
   }
 
   /** A new session, which replaces the one before. */
-  async exchange(): Promise<DeviceStatus> {
-    await exchangeKeys(this.#parts)
-    return this.status()
+  async exchange({ signal }: CallOptions = {}): Promise<DeviceStatus> {
+    const parts = this.#partsOf(signal)
+    await exchangeKeys(parts)
+    return readDeviceStatus(parts)
   }
 
-  /** A new session when there is none or half of its life is over. To be called often, by a timer. */
-  async exchangeWhenDue(): Promise<DeviceStatus> {
-    const { session } = await eraseOldChains(this.#parts)
-    const due = session === undefined || timeOf(session, this.#parts.now()) >= session.nextExchangeAt
-    return due ? this.exchange() : this.status()
+  /** A new session when there is none or half of its life is over. To be called often, by a timer; or see `keepFresh`. */
+  async exchangeWhenDue({ signal }: CallOptions = {}): Promise<DeviceStatus> {
+    const parts = this.#partsOf(signal)
+    const { session } = await eraseOldChains(parts)
+    if (untilExchangeMs(session, parts.now()) === 0) await exchangeKeys(parts)
+    return readDeviceStatus(parts)
   }
 
-  /** A communication key of the session, by default of the current epoch. */
-  key(purpose: KeyPurpose, names: Omit<KeyNames, 'purpose'> = {}): Promise<DeviceKey> {
-    return deriveDeviceKey(this.#parts, { ...names, purpose })
+  /**
+   * Keeps a session alive until `signal` is aborted, and resolves then: exchanges at once where there is no session, at half
+   * of each one's life with a jitter of a tenth, and when the clock jumps; erases chains on time. An absent server, sleep and
+   * refusals only delay it, and `onError` hears of them. Rejects with `not_enrolled`, or with what a callback throws.
+   */
+  keepFresh(options: KeepFreshOptions): Promise<void> {
+    return keepFresh(
+      { ...this.#parts, signal: options.signal, http: this.#parts.http.withSignal(options.signal) },
+      options,
+    )
   }
 
-  /** For `Authorization: Bearer`; renewed when it is about to end. */
-  accessToken(): Promise<string> {
-    return getAccessToken(this.#parts)
+  /** A communication key of the session, by default of the current epoch. `no_session`, `epoch_gone`. Needs no network. */
+  async key(purpose: KeyPurpose, names: Omit<KeyNames, 'purpose'> & CallOptions = {}): Promise<DeviceKey> {
+    const { signal, ...rest } = names
+    return deriveDeviceKey(this.#partsOf(signal), { ...rest, purpose })
   }
 
-  renewToken(): Promise<string> {
-    return renewToken(this.#parts)
+  /** For `Authorization: Bearer`; renewed when it is about to end. `no_session`. */
+  async accessToken({ signal }: CallOptions = {}): Promise<string> {
+    return getAccessToken(this.#partsOf(signal))
   }
 
-  /** Every exchange does this; alone it is for devices that rest for months. */
-  async followTrust(): Promise<DeviceStatus> {
-    await followTrust(this.#parts)
-    return this.status()
+  /** Another access token; older ones live on until they expire. `no_session`. */
+  async renewToken({ signal }: CallOptions = {}): Promise<string> {
+    return renewToken(this.#partsOf(signal))
   }
 
-  status(): Promise<DeviceStatus> {
-    return readDeviceStatus(this.#parts)
+  /** Takes the server's later keys, each signed by the one before. Every exchange does this; alone it is for devices that rest for months. */
+  async followTrust({ signal }: CallOptions = {}): Promise<DeviceStatus> {
+    const parts = this.#partsOf(signal)
+    await followTrust(parts)
+    return readDeviceStatus(parts)
+  }
+
+  /** What may be shown of the device: no secret. Needs no network. */
+  async status({ signal }: CallOptions = {}): Promise<DeviceStatus> {
+    return readDeviceStatus(this.#partsOf(signal))
+  }
+
+  /** Throws the signal's reason. */
+  #partsOf(signal: AbortSignal | undefined): DeviceParts {
+    if (signal === undefined) return this.#parts
+    signal.throwIfAborted()
+    return { ...this.#parts, signal, http: this.#parts.http.withSignal(signal) }
   }
 }
 
 /** The device of a store. Throws `not_enrolled`, `state_unusable`, `insecure_url`. */
 export async function openDevice(options: DeviceOptions): Promise<QflareDevice> {
-  const { store, crypto, now = Date.now, allowedSuites = suiteNames } = options
+  const { store, now = Date.now, monotonicNow = () => performance.now(), wait = waitForTimer } = options
   const { serverUrl } = await getDeviceState(store)
   const http = createHttpClient({ ...options, url: options.url ?? serverUrl })
-  return new QflareDevice({ http, store, now, allowedSuites, crypto: crypto ?? (await choosePrimitives()) })
+  const crypto = options.crypto ?? (await choosePrimitives())
+  const { allowedSuites = suiteNames } = options
+  return new QflareDevice({ http, store, crypto, now, monotonicNow, wait, allowedSuites, signal: undefined })
 }

@@ -10,9 +10,10 @@ import {
   type PrincipalKind,
 } from '../protocol/enrollment.ts'
 import { ProtocolError } from '../protocol/errors.ts'
+import { hedgeIdentitySeed } from '../protocol/hedge.ts'
 import { choosePrimitives } from '../protocol/primitives/choose.ts'
 import type { Primitives } from '../protocol/primitives.ts'
-import { type SignatureAlgorithm, signatureAlgorithms, signatureContexts } from '../protocol/suites.ts'
+import { type SignatureAlgorithm, signatureContexts } from '../protocol/suites.ts'
 import { type TrustBundle, trustDigest, verifyNextTrustBundle, verifyPinnedTrustBundle } from '../protocol/trust.ts'
 import { kid } from '../protocol/wire.ts'
 import { openDevice, type QflareDevice } from './device.ts'
@@ -23,15 +24,22 @@ import { createHttpClient, type HttpOptions } from './http.ts'
 export interface EnrollmentOptions extends HttpOptions {
   /** `<id>.<secret>.<pin>`, as an operator made it. The pin stays here. */
   token: string
+  /** Where the identity is kept. It must be empty: an enrolment never replaces a key. */
   store: DeviceStore
-  /** Must be the token's, where the token fixes one. */
+  /** 1 to 128 characters, no control characters. Must be the token's, where the token fixes one. */
   name: string
+  /** Must be the token's. Default: `device`. */
   kind?: PrincipalKind | undefined
-  /** Default: the first that the server's policy names. */
+  /** Of the identity key. Default: the first that the server's policy names. */
   alg?: SignatureAlgorithm | undefined
+  /** What the device says of itself; nothing rests on it. At most 32 members, names to 64 and texts to 256 characters. */
   metadata?: Record<string, string | number | boolean> | undefined
+  /** Default: node:crypto where it has the algorithms, otherwise JavaScript. */
   crypto?: Primitives | undefined
+  /** The device's clock, milliseconds since the Unix epoch. Default: `Date.now`. */
   now?: (() => number) | undefined
+  /** Ends the enrolment, which then rejects with the signal's reason. The token may be spent: then it serves no more. */
+  signal?: AbortSignal | undefined
 }
 
 /**
@@ -42,7 +50,7 @@ export interface EnrollmentOptions extends HttpOptions {
 export async function enrollDevice(options: EnrollmentOptions): Promise<QflareDevice> {
   const { store, name, kind = 'device' } = options
   const token = parseEnrollmentToken(options.token)
-  const http = createHttpClient(options)
+  const http = createHttpClient(options).withSignal(options.signal)
   const crypto = options.crypto ?? (await choosePrimitives())
   if ((await store.load()) !== undefined) {
     throw new QflareError('already_enrolled', 'There is a device already: an enrolment never replaces its key.')
@@ -54,7 +62,7 @@ export async function enrollDevice(options: EnrollmentOptions): Promise<QflareDe
   const challenge = await http.post('/v1/enrollments', start, enrollmentChallenge, repeatable)
   const trust = verifyPinnedTrustBundle(crypto, challenge.trust, token.pin)
   const alg = chooseAlgorithm(challenge.policy, options.alg)
-  const seed = crypto.randomBytes(signatureAlgorithms[alg].seedBytes)
+  const seed = hedgeIdentitySeed(crypto, fromBase64url(token.secret, 32))
 
   const completion = signCompletion(crypto, { ...options, name, kind, challenge, alg, seed })
   const path = `/v1/enrollments/${challenge.enrollmentId}/complete`

@@ -55,7 +55,12 @@ export function isClientErrorCode(code: string): code is ClientErrorCode {
   return (clientErrorCodes as readonly string[]).includes(code)
 }
 
-/** Whether a request got no answer: the server may have acted on it. */
+/** What a proxy says whose server went away; what it stands before may have acted on the request. */
+const lostAtProxy = [502, 503, 504]
+
+/** Whether a request got no answer of the server: it may have acted on it. */
 export function isAnswerLost(error: unknown): boolean {
-  return error instanceof QflareError && (error.code === 'network' || error.code === 'timeout')
+  if (!(error instanceof QflareError)) return false
+  if (error.code === 'bad_answer') return error.status !== undefined && lostAtProxy.includes(error.status)
+  return error.code === 'network' || error.code === 'timeout'
 }

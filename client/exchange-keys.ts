@@ -15,20 +15,25 @@ import { isAnswerLost, QflareError } from './errors.ts'
 import { followTrust } from './follow-trust.ts'
 import { selectCertificate } from './select-certificate.ts'
 import { askServerTime } from './server-time.ts'
+import { backoffMs } from './wait.ts'
 
-/** What was corrected so far; each kind of correction happens once in an exchange. */
+/** The server keeps at most two unconfirmed sessions of a device, so that more would be in vain. */
+const MAX_LOST_ANSWERS = 2
+const BACKOFF = { firstMs: 500, longestMs: 10_000 }
+
+/** What was corrected so far; each kind of correction happens once in an exchange, a lost answer twice. */
 interface Attempt {
   /** Undefined: the device's own clock is believed. */
   clockOffsetMs?: number
   pastCaches?: boolean
   /** The server refused a message for this certificate. */
   refused?: { certificate: BucketCertificate; error: unknown }
-  answerLost?: boolean
+  lostAnswers?: number
 }
 
 /**
  * A new exchange (docs/protocol.md §4), stored; its session replaces the one before. Nothing is believed or stored before
- * `tagS` is verified. Every attempt is a new message. Throws `QflareError`, or the `ProtocolError` of a check that failed.
+ * `tagS` is verified. Every attempt is a new message; only the confirmation is repeated as it is. Throws `QflareError`, or the `ProtocolError` of a check that failed.
  */
 export async function exchangeKeys(parts: DeviceParts): Promise<void> {
   let attempt: Attempt = {}
@@ -46,7 +51,11 @@ export async function exchangeKeys(parts: DeviceParts): Promise<void> {
       attempt = await correctAttempt(parts, attempt, certificate, error)
       continue
     }
-    return confirmExchange(parts, established, attempt.clockOffsetMs ?? 0)
+    try {
+      return await confirmExchange(parts, established, attempt.clockOffsetMs ?? 0)
+    } finally {
+      established.chain.fill(0)
+    }
   }
 }
 
@@ -74,10 +83,12 @@ async function findCertificate(parts: DeviceParts, attempt: Attempt): Promise<Bu
 
 async function sendMessage(parts: DeviceParts, certificate: BucketCertificate): Promise<EstablishedExchange> {
   const { http, crypto } = parts
-  const { deviceId, identity } = await getDeviceState(parts.store)
+  const { deviceId, identity, session } = await getDeviceState(parts.store)
   const identityKey = crypto.importSigningKey(identity.alg, identity.seed)
-  const initiated = initiateExchange(crypto, { deviceId, identityKey, identitySeed: identity.seed }, certificate)
+  const secrets = { identitySeed: identity.seed, previousChain: session?.chain }
+  const initiated = initiateExchange(crypto, { deviceId, identityKey, ...secrets }, certificate)
   identity.seed.fill(0)
+  session?.chain.fill(0)
   const answer = await http.post('/v1/exchanges', z.encode(exchangeRequest, initiated.request), exchangeAnswer)
   return acceptAnswer(crypto, initiated, answer)
 }
@@ -99,8 +110,10 @@ async function correctAttempt(
   if (code === 'exchange_refused' && attempt.pastCaches !== true) {
     return { ...attempt, pastCaches: true, refused: { certificate, error } }
   }
-  if ((isAnswerLost(error) || code === 'replayed') && attempt.answerLost !== true) {
-    return { ...attempt, answerLost: true }
+  const { lostAnswers = 0 } = attempt
+  if ((isAnswerLost(error) || code === 'replayed') && lostAnswers < MAX_LOST_ANSWERS) {
+    await parts.wait(backoffMs(lostAnswers + 1, BACKOFF), parts.signal)
+    return { ...attempt, lostAnswers: lostAnswers + 1 }
   }
   throw error
 }
@@ -141,7 +154,6 @@ async function confirmExchange(
       accessTokenExpiresAt,
     },
   }))
-  chain.fill(0)
 }
 
 /** Two random bytes as a number from 0 to 1. */

@@ -1,51 +1,29 @@
-import { z } from 'zod'
-import { principalKinds } from '../protocol/enrollment.ts'
-import { sessionStates } from '../protocol/exchange/session-states.ts'
-import { timestamp, uuid } from '../protocol/wire.ts'
+import type { ApiRole } from '../protocol/api-roles.ts'
+import type { PrincipalKind } from '../protocol/enrollment.ts'
 import { createHttpClient, type HttpClient, type HttpOptions, type RequestOptions } from './http.ts'
+import {
+  type ApiToken,
+  apiToken,
+  type CreatedApiToken,
+  type CreatedEnrollmentToken,
+  type CreatedOfMany,
+  type CreatedOrganization,
+  createdApiToken,
+  createdEnrollmentToken,
+  createdEnrollmentTokens,
+  createdOrganization,
+  type Device,
+  device,
+  type EnrollmentToken,
+  enrollmentToken,
+  type Organization,
+  organization,
+  pageOf,
+  type Session,
+  session,
+} from './operator-answers.ts'
 
-// Members that a newer server adds are passed on: nothing here is signed, and an operator's tool should outlive an upgrade.
-
-const createdToken = z.looseObject({ id: uuid, token: z.string().max(256), expiresAt: timestamp })
-
-const enrollmentToken = z.looseObject({
-  id: uuid,
-  kind: z.enum(principalKinds),
-  name: z.string().nullable(),
-  policyId: z.string(),
-  status: z.enum(['open', 'used', 'expired', 'revoked']),
-  createdAt: timestamp,
-  expiresAt: timestamp,
-  deviceId: uuid.nullable(),
-})
-export type EnrollmentToken = z.output<typeof enrollmentToken>
-
-const device = z.looseObject({
-  id: uuid,
-  name: z.string(),
-  kind: z.enum(principalKinds),
-  status: z.string(),
-  spiffeId: z.string(),
-  identityKey: z.looseObject({ kid: z.string(), alg: z.string(), publicKey: z.string() }),
-  activeSessionId: uuid.nullable(),
-  metadata: z.record(z.string(), z.json()),
-  createdAt: timestamp,
-  lastSeenAt: timestamp.nullable(),
-})
-export type Device = z.output<typeof device>
-
-const session = z.looseObject({
-  id: uuid,
-  deviceId: uuid,
-  state: z.enum(sessionStates),
-  suite: z.string(),
-  bucket: z.int(),
-  createdAt: timestamp,
-  confirmedAt: timestamp.nullable(),
-  expiresAt: timestamp,
-  epochs: z.looseObject({ first: z.int(), last: z.int() }),
-})
-export type Session = z.output<typeof session>
+export type { ApiToken, CreatedApiToken, CreatedOrganization, Device, EnrollmentToken, Organization, Session }
 
 export interface Page<T> {
   items: T[]
@@ -58,9 +36,51 @@ export interface PageQuery {
   cursor?: string | undefined
 }
 
+/** What an enrolment token lets enrol. `ttlSeconds`: 60 to 2,592,000; the server's default is a day. */
+export interface EnrollmentTokenRequest {
+  kind: PrincipalKind
+  /** The only name that the device may enrol under; any, without it. */
+  name?: string | undefined
+  /** What the device is from its enrolment on: labels of 1 to 64 of a-z, 0-9, `.`, `_`, `-`; at most 32 capabilities. */
+  type?: string | undefined
+  capabilities?: readonly string[] | undefined
+  policyId?: string | undefined
+  ttlSeconds?: number | undefined
+}
+
+export interface EnrollmentTokenFilter {
+  status?: EnrollmentToken['status'] | undefined
+}
+
+/** What is given must all hold. */
+export interface DeviceFilter {
+  status?: string | undefined
+  kind?: string | undefined
+  type?: string | undefined
+  /** That the device has, among others. */
+  capability?: string | undefined
+  /** The whole name. */
+  name?: string | undefined
+  namePrefix?: string | undefined
+  /** Milliseconds since the Unix epoch. A device that was never seen is neither before nor after. */
+  lastSeenBefore?: number | undefined
+  lastSeenAfter?: number | undefined
+}
+
+/** What is given replaces the whole member; `type: null` removes it. */
+export interface DeviceChange {
+  name?: string | undefined
+  type?: string | null | undefined
+  capabilities?: readonly string[] | undefined
+  metadata?: Readonly<Record<string, string | number | boolean>> | undefined
+}
+
 const MAX_LIST_BYTES = 4 << 20
 
-/** The operator's calls (docs/api.md), with an API token of role operator or admin. */
+/**
+ * The operator's calls (docs/api.md), with an API token of role operator or admin; those for API tokens need an admin, those for
+ * organizations an admin of the service.
+ */
 export class QflareOperator {
   readonly #http: HttpClient
   readonly #auth: RequestOptions
@@ -70,43 +90,111 @@ export class QflareOperator {
     this.#auth = { bearer: apiToken, maxAnswerBytes: MAX_LIST_BYTES }
   }
 
-  /** `token` is shown this once. `ttlSeconds`: 60 to 2,592,000; the server's default is a day. */
-  createEnrollmentToken(request: {
-    kind: (typeof principalKinds)[number]
-    name?: string | undefined
-    policyId?: string | undefined
-    ttlSeconds?: number | undefined
-  }): Promise<z.output<typeof createdToken>> {
-    return this.#http.post('/v1/enrollment-tokens', request, createdToken, this.#auth)
+  /** A tenant and its first admin token. `name_taken` when there is one of this name: 1 to 128 characters. */
+  createOrganization(request: { name: string }): Promise<CreatedOrganization> {
+    return this.#http.post('/v1/organizations', request, createdOrganization, this.#auth)
   }
 
-  listEnrollmentTokens(query: PageQuery = {}): Promise<Page<EnrollmentToken>> {
+  /** Newest first. */
+  listOrganizations(query: PageQuery = {}): Promise<Page<Organization>> {
+    return this.#http.get(`/v1/organizations${toQuery(query)}`, pageOf(organization), this.#auth)
+  }
+
+  getOrganization(id: string): Promise<Organization> {
+    return this.#http.get(`/v1/organizations/${encodeURIComponent(id)}`, organization, this.#auth)
+  }
+
+  /** Of the caller's organization. `ttlSeconds`: 60 to 31,536,000; without it the token does not expire. */
+  createApiToken(request: {
+    name: string
+    roles: readonly ApiRole[]
+    ttlSeconds?: number | undefined
+  }): Promise<CreatedApiToken> {
+    return this.#http.post('/v1/api-tokens', request, createdApiToken, this.#auth)
+  }
+
+  /** Newest first. */
+  listApiTokens(query: PageQuery = {}): Promise<Page<ApiToken>> {
+    return this.#http.get(`/v1/api-tokens${toQuery(query)}`, pageOf(apiToken), this.#auth)
+  }
+
+  /** At once, and for good. Repeating it changes nothing. */
+  revokeApiToken(id: string): Promise<void> {
+    return this.#http.delete(`/v1/api-tokens/${encodeURIComponent(id)}`, { ...this.#auth, repeatable: true })
+  }
+
+  createEnrollmentToken(request: EnrollmentTokenRequest): Promise<CreatedEnrollmentToken> {
+    return this.#http.post('/v1/enrollment-tokens', request, createdEnrollmentToken, this.#auth)
+  }
+
+  /** 1 to 500 at once, in the order asked; all of them, or none and this throws. */
+  async createEnrollmentTokens(requests: readonly EnrollmentTokenRequest[]): Promise<CreatedOfMany[]> {
+    const body = { items: requests }
+    return (await this.#http.post('/v1/enrollment-tokens/bulk', body, createdEnrollmentTokens, this.#auth)).items
+  }
+
+  /** Newest first. */
+  listEnrollmentTokens(query: PageQuery & EnrollmentTokenFilter = {}): Promise<Page<EnrollmentToken>> {
     return this.#http.get(`/v1/enrollment-tokens${toQuery(query)}`, pageOf(enrollmentToken), this.#auth)
   }
 
+  getEnrollmentToken(id: string): Promise<EnrollmentToken> {
+    return this.#http.get(`/v1/enrollment-tokens/${encodeURIComponent(id)}`, enrollmentToken, this.#auth)
+  }
+
+  /** `session_state` for one that was used: revoke the device instead. */
   revokeEnrollmentToken(id: string): Promise<void> {
     return this.#http.delete(`/v1/enrollment-tokens/${encodeURIComponent(id)}`, this.#auth)
   }
 
-  listDevices(
-    query: PageQuery & { status?: string | undefined; kind?: string | undefined } = {},
-  ): Promise<Page<Device>> {
+  /** Newest first. */
+  listDevices(query: PageQuery & DeviceFilter = {}): Promise<Page<Device>> {
     return this.#http.get(`/v1/devices${toQuery(query)}`, pageOf(device), this.#auth)
+  }
+
+  /** Every device that the filter lets through, page by page. */
+  devices(filter: DeviceFilter = {}): AsyncGenerator<Device> {
+    return allPages((page) => this.listDevices({ ...filter, ...page }))
   }
 
   getDevice(id: string): Promise<Device> {
     return this.#http.get(`/v1/devices/${encodeURIComponent(id)}`, device, this.#auth)
   }
 
+  /** The device as it is then. Repeating it changes nothing. */
+  updateDevice(id: string, change: DeviceChange): Promise<Device> {
+    const options = { ...this.#auth, repeatable: true }
+    return this.#http.patch(`/v1/devices/${encodeURIComponent(id)}`, change, device, options)
+  }
+
+  /** With its sessions, until it is resumed. Repeating it changes nothing. `session_state` for one that is revoked. */
+  suspendDevice(id: string): Promise<Device> {
+    return this.#changeStatus(id, 'suspend')
+  }
+
+  /** It may exchange keys again; its sessions from before stay revoked. Repeating it changes nothing. */
+  resumeDevice(id: string): Promise<Device> {
+    return this.#changeStatus(id, 'resume')
+  }
+
   /** With its sessions, for good. Repeating it changes nothing. */
   revokeDevice(id: string): Promise<Device> {
+    return this.#changeStatus(id, 'revoke')
+  }
+
+  #changeStatus(id: string, action: 'suspend' | 'resume' | 'revoke'): Promise<Device> {
     const options = { ...this.#auth, repeatable: true }
-    return this.#http.post(`/v1/devices/${encodeURIComponent(id)}/revoke`, {}, device, options)
+    return this.#http.post(`/v1/devices/${encodeURIComponent(id)}/${action}`, {}, device, options)
   }
 
   /** The newest bucket first. */
   listSessions(query: PageQuery & { deviceId?: string | undefined } = {}): Promise<Page<Session>> {
     return this.#http.get(`/v1/sessions${toQuery(query)}`, pageOf(session), this.#auth)
+  }
+
+  /** `session_state` for one that has ended already. */
+  endSession(id: string): Promise<void> {
+    return this.#http.delete(`/v1/sessions/${encodeURIComponent(id)}`, this.#auth)
   }
 }
 
@@ -123,10 +211,6 @@ export async function* allPages<T>(list: (query: PageQuery) => Promise<Page<T>>)
     yield* page.items
     cursor = page.nextCursor ?? undefined
   } while (cursor !== undefined)
-}
-
-function pageOf<S extends z.ZodType>(item: S) {
-  return z.looseObject({ items: z.array(item).max(200), nextCursor: z.string().max(1024).nullable() })
 }
 
 /** Empty, or with its question mark. */

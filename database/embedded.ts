@@ -28,6 +28,8 @@ export interface EmbeddedPostgresOptions {
   /** made with mode 0700 when it is absent */
   readonly dataDirectory: string
   readonly log: (message: string) => void
+  /** Called before an empty database is made; a throw ends the start. */
+  readonly beforeCreating?: (() => Promise<void>) | undefined
   /** server settings that replace ours, by name */
   readonly settings?: Readonly<Record<string, string>> | undefined
   /** Called at most once, when the server or our hold on it is gone without `stop`; what is left to do is to stop. */
@@ -77,6 +79,7 @@ async function startLocked(
   const binaries = await findBinaries(location.account, log)
   await removeLeftovers(location.folder, log)
   if (location.isNew) {
+    await options.beforeCreating?.()
     log(`Creating a PostgreSQL ${binaries.version} database in ${location.folder}.`)
     await createCluster(location, binaries)
     await recordLocation(dataDirectory, location.folder)

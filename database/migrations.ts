@@ -3,6 +3,8 @@ import { up as keys } from './migrations/0002-keys.ts'
 import { up as principals } from './migrations/0003-principals.ts'
 import { up as sessions } from './migrations/0004-sessions.ts'
 import { up as auditOutbox } from './migrations/0005-audit-outbox.ts'
+import { up as tenants } from './migrations/0006-tenants.ts'
+import { up as recovery } from './migrations/0007-recovery.ts'
 
 /** Forward only, in this order, each frozen once it has been released. */
 export const migrations: readonly { name: string; up: string }[] = [
@@ -11,4 +13,6 @@ export const migrations: readonly { name: string; up: string }[] = [
   { name: '0003-principals', up: principals },
   { name: '0004-sessions', up: sessions },
   { name: '0005-audit-outbox', up: auditOutbox },
+  { name: '0006-tenants', up: tenants },
+  { name: '0007-recovery', up: recovery },
 ]

@@ -5,6 +5,7 @@ import { createRoles } from './roles.ts'
 
 /** The one login of the embedded mode. It inherits nothing: each connection takes the role that it works as. */
 const LOGIN = 'qflare'
+export const EMBEDDED_DATABASE = 'qflare'
 
 export interface EmbeddedConnections {
   /** For pools; the role is set on every connection. */
@@ -14,7 +15,10 @@ export interface EmbeddedConnections {
 }
 
 /** Roles, the database and the login of an embedded server; safe to repeat. The login's password is new at each start. */
-export async function prepareEmbedded(postgres: EmbeddedPostgres, database = 'qflare'): Promise<EmbeddedConnections> {
+export async function prepareEmbedded(
+  postgres: EmbeddedPostgres,
+  database = EMBEDDED_DATABASE,
+): Promise<EmbeddedConnections> {
   const { host, port } = postgres
   const superuser = { host, port, user: 'postgres', password: postgres.superuserPassword }
   const password = randomBytes(32).toString('base64url')

@@ -19,6 +19,8 @@ grant usage on schema public to qflare_sequencer;
 grant usage on schema public to qflare_worker;
 
 create domain audit_event as text CHECK ((octet_length(VALUE) <= 65535));
+create domain device_capabilities as text[] CHECK (((cardinality(VALUE) <= 32) AND (''::text <> ALL (VALUE)) AND (array_to_string(VALUE, ' '::text, '!'::text) ~ '^([a-z0-9._-]{1,64}( [a-z0-9._-]{1,64})*)?$'::text)));
+create domain device_label as text CHECK ((VALUE ~ '^[a-z0-9._-]{1,64}$'::text));
 create domain display_name as text CHECK (((length(VALUE) >= 1) AND (length(VALUE) <= 128)));
 create domain pending_sessions as uuid[] CHECK ((cardinality(VALUE) <= 2));
 create domain renewal_nonces as bytea[] CHECK ((cardinality(VALUE) <= 32));
@@ -54,6 +56,18 @@ begin
 end $function$;
 -- of qflare_owner; may be executed by public: expect_one(bigint)
 
+CREATE OR REPLACE FUNCTION public.find_organization(organization_name text)
+ RETURNS uuid
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT o.id
+    FROM organization o
+   WHERE (o.name = find_organization.organization_name);
+END;
+-- of qflare_jobs; may be executed by qflare_worker: find_organization(text)
+
 CREATE OR REPLACE FUNCTION public.is_session_sound(state session_state, epochs bigint, chain_bytes integer, hash_bytes integer, is_confirmed boolean, is_superseded boolean, is_ended boolean)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -84,6 +98,22 @@ begin
     using (%I = current_organization()) with check (%I = current_organization())', tenant_table, tenant_column, tenant_column);
 end $function$;
 -- of qflare_owner; may be executed by nobody else: isolate_tenants(regclass,name)
+
+CREATE OR REPLACE FUNCTION public.list_organizations(before_id uuid, page_size integer)
+ RETURNS TABLE(id uuid, name text, created_at timestamp with time zone)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT o.id,
+     o.name,
+     o.created_at
+    FROM organization o
+   WHERE (o.id < COALESCE(list_organizations.before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))
+   ORDER BY o.id DESC
+  LIMIT list_organizations.page_size;
+END;
+-- of qflare_jobs; may be executed by qflare_api: list_organizations(uuid,integer)
 
 CREATE OR REPLACE FUNCTION public.make_session_partition(day date)
  RETURNS boolean
@@ -133,6 +163,8 @@ create policy tenant_only on api_token as restrictive for all to qflare_api, qfl
   with check ((organization_id = current_organization()));
 grant select on api_token to qflare_api;
 grant insert, select on api_token to qflare_worker;
+grant insert (organization_id, id, name, roles, secret_hash, created_at, expires_at), update (revoked_at) on api_token to qflare_api;
+grant update (revoked_at) on api_token to qflare_worker;
 
 create table attestation_result (
   organization_id uuid not null,
@@ -250,6 +282,8 @@ create table enrollment_token (
   used_at timestamp with time zone,
   revoked_at timestamp with time zone,
   principal_id uuid,
+  type device_label,
+  capabilities device_capabilities not null default '{}'::text[],
   constraint enrollment_token_pkey PRIMARY KEY (organization_id, id),
   constraint enrollment_token_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
   constraint enrollment_token_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
@@ -258,6 +292,7 @@ create table enrollment_token (
   constraint enrollment_token_secret_hash_check CHECK ((length(secret_hash) = 32))
 );
 alter table enrollment_token owner to qflare_owner;
+CREATE INDEX enrollment_token_unused ON public.enrollment_token USING btree (organization_id, id) WHERE ((used_at IS NULL) AND (revoked_at IS NULL));
 alter table enrollment_token enable row level security;
 alter table enrollment_token force row level security;
 create policy tenant on enrollment_token as permissive for all to qflare_api, qflare_auditor, qflare_worker
@@ -346,13 +381,16 @@ create table organization (
 alter table organization owner to qflare_owner;
 alter table organization enable row level security;
 alter table organization force row level security;
+create policy list_organizations on organization as permissive for select to qflare_jobs
+  using (true);
 create policy tenant on organization as permissive for all to qflare_api, qflare_auditor, qflare_worker
   using ((id = current_organization()))
   with check ((id = current_organization()));
 create policy tenant_only on organization as restrictive for all to qflare_api, qflare_auditor, qflare_worker
   using ((id = current_organization()))
   with check ((id = current_organization()));
-grant select on organization to qflare_api;
+grant insert, select on organization to qflare_api;
+grant select on organization to qflare_jobs;
 grant insert, select on organization to qflare_worker;
 
 create table principal (
@@ -368,11 +406,18 @@ create table principal (
   created_at timestamp with time zone not null,
   last_seen_at timestamp with time zone,
   revoked_at timestamp with time zone,
+  type device_label,
+  capabilities device_capabilities not null default '{}'::text[],
   constraint principal_pkey PRIMARY KEY (organization_id, id),
   constraint principal_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
   constraint principal_is_sound CHECK ((((status = 'REVOKED'::principal_status) = (revoked_at IS NOT NULL)) AND ((status = 'ACTIVE'::principal_status) OR ((active_session_id IS NULL) AND (cardinality((pending_session_ids)::uuid[]) = 0)))))
 ) with (fillfactor=80);
 alter table principal owner to qflare_owner;
+CREATE INDEX principal_coordinators ON public.principal USING btree (organization_id, id) WHERE (kind = 'coordinator'::principal_kind);
+CREATE INDEX principal_held ON public.principal USING btree (organization_id, id) WHERE (status = ANY (ARRAY['PENDING'::principal_status, 'QUARANTINED'::principal_status, 'SUSPENDED'::principal_status]));
+CREATE INDEX principal_name ON public.principal USING btree (organization_id, name COLLATE "C", id);
+CREATE INDEX principal_revoked ON public.principal USING btree (organization_id, id) WHERE (status = 'REVOKED'::principal_status);
+CREATE INDEX principal_type ON public.principal USING btree (organization_id, type, id) WHERE (type IS NOT NULL);
 alter table principal enable row level security;
 alter table principal force row level security;
 create policy tenant on principal as permissive for all to qflare_api, qflare_auditor, qflare_worker
@@ -382,7 +427,7 @@ create policy tenant_only on principal as restrictive for all to qflare_api, qfl
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant insert, select on principal to qflare_api;
-grant update (status, active_session_id, pending_session_ids, last_seen_at, revoked_at) on principal to qflare_api;
+grant update (name, status, metadata, active_session_id, pending_session_ids, last_seen_at, revoked_at, type, capabilities) on principal to qflare_api;
 
 create table schema_migration (
   name text not null,

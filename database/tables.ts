@@ -1,4 +1,5 @@
 import type { ColumnType, Generated } from 'kysely'
+import type { ApiRole } from '../protocol/api-roles.ts'
 import type { PrincipalKind, PrincipalStatus } from '../protocol/enrollment.ts'
 import type { SessionState } from '../protocol/exchange/session-states.ts'
 import type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
@@ -12,7 +13,6 @@ type NullableBytes = ColumnType<Uint8Array | null, Uint8Array | null, Uint8Array
 /** Written as text. */
 type Jsonb<T> = ColumnType<T, string, string>
 
-export type ApiRole = 'admin' | 'operator' | 'coordinator' | 'auditor'
 export type TemporalKeyKind = 'epoch' | 'bucket'
 export type Metadata = Record<string, string | number | boolean>
 
@@ -63,6 +63,9 @@ export interface Tables {
     id: string
     kind: PrincipalKind
     name: string
+    type: string | null
+    /** Sorted. */
+    capabilities: Generated<string[]>
     status: PrincipalStatus
     spiffe_id: string
     metadata: Jsonb<Metadata>
@@ -89,6 +92,8 @@ export interface Tables {
     id: string
     kind: PrincipalKind
     name: string | null
+    type: string | null
+    capabilities: Generated<string[]>
     policy_id: string
     secret_hash: Bytes
     created_at: Timestamp

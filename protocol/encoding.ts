@@ -1,3 +1,4 @@
+import { decodeByTable, encodeByTable, sextetOf } from './base64url-table.ts'
 import { ProtocolError } from './errors.ts'
 
 const utf8 = new TextEncoder()
@@ -68,35 +69,46 @@ export function isUuid(text: string): boolean {
 export function uuidToBytes(uuid: string): Uint8Array {
   if (!isUuid(uuid))
     throw new ProtocolError('encoding_invalid', 'A UUID is 36 characters of canonical lower-case text.')
-  const hex = uuid.replaceAll('-', '')
   const bytes = new Uint8Array(16)
-  for (let i = 0; i < 16; i++) bytes[i] = Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16)
+  let at = 0
+  for (let i = 0; i < uuid.length; i += 2) {
+    if (uuid.charCodeAt(i) === HYPHEN) i++
+    bytes[at++] = (hexDigit(uuid.charCodeAt(i)) << 4) | hexDigit(uuid.charCodeAt(i + 1))
+  }
   return bytes
 }
 
-export function uuidFromBytes(bytes: Uint8Array): string {
-  const hex = Array.from(bytes.subarray(0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('')
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+const HYPHEN = 0x2d
+
+/** Of a lower-case hexadecimal digit: '0' is 0x30, 'a' is 0x61. */
+function hexDigit(code: number): number {
+  return code < 0x61 ? code - 0x30 : code - 0x57
 }
 
-const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
-const alphabetCodes = utf8.encode(alphabet)
-const INVALID = 255
-const sextets = new Uint8Array(128).fill(INVALID)
-for (let i = 0; i < 64; i++) sextets[alphabetCodes[i] as number] = i
-const latin1 = new TextDecoder('latin1')
+const hexPairs = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
+export function uuidFromBytes(bytes: Uint8Array): string {
+  let text = ''
+  for (let i = 0; i < 16; i++) {
+    if (i === 4 || i === 6 || i === 8 || i === 10) text += '-'
+    text += hexPairs[bytes[i] as number]
+  }
+  return text
+}
+
+/** ECMA-262 2026, ten times as fast as the tables, and not everywhere yet. */
+interface Base64 {
+  fromBase64?: (text: string, options: { alphabet: 'base64url'; lastChunkHandling: 'loose' }) => Uint8Array
+  prototype: { toBase64?: (options: { alphabet: 'base64url'; omitPadding: true }) => string }
+}
+const { fromBase64, prototype } = Uint8Array as unknown as Base64
+const { toBase64 } = prototype
 
 /** base64url without padding (RFC 4648 §5). */
 export function toBase64url(bytes: Uint8Array): string {
-  const text = new Uint8Array(Math.ceil((bytes.length * 4) / 3))
-  let at = 0
-  for (let i = 0; i < bytes.length; i += 3) {
-    const triple = ((bytes[i] as number) << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0)
-    for (let shift = 18; shift >= 0 && at < text.length; shift -= 6) {
-      text[at++] = alphabetCodes[(triple >> shift) & 63] as number
-    }
-  }
-  return latin1.decode(text)
+  return toBase64 === undefined
+    ? encodeByTable(bytes)
+    : toBase64.call(bytes, { alphabet: 'base64url', omitPadding: true })
 }
 
 /**
@@ -109,25 +121,24 @@ export function fromBase64url(text: string, length?: number): Uint8Array {
   if (length !== undefined && size !== length) {
     throw new ProtocolError('encoding_invalid', `Holds ${size} bytes, not ${length}.`)
   }
-  const bytes = new Uint8Array(size)
-  let bits = 0
-  let bitCount = 0
-  let at = 0
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    const sextet = code < 128 ? (sextets[code] as number) : INVALID
-    if (sextet === INVALID) throw new ProtocolError('encoding_invalid', 'Not base64url without padding.')
-    bits = ((bits << 6) | sextet) & 0xffff
-    bitCount += 6
-    if (bitCount >= 8) {
-      bitCount -= 8
-      bytes[at++] = (bits >> bitCount) & 0xff
-    }
-  }
-  if ((bits & ((1 << bitCount) - 1)) !== 0) {
+  const bytes = fromBase64 === undefined ? decodeByTable(text) : decodeNatively(fromBase64, text)
+  // Native decoding skips white space and padding: what it skipped is missing at the end.
+  if (bytes?.length !== size) throw new ProtocolError('encoding_invalid', 'Not base64url without padding.')
+  const unusedBits = (text.length * 6) % 8
+  const lastSextet = sextetOf(text.charCodeAt(text.length - 1)) ?? 0
+  if ((lastSextet & ((1 << unusedBits) - 1)) !== 0) {
     throw new ProtocolError('encoding_invalid', 'Not canonical base64url: trailing bits are not zero.')
   }
   return bytes
+}
+
+function decodeNatively(decode: NonNullable<Base64['fromBase64']>, text: string): Uint8Array | undefined {
+  try {
+    return decode.call(Uint8Array, text, { alphabet: 'base64url', lastChunkHandling: 'loose' })
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined
+    throw error
+  }
 }
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }

@@ -10,7 +10,11 @@ export interface DecapsulationKey {
 
 export interface EncapsulationKey {
   readonly suite: Suite
-  encapsulate(): { ciphertext: Uint8Array; sharedSecret: Uint8Array }
+  /**
+   * FIPS 203 algorithm 20. `randomness`: its m, 32 bytes, secret and used once, from a caller who hedges it; only the portable
+   * provider can take it, node:crypto draws its own whatever is given.
+   */
+  encapsulate(randomness?: Uint8Array): { ciphertext: Uint8Array; sharedSecret: Uint8Array }
 }
 
 export interface SigningKey {

@@ -4,7 +4,16 @@ import { z } from 'zod'
 
 /** Everything that the environment decides, decided once. Secrets are not in here: see secrets.ts. */
 export interface Config {
-  http: { host: string; port: number; trustProxy: string[] | undefined }
+  http: {
+    host: string
+    port: number
+    trustProxy: string[] | undefined
+    corsOrigins: string[]
+    tls: TlsFiles | undefined
+  }
+  /** Where health and metrics are served apart from the API; undefined: at the API's port, to this machine only. */
+  operator: { host: string; port: number } | undefined
+  limits: LimitsPerMinute
   dataDirectory: string
   /** Undefined: the embedded PostgreSQL. */
   database: { api: string; worker: string; migrator: string } | undefined
@@ -16,10 +25,29 @@ export interface Config {
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
 }
 
+/** PEM files, and the groups of the key exchange in OpenSSL's notation: between ":" the client chooses, before "/" we insist. */
+export interface TlsFiles {
+  certFile: string
+  keyFile: string
+  groups: string
+}
+
+/** Requests in a minute; 0 is no limit. */
+export interface LimitsPerMinute {
+  address: number
+  addressRefused: number
+  device: number
+  organization: number
+}
+
 export class ConfigError extends Error {
+  /** Each begins with the name of its variable. */
+  readonly problems: readonly string[]
+
   constructor(problems: readonly string[]) {
     super(`The configuration cannot be used:\n${problems.map((problem) => `  ${problem}`).join('\n')}`)
     this.name = 'ConfigError'
+    this.problems = problems
   }
 }
 
@@ -38,14 +66,37 @@ const decimal = (min: number, max: number) =>
     .transform(Number)
     .pipe(z.int().min(min).max(max))
 
+const MAX_PER_MINUTE = 100_000_000
+
 /** An address or a network; a name could be made to mean another machine. */
 const proxyAddress = z.string().refine(isAddressOrNetwork, 'is not an IP address or a network such as 10.0.0.0/8')
+
+/** Exactly as a browser writes it, without a slash at its end. `*` is none: whose pages may call is a decision. */
+const webOrigin = z
+  .string()
+  .refine(
+    (text) => /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text,
+    'is not an origin such as https://console.example',
+  )
 
 /** One entry per variable: what it means, its unit, default and maximum stand in config.example.env. */
 const environment = z.object({
   HOST: z.string().min(1).default('127.0.0.1'),
   PORT: decimal(0, 65_535).default(8470),
   QFLARE_TRUST_PROXY: commaSeparated.pipe(z.array(proxyAddress).min(1, 'names no address')).optional(),
+  QFLARE_CORS_ORIGINS: commaSeparated.pipe(z.array(webOrigin).min(1, 'names no origin')).default([]),
+  QFLARE_TLS_CERT_FILE: z.string().optional(),
+  QFLARE_TLS_KEY_FILE: z.string().optional(),
+  QFLARE_TLS_GROUPS: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]+([:/][A-Za-z0-9_-]+)*$/, 'is not a list of groups such as X25519MLKEM768/X25519')
+    .default('SecP384r1MLKEM1024:X25519MLKEM768'),
+  QFLARE_OPERATOR_HOST: z.string().default('127.0.0.1'),
+  QFLARE_OPERATOR_PORT: decimal(0, 65_535).optional(),
+  QFLARE_LIMIT_ADDRESS: decimal(0, MAX_PER_MINUTE).default(60_000),
+  QFLARE_LIMIT_ADDRESS_REFUSED: decimal(0, MAX_PER_MINUTE).default(600),
+  QFLARE_LIMIT_DEVICE: decimal(0, MAX_PER_MINUTE).default(120),
+  QFLARE_LIMIT_ORGANIZATION: decimal(0, MAX_PER_MINUTE).default(120_000),
   QFLARE_DATA_DIR: z.string().min(1).default('.qflare'),
   DATABASE_URL: postgresUrl.optional(),
   QFLARE_DATABASE_URL_WORKER: postgresUrl.optional(),
@@ -79,13 +130,28 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   const problems = [
     ...issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`),
     ...hostProblems(present),
+    ...tlsProblems(present),
+    ...operatorProblems(present),
     ...databaseProblems(present),
   ]
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems)
   const variables = parsed.data
   const { DATABASE_URL: api, QFLARE_DATABASE_URL_WORKER: worker, QFLARE_DATABASE_URL_MIGRATOR: migrator } = variables
   return {
-    http: { host: variables.HOST, port: variables.PORT, trustProxy: variables.QFLARE_TRUST_PROXY },
+    http: {
+      host: variables.HOST,
+      port: variables.PORT,
+      trustProxy: variables.QFLARE_TRUST_PROXY,
+      corsOrigins: variables.QFLARE_CORS_ORIGINS,
+      tls: tlsFiles(variables),
+    },
+    operator: operatorAddress(variables),
+    limits: {
+      address: variables.QFLARE_LIMIT_ADDRESS,
+      addressRefused: variables.QFLARE_LIMIT_ADDRESS_REFUSED,
+      device: variables.QFLARE_LIMIT_DEVICE,
+      organization: variables.QFLARE_LIMIT_ORGANIZATION,
+    },
     dataDirectory: resolve(variables.QFLARE_DATA_DIR),
     database: api && worker && migrator ? { api, worker, migrator } : undefined,
     databaseConnections: variables.QFLARE_DATABASE_CONNECTIONS,
@@ -114,17 +180,50 @@ function isAddressOrNetwork(text: string): boolean {
   return prefix === undefined || (/^[0-9]{1,3}$/.test(prefix) && Number(prefix) <= (isIP(address) === 4 ? 32 : 128))
 }
 
-function hostProblems({ HOST: host, QFLARE_TRUST_PROXY: trustProxy }: Present): string[] {
-  if (host === undefined || isLoopback(host) || trustProxy !== undefined) return []
+type Variables = z.output<typeof environment>
+
+function tlsFiles(variables: Variables): TlsFiles | undefined {
+  const { QFLARE_TLS_CERT_FILE: certFile, QFLARE_TLS_KEY_FILE: keyFile, QFLARE_TLS_GROUPS: groups } = variables
+  if (certFile === undefined || keyFile === undefined) return undefined
+  return { certFile: resolve(certFile), keyFile: resolve(keyFile), groups }
+}
+
+function operatorAddress({ QFLARE_OPERATOR_HOST: host, QFLARE_OPERATOR_PORT: port }: Variables): Config['operator'] {
+  return port === undefined ? undefined : { host, port }
+}
+
+function hostProblems({ HOST: host, QFLARE_TRUST_PROXY: trustProxy, QFLARE_TLS_CERT_FILE: tls }: Present): string[] {
+  if (host === undefined || isLoopback(host) || trustProxy !== undefined || tls !== undefined) return []
   return [
-    `HOST: ${host} is reachable from other machines, and this service speaks plain HTTP. Put a proxy that ends TLS before it` +
-      ' and name its addresses in QFLARE_TRUST_PROXY, or stay on 127.0.0.1.',
+    `HOST: ${host} is reachable from other machines, and this service speaks plain HTTP. Give it a certificate with` +
+      ' QFLARE_TLS_CERT_FILE and QFLARE_TLS_KEY_FILE, put a proxy that ends TLS before it and name its addresses in' +
+      ' QFLARE_TRUST_PROXY, or stay on 127.0.0.1.',
   ]
 }
 
+function tlsProblems(variables: Present): string[] {
+  const names = ['QFLARE_TLS_CERT_FILE', 'QFLARE_TLS_KEY_FILE']
+  const [missing, ...others] = names.filter((name) => variables[name] === undefined)
+  if (missing === undefined || others.length > 0) return []
+  return [`${missing}: is required with ${names.find((name) => name !== missing)}: a certificate needs its key.`]
+}
+
+function operatorProblems(variables: Present): string[] {
+  const { QFLARE_OPERATOR_HOST: host, QFLARE_OPERATOR_PORT: port, HOST: apiHost, PORT: apiPort = '8470' } = variables
+  if (port === undefined || port === '0' || port !== apiPort) return []
+  if ((host ?? '127.0.0.1') !== (apiHost ?? '127.0.0.1')) return []
+  return [`QFLARE_OPERATOR_PORT: ${port} is the port of the API already; take another one.`]
+}
+
+const roleDatabases = ['QFLARE_DATABASE_URL_WORKER', 'QFLARE_DATABASE_URL_MIGRATOR']
+
 function databaseProblems(variables: Present): string[] {
-  if (variables.DATABASE_URL === undefined) return []
-  return ['QFLARE_DATABASE_URL_WORKER', 'QFLARE_DATABASE_URL_MIGRATOR']
-    .filter((name) => variables[name] === undefined)
-    .map((name) => `${name}: is required with DATABASE_URL: each role has a login of its own.`)
+  const isOwn = variables.DATABASE_URL !== undefined
+  return roleDatabases
+    .filter((name) => (variables[name] !== undefined) !== isOwn)
+    .map((name) =>
+      isOwn
+        ? `${name}: is required with DATABASE_URL: each role has a login of its own.`
+        : `${name}: is set without DATABASE_URL, so that the embedded PostgreSQL would be used. Set DATABASE_URL too, or leave it out.`,
+    )
 }

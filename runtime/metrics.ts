@@ -32,6 +32,17 @@ export function createMetrics() {
       help: 'Exchanges that wait for a core',
       registers,
     }),
+    rateLimited: new Counter({
+      name: 'qflare_rate_limited_total',
+      help: 'Requests that were answered 429, by the limit: address, address_refused, device, organization',
+      labelNames: ['limit'],
+      registers,
+    }),
+    tlsCertificateExpiresSeconds: new Gauge({
+      name: 'qflare_tls_certificate_expires_timestamp_seconds',
+      help: 'When the certificate that the API shows expires, as Unix time; 0 without TLS',
+      registers,
+    }),
     temporalKeys: new Gauge({
       name: 'qflare_temporal_keys',
       help: 'Temporal keys that were made and not destroyed yet: epoch, bucket',

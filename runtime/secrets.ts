@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { link, mkdir, open, readFile, stat, unlink } from 'node:fs/promises'
+import { chown, link, mkdir, open, readFile, rename, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fromBase64url, toBase64url } from '../protocol/encoding.ts'
 import { ConfigError } from './config.ts'
@@ -41,6 +41,18 @@ export async function loadRootKey(source: {
   }
 }
 
+/**
+ * Throws ConfigError where a data folder without a database has a root key: it is what is left of a service, and an empty database
+ * beside it would look like one that was restored.
+ */
+export async function refuseLoneRootKey(dataDirectory: string): Promise<void> {
+  const path = join(dataDirectory, 'root-key')
+  if ((await stat(path).catch(() => undefined)) === undefined) return
+  throw new ConfigError([
+    `${path}: is there, but its database is not. Restore that (qflare restore), or move the key away to begin with an empty database.`,
+  ])
+}
+
 /** Creates the file with mode 0600, whole or not at all, and durably; an existing one stays as it is. */
 export async function writeSecretFileOnce(path: string, text: string): Promise<void> {
   const folder = dirname(path)
@@ -66,6 +78,25 @@ export async function writeSecretFileOnce(path: string, text: string): Promise<v
   } finally {
     await handle.close()
   }
+}
+
+export function adminTokenFile(dataDirectory: string): string {
+  return join(dataDirectory, 'admin-token')
+}
+
+/**
+ * Writes `admin-token` for the owner of the data folder. One that is there is put aside as `admin-token.replaced`: it is of another
+ * database, of a start that was killed before it committed, or lost its worth.
+ */
+export async function keepAdminToken(dataDirectory: string, token: string): Promise<void> {
+  const path = adminTokenFile(dataDirectory)
+  await rename(path, `${path}.replaced`).catch((error: unknown) => {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+  })
+  await writeSecretFileOnce(path, `${token}\n`)
+  const { uid, gid } = await stat(dataDirectory)
+  // Root works for the user that the folder belongs to.
+  if (process.getuid?.() === 0 && uid !== 0) await chown(path, uid, gid)
 }
 
 async function readSecretFile(path: string): Promise<string> {

@@ -7,9 +7,9 @@ import { type Caller, hasRole } from './caller.ts'
 import { ServiceError } from './errors.ts'
 import type { Access } from './route.ts'
 import { ACCESS_TOKEN_PREFIX, type AccessTokens } from './services/access-tokens.ts'
-import { hashCredential } from './services/enrollment-tokens.ts'
+import { apiTokenStatusAt } from './services/api-tokens.ts'
+import { API_TOKEN_PREFIX, hashCredential } from './services/credentials.ts'
 
-const API_TOKEN_PREFIX = 'qf_'
 const MAX_HEADER_LENGTH = 512
 
 /** Who the `Authorization` header proves the caller to be. Throws `unauthenticated` for a header that proves nothing. */
@@ -29,10 +29,10 @@ export function createAuthenticate(parts: {
     const id = credential.split('.')[0] ?? ''
     const stored = isUuid(id) ? await findApiToken(parts.database, id) : undefined
     const hash = hashCredential(crypto, credential)
-    if (stored === undefined || !crypto.equal(hash, stored.secretHash) || stored.revokedAt !== undefined)
-      throw refused()
-    if (stored.expiresAt !== undefined && stored.expiresAt <= parts.clock.now()) throw refused()
-    return { type: 'api_token', id, organizationId: stored.organizationId, roles: stored.roles }
+    if (stored === undefined || !crypto.equal(hash, stored.secretHash)) throw refused()
+    if (apiTokenStatusAt(stored, parts.clock.now()) !== 'open') throw refused()
+    const { organizationId, roles, isServiceAdmin } = stored
+    return { type: 'api_token', id, organizationId, roles, isServiceAdmin }
   }
 
   return async (authorization) => {
@@ -59,10 +59,13 @@ export function requireAccess(access: Access, caller: Caller, isFromThisMachine:
       if (access === 'operator_or_own' && caller.type !== 'api_token') return
       throw new ServiceError('forbidden', 'This needs the role operator.')
     case 'admin':
-    case 'service_admin':
       if (caller.type === 'anonymous') throw new ServiceError('unauthenticated', 'This needs a token.')
       if (hasRole(caller, 'admin')) return
       throw new ServiceError('forbidden', 'This needs the role admin.')
+    case 'service_admin':
+      if (caller.type === 'anonymous') throw new ServiceError('unauthenticated', 'This needs a token.')
+      if (hasRole(caller, 'admin') && caller.type === 'api_token' && caller.isServiceAdmin) return
+      throw new ServiceError('forbidden', 'This needs a token that may administer the service itself.')
     default:
       throw new Error(`This access is not known: ${String(access satisfies never)}`)
   }

@@ -1,11 +1,11 @@
-import type { ApiRole } from '../database/tables.ts'
+import type { ApiRole } from '../protocol/api-roles.ts'
 import type { PrincipalKind } from '../protocol/enrollment.ts'
 import type { AuditEvent } from '../protocol/log/audit-event.ts'
 
 /** Who asks, as far as that was proved. */
 export type Caller =
   | { type: 'anonymous' }
-  | { type: 'api_token'; id: string; organizationId: string; roles: readonly ApiRole[] }
+  | { type: 'api_token'; id: string; organizationId: string; roles: readonly ApiRole[]; isServiceAdmin: boolean }
   | { type: PrincipalKind; id: string; organizationId: string; sessionId: string }
 
 export type Operator = Extract<Caller, { type: 'api_token' }>

@@ -1,5 +1,3 @@
-import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { Database } from '../database/open.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import type { WriteEvent } from '../runtime/audit-events.ts'
@@ -12,15 +10,16 @@ import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { TemporalKeyStore } from '../runtime/temporal/temporal-key-store.ts'
 import { createAuthenticate } from './authenticate.ts'
-import { createHttpApp } from './http.ts'
+import { createRateLimits } from './rate-limits.ts'
 import { listRoutes } from './routes.ts'
 import { createAccessTokens } from './services/access-tokens.ts'
 import { createPublishedKeys } from './services/published-keys.ts'
 import { createReadiness } from './services/readiness.ts'
 import { createTemporalKeys } from './services/temporal-keys.ts'
+import { startListeners } from './start-listeners.ts'
 
 export interface ServerParts {
-  config: Pick<Config, 'http' | 'trustDomain' | 'exchangeQueueLength'>
+  config: Pick<Config, 'http' | 'operator' | 'limits' | 'trustDomain' | 'exchangeQueueLength'>
   version: string
   database: Database
   store: TemporalKeyStore
@@ -36,17 +35,16 @@ export interface ServerParts {
 
 export interface RunningServer {
   url: string
+  /** Of health and metrics, where they have a port of their own. */
+  operatorUrl: string | undefined
   /** Takes no more connections, and resolves when every request under way has been answered, or after the bound. */
   close(): Promise<void>
 }
 
 /** Exchanges between their look-up and their commit at once; more wait in the queue, before their cryptography. */
 const EXCHANGE_CONCURRENCY = 16
-const DRAIN_MS = 10_000
-const SILENCE_MS = 70_000
-const MAX_CONNECTIONS = 10_000
 
-/** Everything of the API process; the only place of it that opens a socket. Throws when the port cannot be had. */
+/** Everything of the API process; the only place of it that opens a socket. Throws ListenError, and ConfigError for TLS files. */
 export async function composeServer(parts: ServerParts): Promise<RunningServer> {
   const { config, database, crypto, clock, metrics } = parts
   const { keyring } = parts.serviceKeys
@@ -59,6 +57,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     clock,
     rootKid: parts.serviceKeys.rootKid,
   })
+  const limits = createRateLimits(config.limits, metrics)
   const queue = createBoundedQueue(EXCHANGE_CONCURRENCY, config.exchangeQueueLength)
   let isDraining = false
   const readiness = createReadiness({
@@ -81,6 +80,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     temporalKeys,
     accessTokens,
     publishedKeys,
+    limits,
     queue,
     readiness,
     crypto,
@@ -89,29 +89,22 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     metrics,
   })
   const authenticate = createAuthenticate({ database, accessTokens, crypto, clock })
-  const app = createHttpApp({ routes, authenticate, trustProxy: config.http.trustProxy, logger: parts.logger, metrics })
-  const server = createServer(
-    {
-      requestTimeout: 15_000,
-      headersTimeout: 10_000,
-      keepAliveTimeout: 60_000,
-      maxHeaderSize: 8_192,
-      connectionsCheckingInterval: 2_000,
-    },
-    app,
-  )
-  // A connection on which nothing moves, in either direction, is given up; so are more than anybody needs.
-  server.setTimeout(SILENCE_MS)
-  server.maxConnections = MAX_CONNECTIONS
-  await listen(server, config.http)
-  const { port } = server.address() as AddressInfo
-  const host = config.http.host.includes(':') ? `[${config.http.host}]` : config.http.host
+  const listeners = await startListeners(parts, {
+    routes,
+    authenticate,
+    limits,
+    trustProxy: config.http.trustProxy,
+    corsOrigins: config.http.corsOrigins,
+    logger: parts.logger,
+    metrics,
+  })
 
   return {
-    url: `http://${host}:${port}`,
+    url: listeners.api.url,
+    operatorUrl: listeners.operator?.url,
     async close() {
       isDraining = true
-      await drain(server)
+      await listeners.close()
       temporalKeys.close()
     },
   }
@@ -129,24 +122,4 @@ function observe(metrics: Metrics, parts: { database: Database; clock: Clock; wa
       }
     },
   })
-}
-
-async function listen(server: Server, { host, port }: Config['http']): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
-}
-
-async function drain(server: Server): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-  // A connection becomes idle when its last request has been answered; who keeps it alive would keep us waiting.
-  const closeIdle = setInterval(() => server.closeIdleConnections(), 50)
-  const bound = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
-  await closed
-  clearInterval(closeIdle)
-  clearTimeout(bound)
 }

@@ -5,9 +5,12 @@ import { isLoopback } from '../runtime/config.ts'
 import { newId } from '../runtime/ids.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
+import { allowOrigins } from './allow-origins.ts'
 import { type Authenticate, requireAccess } from './authenticate.ts'
 import type { Caller } from './caller.ts'
 import { ServiceError } from './errors.ts'
+import { authenticateWithinLimits, limitAddress, noteRateLimit } from './limit-requests.ts'
+import { RateLimitedError, type RateLimits } from './rate-limits.ts'
 import { readBody } from './read-body.ts'
 import { logError, toProblem } from './respond-error.ts'
 import type { Route, RouteAnswer } from './route.ts'
@@ -15,12 +18,16 @@ import type { Route, RouteAnswer } from './route.ts'
 export interface HttpParts {
   routes: readonly Route[]
   authenticate: Authenticate
+  limits: RateLimits
+  /** Whoever reaches this port may call what is for the machine itself. */
+  isOperatorPort: boolean
   trustProxy: string[] | undefined
+  corsOrigins: readonly string[]
   logger: Logger
   metrics: Metrics
 }
 
-/** The whole order of a request: headers, id, route, access, body, answer; then errors. */
+/** The whole order of a request: headers, id, origin, limit, route, access, body, answer; then errors. */
 export function createHttpApp(parts: HttpParts): Express {
   const app = express()
   app.disable('x-powered-by')
@@ -34,6 +41,9 @@ export function createHttpApp(parts: HttpParts): Express {
   app.use(helmet())
   app.use(identifyRequest)
   app.use(observeRequest(parts))
+  app.use(requireHost)
+  app.use(allowOrigins(parts.corsOrigins))
+  app.use(limitAddress(parts.limits, new Set(machinePaths(parts.routes))))
   for (const route of parts.routes) app[route.method](route.path, answerRoute(route, parts))
   refuseOtherMethods(app, parts.routes)
   app.use(() => {
@@ -86,14 +96,27 @@ function observeRequest({ logger, metrics }: HttpParts) {
   }
 }
 
+/** RFC 9112 §3.2; Node leaves it to us (server/listener.ts). */
+function requireHost(req: Request, res: Response, next: NextFunction): void {
+  if (req.httpVersion === '1.1' && req.headers.host === undefined) {
+    res.set('connection', 'close')
+    throw new ServiceError('malformed', 'A request of HTTP/1.1 names a Host.')
+  }
+  next()
+}
+
+function machinePaths(routes: readonly Route[]): string[] {
+  return routes.filter(({ access }) => access === 'machine').map(({ path }) => path)
+}
+
 function answerRoute(route: Route, parts: HttpParts) {
   return async (req: Request, res: Response): Promise<void> => {
     res.locals.route = route.path
     const caller =
       route.access === 'anyone' || route.access === 'machine'
         ? anonymous
-        : await parts.authenticate(req.get('authorization'))
-    requireAccess(route.access, caller, isFromThisMachine(req))
+        : await authenticateWithinLimits(parts, req, res)
+    requireAccess(route.access, caller, parts.isOperatorPort || isFromThisMachine(req))
     const body = route.body === undefined ? undefined : await readBody(req, route.maxBodyBytes)
     const request = {
       body,
@@ -152,6 +175,7 @@ function answerError(logger: Logger) {
     }
     const { problem, retryAfterSeconds } = toProblem(cause, requestId)
     if (retryAfterSeconds !== undefined) res.set('retry-after', String(retryAfterSeconds))
+    if (cause instanceof RateLimitedError) noteRateLimit(res, cause.state)
     // The rest of a body that is too large is thrown away as it comes: closing would reset the connection of a client that
     // still sends, and the refusal would be lost. The server's requestTimeout bounds this.
     if (problem.status === 413) req.resume()

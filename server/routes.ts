@@ -6,25 +6,32 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Keyring } from '../runtime/custody/keyring.ts'
 import type { Signer } from '../runtime/custody/signer.ts'
 import type { Metrics } from '../runtime/metrics.ts'
+import type { RateLimits } from './rate-limits.ts'
 import type { Route } from './route.ts'
 import { apiDocumentRoutes } from './routes/api-documents.ts'
+import { apiTokenRoutes } from './routes/api-tokens.ts'
 import { completeEnrollmentRoute } from './routes/complete-enrollment.ts'
 import { confirmExchangeRoute } from './routes/confirm-exchange.ts'
+import { deviceLifeCycleRoutes } from './routes/device-life-cycle.ts'
 import { deviceRoutes } from './routes/devices.ts'
 import { enrollmentTokenRoutes } from './routes/enrollment-tokens.ts'
 import { openExchangeRoute } from './routes/open-exchange.ts'
 import { operationRoutes } from './routes/operations.ts'
+import { organizationRoutes } from './routes/organizations.ts'
 import { publishedKeyRoutes } from './routes/published-keys.ts'
 import { renewAccessTokenRoute } from './routes/renew-access-token.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { startEnrollmentRoute } from './routes/start-enrollment.ts'
 import type { AccessTokens } from './services/access-tokens.ts'
+import { createApiTokens } from './services/api-tokens.ts'
 import { createCompleteEnrollment } from './services/complete-enrollment.ts'
 import { createConfirmExchange } from './services/confirm-exchange.ts'
+import { createDeviceLifeCycle } from './services/device-life-cycle.ts'
 import { createDevices } from './services/devices.ts'
 import { createEnrollmentTokens } from './services/enrollment-tokens.ts'
 import { createIssueAttestationResult } from './services/issue-attestation-result.ts'
 import { createOpenExchange } from './services/open-exchange.ts'
+import { createOrganizations } from './services/organizations.ts'
 import type { PublishedKeys } from './services/published-keys.ts'
 import type { Readiness } from './services/readiness.ts'
 import { createRenewAccessToken } from './services/renew-access-token.ts'
@@ -43,6 +50,7 @@ export interface RouteParts {
   accessTokens: AccessTokens
   publishedKeys: PublishedKeys
   queue: BoundedQueue
+  limits: RateLimits
   readiness: Readiness
   crypto: Primitives
   clock: Clock
@@ -67,10 +75,13 @@ export function listRoutes(parts: RouteParts): Route[] {
       },
     }),
     ...publishedKeyRoutes(parts.publishedKeys),
+    ...organizationRoutes(createOrganizations(parts)),
+    ...apiTokenRoutes(createApiTokens(parts), clock),
     ...enrollmentTokenRoutes(createEnrollmentTokens(parts), clock),
     startEnrollmentRoute(createStartEnrollment({ ...parts, getTrust: parts.publishedKeys.getTrust })),
     completeEnrollmentRoute(createCompleteEnrollment({ ...parts, issueResult })),
     ...deviceRoutes(createDevices(parts)),
+    ...deviceLifeCycleRoutes(createDeviceLifeCycle(parts)),
     openExchangeRoute(createOpenExchange(parts)),
     confirmExchangeRoute(createConfirmExchange(parts)),
     renewAccessTokenRoute(createRenewAccessToken(parts)),

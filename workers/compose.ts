@@ -10,6 +10,7 @@ import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { TemporalKeyStore } from '../runtime/temporal/temporal-key-store.ts'
 import { createDestructionLimit, destroyTemporalKeys } from './jobs/destroy-temporal-keys.ts'
+import { destroyUnknownRecords } from './jobs/destroy-unknown-records.ts'
 import { makeSessionPartitions } from './jobs/make-session-partitions.ts'
 import { makeTemporalKeys } from './jobs/make-temporal-keys.ts'
 
@@ -63,6 +64,9 @@ export async function composeWorkers(parts: WorkerParts): Promise<Workers> {
     inspected = { bucket: bucketAt(now + SKEW_MS), at: performance.now() }
   }
 
+  const unknown = await destroyUnknownRecords(parts, parts.clock.now())
+  if (unknown.length > 0)
+    parts.logger.warn('temporal keys that the database does not know were destroyed', { count: unknown.length })
   await run()
   const timer = setInterval(() => {
     running ??= run()

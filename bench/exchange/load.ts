@@ -8,6 +8,7 @@ import { acceptAnswer, initiateExchange } from '../../protocol/exchange/initiate
 import {
   type BucketCertificate,
   bucketsAnswer,
+  confirmAnswer,
   exchangeAnswer,
   exchangeRequest,
 } from '../../protocol/exchange/messages.ts'
@@ -21,7 +22,12 @@ type BenchDevice = Parameters<typeof initiateExchange>[1]
 export type LoadOrder =
   | { order: 'enroll'; url: string; adminToken: string; devices: number }
   | { order: 'exchange'; exchanges: number }
-export type LoadAnswer = { seconds: number; latenciesMs: number[] }
+export type LoadAnswer = {
+  seconds: number
+  latenciesMs: number[]
+  /** The first device, after its last exchange. */
+  device: { deviceId: string; accessToken: string } | undefined
+}
 
 let url: URL
 let agent: Agent
@@ -42,31 +48,36 @@ async function enroll(order: Extract<LoadOrder, { order: 'enroll' }>): Promise<L
     const identityKey = crypto.importSigningKey(state.identity.alg, identitySeed)
     devices.push({ deviceId: state.deviceId, identitySeed, identityKey })
   }
-  return { seconds: 0, latenciesMs: [] }
+  return { seconds: 0, latenciesMs: [], device: undefined }
 }
 
 /** Each device runs one exchange after the other, all devices at once, until the count is reached. */
 async function exchange(count: number): Promise<LoadAnswer> {
   const latenciesMs: number[] = []
+  let first: LoadAnswer['device']
   let started = 0
   const startedAt = performance.now()
   await Promise.all(
     devices.map(async (device) => {
-      while (started++ < count) latenciesMs.push(await exchangeOnce(device))
+      while (started++ < count) {
+        const { latencyMs, accessToken } = await exchangeOnce(device)
+        latenciesMs.push(latencyMs)
+        if (device === devices[0]) first = { deviceId: device.deviceId, accessToken }
+      }
     }),
   )
-  return { seconds: (performance.now() - startedAt) / 1000, latenciesMs }
+  return { seconds: (performance.now() - startedAt) / 1000, latenciesMs, device: first }
 }
 
 /** Two requests, their answers checked; the milliseconds from the first byte sent to the last answer. */
-async function exchangeOnce(device: BenchDevice): Promise<number> {
+async function exchangeOnce(device: BenchDevice): Promise<{ latencyMs: number; accessToken: string }> {
   const initiated = initiateExchange(crypto, device, await currentCertificate())
   const startedAt = performance.now()
   const answer = exchangeAnswer.parse(await post('/v1/exchanges', 201, z.encode(exchangeRequest, initiated.request)))
   const { sessionId, deviceConfirmation } = acceptAnswer(crypto, initiated, answer)
   const confirmation = { deviceId: device.deviceId, confirmation: toBase64url(deviceConfirmation) }
-  await post(`/v1/exchanges/${sessionId}/confirm`, 200, confirmation)
-  return performance.now() - startedAt
+  const { accessToken } = confirmAnswer.parse(await post(`/v1/exchanges/${sessionId}/confirm`, 200, confirmation))
+  return { latencyMs: performance.now() - startedAt, accessToken }
 }
 
 let held: BucketCertificate | undefined

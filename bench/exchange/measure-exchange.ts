@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { percentileOf } from '../figure.ts'
 import { readCpuMs, startCpuMeter } from '../process-cpu.ts'
 import type { LoadAnswer, LoadOrder } from './load.ts'
 import type { BenchService } from './start-service.ts'
@@ -15,34 +16,48 @@ export interface ExchangeResult {
   cpuMs: number
 }
 
+/** Devices that exchange at once. */
+export const DEVICES = 16
 const WARM_UP = 1_000
 
 export interface ExchangeLoad {
   measure(exchanges: number): Promise<ExchangeResult>
+  /** Of the first device: for what a device itself may ask. */
+  device(): { deviceId: string; accessToken: string }
   stop(): void
 }
 
 /** Devices against a running service, warmed up. */
-export async function startExchangeLoad(service: BenchService, devices: number): Promise<ExchangeLoad> {
+export async function startExchangeLoad(service: BenchService): Promise<ExchangeLoad> {
   const load = fork(fileURLToPath(new URL('load.ts', import.meta.url)), [], { stdio: 'inherit' })
-  await ask(load, { order: 'enroll', url: service.url, adminToken: service.adminToken, devices })
-  await ask(load, { order: 'exchange', exchanges: WARM_UP })
+  const ended = once(load, 'exit').then(() => {
+    throw new Error('The devices of the bench ended early.')
+  })
+  ended.catch(() => {})
+  const ask = (order: LoadOrder) => Promise.race([askLoad(load, order), ended])
+
+  await ask({ order: 'enroll', url: service.url, adminToken: service.adminToken, devices: DEVICES })
+  let { device } = await ask({ order: 'exchange', exchanges: WARM_UP })
   return {
     async measure(exchanges) {
       const stopMeter = startCpuMeter([service.pid], true)
       const apiBefore = readCpuMs(service.pid)
-      const { seconds, latenciesMs } = await ask(load, { order: 'exchange', exchanges })
+      const answer = await ask({ order: 'exchange', exchanges })
       const cpuMs = stopMeter() / exchanges
       const apiCpuMs = (readCpuMs(service.pid) - apiBefore) / exchanges
-      const sorted = latenciesMs.toSorted((a, b) => a - b)
+      device = answer.device
       return {
-        exchangesPerSecond: exchanges / seconds,
-        p50Ms: percentile(sorted, 0.5),
-        p99Ms: percentile(sorted, 0.99),
+        exchangesPerSecond: exchanges / answer.seconds,
+        p50Ms: percentileOf(answer.latenciesMs, 0.5),
+        p99Ms: percentileOf(answer.latenciesMs, 0.99),
         apiCpuMs,
         postgresCpuMs: cpuMs - apiCpuMs,
         cpuMs,
       }
+    },
+    device() {
+      if (device === undefined) throw new Error('No device has exchanged yet.')
+      return device
     },
     stop: () => {
       load.kill()
@@ -50,16 +65,9 @@ export async function startExchangeLoad(service: BenchService, devices: number):
   }
 }
 
-async function ask(load: ChildProcess, order: LoadOrder): Promise<LoadAnswer> {
-  const ended = once(load, 'exit').then(() => {
-    throw new Error('The devices of the bench ended early.')
-  })
-  ended.catch(() => {})
+async function askLoad(load: ChildProcess, order: LoadOrder): Promise<LoadAnswer> {
+  const answered = once(load, 'message')
   load.send(order)
-  const [answer] = (await Promise.race([once(load, 'message'), ended])) as [LoadAnswer]
+  const [answer] = (await answered) as [LoadAnswer]
   return answer
-}
-
-function percentile(sorted: readonly number[], share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
 }

@@ -5,44 +5,66 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { Client } from 'pg'
 
 export interface BenchService {
   url: string
   adminToken: string
   /** Of the API; PostgreSQL is a child of it. */
   pid: number
+  process: ChildProcess
+  /** As the superuser, behind the API. The caller ends it. */
+  connectDatabase(): Promise<Client>
   stop(): Promise<void>
 }
 
 const READY_WITHIN_MS = 60_000
+/** Thousands of exchanges a minute from one address and by 16 devices are what a bench is, and what limits are against. */
+const NO_LIMITS = {
+  QFLARE_LIMIT_ADDRESS: '0',
+  QFLARE_LIMIT_ADDRESS_REFUSED: '0',
+  QFLARE_LIMIT_DEVICE: '0',
+  QFLARE_LIMIT_ORGANIZATION: '0',
+}
 
-/** The service as `npm start` runs it, on a free port and a data folder of its own, with its usual log going nowhere. */
-export async function startBenchService(): Promise<BenchService> {
+/**
+ * The service as `npm start` runs it, on a free port and a data folder of its own, with its usual log going nowhere and its
+ * rate limits off. `nodeArguments` stand before its main file; it has an IPC channel for what they load.
+ */
+export async function startBenchService(nodeArguments: readonly string[] = []): Promise<BenchService> {
   const dataDirectory = await mkdtemp(join(tmpdir(), 'qflare-bench-'))
   // PostgreSQL runs as another user when root runs the bench.
   await chmod(dataDirectory, 0o711)
   const main = fileURLToPath(new URL('../../main.ts', import.meta.url))
-  const child = spawn(process.execPath, [main], {
+  const child = spawn(process.execPath, [...nodeArguments, main], {
     cwd: dirname(main),
-    env: { ...process.env, PORT: '0', QFLARE_DATA_DIR: dataDirectory },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...NO_LIMITS, PORT: '0', QFLARE_DATA_DIR: dataDirectory },
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
+  const stop = async () => {
+    if (child.exitCode === null && child.signalCode === null) {
+      const exited = once(child, 'exit')
+      child.kill('SIGTERM')
+      await exited
+    }
+    await rm(dataDirectory, { recursive: true, force: true })
+  }
   try {
     const url = await readUrl(child)
-    return {
-      url,
-      adminToken: (await readFile(join(dataDirectory, 'admin-token'), 'utf8')).trim(),
-      pid: child.pid as number,
-      async stop() {
-        child.kill('SIGTERM')
-        await once(child, 'exit')
-        await rm(dataDirectory, { recursive: true, force: true })
-      },
-    }
+    const adminToken = (await readFile(join(dataDirectory, 'admin-token'), 'utf8')).trim()
+    const connectDatabase = () => connect(join(dataDirectory, 'postgres'))
+    return { url, adminToken, pid: child.pid as number, process: child, connectDatabase, stop }
   } catch (error) {
-    child.kill('SIGTERM')
+    await stop()
     throw error
   }
+}
+
+async function connect(folder: string): Promise<Client> {
+  const password = (await readFile(join(folder, 'password'), 'utf8')).trim()
+  const client = new Client({ host: folder, port: 5432, user: 'postgres', password, database: 'qflare' })
+  await client.connect()
+  return client
 }
 
 async function readUrl(child: ChildProcess): Promise<string> {

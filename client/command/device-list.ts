@@ -1,30 +1,55 @@
-import { allPages, type Device } from '../operator.ts'
+import { principalKinds, principalStatuses } from '../../protocol/enrollment.ts'
 import { defineCommand } from './define-command.ts'
-import { formatTime, printResult, toTable } from './print.ts'
+import { labelFlag, nameFlag, pointInTimeFlag } from './parse-values.ts'
+import { formatTime } from './print.ts'
+import { listFlags, listNotes, printList } from './print-list.ts'
 import { openOperatorOf, operatorNotes } from './settings.ts'
 
 export const deviceList = defineCommand({
-  usage: 'device list [--status STATUS]',
-  summary: 'Lists the devices and coordinators of the organization.',
-  flags: '  --status STATUS   only those of this status: ACTIVE, REVOKED, …',
-  notes: operatorNotes,
-  options: { status: { type: 'string' } },
+  name: 'device list',
+  summary: 'Lists the devices and coordinators of the organization, the newest first; filters must all hold.',
+  flags: {
+    status: { type: 'string', value: 'STATUS', choices: principalStatuses, help: 'only those of this status' },
+    kind: { type: 'string', value: 'KIND', choices: principalKinds, help: 'only those of this kind' },
+    type: { ...labelFlag, help: 'only those of this type' },
+    capability: { ...labelFlag, help: 'only those with this capability, among others' },
+    name: { ...nameFlag, help: 'only those of exactly this name' },
+    'name-prefix': { ...nameFlag, value: 'TEXT', help: 'only those whose name begins so' },
+    'seen-after': {
+      ...pointInTimeFlag,
+      help: 'only those seen since: 2026-11-22, 2026-11-22T06:40:00Z, or 12h ago as 12h',
+    },
+    'seen-before': {
+      ...pointInTimeFlag,
+      help: 'only those last seen before; one that was never seen is not among them',
+    },
+    ...listFlags,
+  },
+  examples: [
+    'qflare device list --status suspended',
+    'qflare device list --type camera --capability gpu --seen-before 7d',
+    'qflare device list --all --json',
+  ],
+  notes: `${listNotes}\n\n${operatorNotes}`,
   async run({ values }) {
     const operator = await openOperatorOf(values)
-    const { status } = values
-    const devices: Device[] = []
-    for await (const device of allPages((page) => operator.listDevices({ ...page, status }))) devices.push(device)
     const now = Date.now()
-    const rows = devices.map((device) => [
-      device.id,
-      device.name,
-      device.kind,
-      device.status,
-      device.identityKey.alg,
-      device.lastSeenAt === null ? 'never' : formatTime(device.lastSeenAt, now),
-    ])
-    const table = toTable(['ID', 'NAME', 'KIND', 'STATUS', 'KEY', 'LAST SEEN'], rows)
-    printResult(values.json, { items: devices }, devices.length === 0 ? 'There is no such device.' : table)
+    const { status, kind, type, capability, name } = values
+    const seen = { lastSeenAfter: values['seen-after'], lastSeenBefore: values['seen-before'] }
+    const filter = { status, kind, type, capability, name, namePrefix: values['name-prefix'], ...seen }
+    await printList(values, {
+      what: 'devices',
+      read: (page) => operator.listDevices({ ...filter, ...page }),
+      columns: {
+        ID: (device) => device.id,
+        NAME: (device) => device.name,
+        KIND: (device) => device.kind,
+        STATUS: (device) => device.status,
+        TYPE: (device) => device.type ?? '',
+        KEY: (device) => device.identityKey.alg,
+        'LAST SEEN': ({ lastSeenAt }) => (lastSeenAt === null ? 'never' : formatTime(lastSeenAt, now)),
+      },
+    })
     return undefined
   },
 })

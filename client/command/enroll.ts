@@ -6,48 +6,42 @@ import { createFileStore } from '../file-store.ts'
 import { defineCommand } from './define-command.ts'
 import { usageError } from './exit-codes.ts'
 import { printResult, toList } from './print.ts'
-import { readSecretFile, readVariable, serverOptions, stateFlag, stateHelp, statePath } from './settings.ts'
+import { withProgress } from './progress.ts'
+import { readSecretFile, readVariable, serverOptions, stateFlag, statePath } from './settings.ts'
 
 const MAX_TOKEN_BYTES = 1024
 
 export const enroll = defineCommand({
-  usage: 'enroll [--token-file FILE] [--name NAME] [--kind device|coordinator] [--alg ALGORITHM] [--state FILE]',
+  name: 'enroll',
   summary: 'Makes an identity key here and enrols it with the server that the token names.',
-  flags: `  --token-file FILE the enrolment token (or QFLARE_ENROLLMENT_TOKEN; otherwise read from stdin)
-  --name NAME       default: the name of this machine
-  --kind KIND       device (default) or coordinator
-  --alg ALGORITHM   of the identity key: ${signatureAlgorithmNames.join(', ')};
-                    default: what the server names first
-${stateHelp}`,
-  notes: 'The state holds the private key: mode 0600, never in a backup, never copied to another machine.',
-  options: {
+  flags: {
+    'token-file': {
+      type: 'string',
+      value: 'FILE',
+      help: 'the enrolment token (or QFLARE_ENROLLMENT_TOKEN; otherwise read from stdin)',
+    },
+    name: { type: 'string', value: 'NAME', help: '1 to 128 characters; default: the name of this machine' },
+    kind: { type: 'string', value: 'KIND', choices: principalKinds, default: 'device', help: 'what it becomes' },
+    alg: {
+      type: 'string',
+      value: 'ALGORITHM',
+      choices: signatureAlgorithmNames,
+      help: 'of the identity key; default: what the server names first',
+    },
     ...stateFlag,
-    'token-file': { type: 'string' },
-    name: { type: 'string' },
-    kind: { type: 'string', default: 'device' },
-    alg: { type: 'string' },
   },
+  examples: ['qflare enroll --name edge-1 --token-file device.token', 'qflare token create | qflare enroll'],
+  notes: 'The state holds the private key: mode 0600, never in a backup, never copied to another machine.',
   async run({ values }) {
-    const kind = principalKinds.find((known) => known === values.kind)
-    if (kind === undefined) throw usageError(`--kind is ${principalKinds.join(' or ')}.`)
-    const alg = signatureAlgorithmNames.find((known) => known === values.alg)
-    if (values.alg !== undefined && alg === undefined) {
-      throw usageError(`--alg is one of ${signatureAlgorithmNames.join(', ')}.`)
-    }
+    const { kind, alg } = values
     const name = values.name ?? hostname()
     if (!enrollmentCompletion.shape.name.safeParse(name).success) {
       throw usageError('--name has 1 to 128 characters, none of them a control character.')
     }
     const path = statePath(values)
     const token = await readToken(values['token-file'])
-    const device = await enrollDevice({
-      ...serverOptions(values),
-      token,
-      name,
-      kind,
-      alg,
-      store: createFileStore(path),
-    })
+    const options = { ...serverOptions(values), token, name, kind, alg, store: createFileStore(path) }
+    const device = await withProgress(() => enrollDevice(options))
     const status = await device.status()
     const text = toList([
       ['device', status.deviceId],

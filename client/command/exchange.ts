@@ -1,15 +1,16 @@
 import { defineCommand } from './define-command.ts'
 import { formatTime, printResult, toList } from './print.ts'
-import { openDeviceOf, stateFlag, stateHelp } from './settings.ts'
+import { withProgress } from './progress.ts'
+import { openDeviceOf, stateFlag } from './settings.ts'
 
 export const exchange = defineCommand({
-  usage: 'exchange [--state FILE]',
+  name: 'exchange',
   summary: 'Runs a key exchange: the new session replaces the one before.',
-  flags: stateHelp,
-  options: stateFlag,
+  flags: stateFlag,
+  examples: ['qflare exchange', 'qflare exchange --state /var/lib/edge/device.json --json'],
   async run({ values }) {
     const device = await openDeviceOf(values)
-    const { session, deviceId } = await device.exchange()
+    const { session, deviceId } = await withProgress(() => device.exchange())
     if (session === undefined) throw new Error('The session ended before it could be used.')
     const now = Date.now() + session.clockOffsetMs
     const text = toList([

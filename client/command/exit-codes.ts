@@ -8,14 +8,16 @@ export const exitCodesHelp = `Exit codes:
   3  no QFLARE server answers there
   4  the state of the device or a token file is missing or cannot be used`
 
-/** What the command finds wrong before it asks a server. */
+/** What the command finds wrong before it asks a server. `code` is for programs. */
 export class CommandError extends Error {
   readonly exitCode: ExitCode
+  readonly code: string
 
-  constructor(exitCode: ExitCode, message: string) {
+  constructor(exitCode: ExitCode, message: string, code = exitCode === exitCodes.usage ? 'usage' : 'local_state') {
     super(message)
     this.name = 'CommandError'
     this.exitCode = exitCode
+    this.code = code
   }
 }
 

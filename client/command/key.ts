@@ -3,33 +3,39 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import { choosePrimitives } from '../../protocol/primitives/choose.ts'
 import { defineCommand } from './define-command.ts'
 import { usageError } from './exit-codes.ts'
-import { printResult, toList, writeSecretFile } from './print.ts'
-import { openDeviceOf, stateFlag, stateHelp } from './settings.ts'
+import { printResult, toList } from './print.ts'
+import { writeSecretFile } from './secret-file.ts'
+import { openDeviceOf, stateFlag } from './settings.ts'
 
 const purposes = ['encryption', 'signing', 'round'] as const
 
 export const key = defineCommand({
-  usage: 'key [--purpose encryption|signing|round] [--context BASE64URL] [--reveal | --out FILE] [--state FILE]',
+  name: 'key',
   summary: 'Derives a key of the session for the current epoch. Both ends derive it; it never crosses the network.',
-  flags: `  --purpose PURPOSE encryption (default), signing or round
-  --context TEXT    base64url; only a round key has one (protocol.md, section 5)
-  --reveal          print the key as base64url: secrets are not shown by accident
-  --out FILE        write the 64 bytes to a new file of mode 0600
-${stateHelp}`,
-  notes: 'An AES-256 key is the first 32 bytes.',
-  options: {
+  flags: {
+    purpose: {
+      type: 'string',
+      value: 'PURPOSE',
+      choices: purposes,
+      default: 'encryption',
+      help: 'what the key is for',
+    },
+    context: {
+      type: 'string',
+      value: 'BASE64URL',
+      help: 'only a round key has one (protocol.md, section 5)',
+      parse: parseContext,
+      expects: 'base64url without padding',
+    },
+    reveal: { type: 'boolean', help: 'print the key as base64url: secrets are not shown by accident' },
+    out: { type: 'string', value: 'FILE', help: 'write the 64 bytes to a new file of mode 0600' },
     ...stateFlag,
-    purpose: { type: 'string', default: 'encryption' },
-    context: { type: 'string' },
-    reveal: { type: 'boolean' },
-    out: { type: 'string' },
   },
+  examples: ['qflare key', 'qflare key --purpose signing --out signing.key'],
+  notes: 'An AES-256 key is the first 32 bytes.',
   async run({ values }) {
-    const { reveal = false, out, json } = values
-    const purpose = purposes.find((known) => known === values.purpose)
-    if (purpose === undefined) throw usageError(`--purpose is one of ${purposes.join(', ')}.`)
+    const { reveal = false, out, json, purpose, context } = values
     if (reveal && out !== undefined) throw usageError('Either --reveal or --out.')
-    const context = parseContext(values.context)
     if (context !== undefined && purpose !== 'round') throw usageError(`A key of purpose ${purpose} has no context.`)
 
     const crypto = await choosePrimitives()
@@ -58,11 +64,11 @@ ${stateHelp}`,
   },
 })
 
-function parseContext(text: string | undefined): Uint8Array | undefined {
+function parseContext(text: string): Uint8Array | undefined {
   try {
-    return text === undefined ? undefined : fromBase64url(text)
+    return fromBase64url(text)
   } catch (error) {
-    if (error instanceof ProtocolError) throw usageError(`--context: ${error.message}`)
+    if (error instanceof ProtocolError) return undefined
     throw error
   }
 }

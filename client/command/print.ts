@@ -1,5 +1,4 @@
-import { writeFile } from 'node:fs/promises'
-import { CommandError, exitCodes } from './exit-codes.ts'
+import { bold, screenWidth } from './terminal.ts'
 
 /** For programs the whole value as one JSON object, for people `text`. */
 export function printResult(json: boolean | undefined, value: unknown, text: string): void {
@@ -12,17 +11,40 @@ export function toList(rows: readonly (readonly [string, string | number])[]): s
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${printable(String(value))}`).join('\n')
 }
 
+/** The first column holds ids: on a screen that is too narrow the others are cut, the widest first, and it never is. */
 export function toTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [header, ...rows.map((row) => row.map(printable))]
-  const widths = header.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)))
-  return lines
-    .map((line) =>
-      line
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
+  const wanted = header.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)))
+  const widths = fitColumns(wanted, screenWidth())
+  const [title = '', ...texts] = lines.map((line) =>
+    line
+      .map((cell, column) => cut(cell, widths[column] ?? 0).padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  )
+  return [bold(title), ...texts].join('\n')
+}
+
+const NARROWEST = 6
+
+function fitColumns(wanted: readonly number[], screen: number | undefined): number[] {
+  const widths = [...wanted]
+  if (screen === undefined) return widths
+  const total = () => widths.reduce((sum, width) => sum + width + 2, -2)
+  while (total() > screen) {
+    const widest = widths.reduce(
+      (best, width, column) => (column > 0 && width > (widths[best] ?? 0) ? column : best),
+      1,
     )
-    .join('\n')
+    const width = widths[widest]
+    if (width === undefined || width <= NARROWEST) break
+    widths[widest] = width - 1
+  }
+  return widths
+}
+
+function cut(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, width - 1)}…`
 }
 
 /** Text from elsewhere without what would steer a terminal. */
@@ -33,16 +55,14 @@ export function printable(text: string): string {
 /** `2026-11-22T06:40:12Z (in 58 min)` */
 export function formatTime(at: number, now: number): string {
   const minutes = Math.round((at - now) / 60_000)
-  const distance = Math.abs(minutes) < 120 ? `${Math.abs(minutes)} min` : `${Math.round(Math.abs(minutes) / 60)} h`
+  const distance = formatMinutes(Math.abs(minutes))
   const text = `${new Date(at).toISOString().slice(0, 19)}Z`
   if (minutes === 0) return `${text} (now)`
   return minutes < 0 ? `${text} (${distance} ago)` : `${text} (in ${distance})`
 }
 
-/** A new file that only its owner can read; an existing one is not written over. Exit code 4. */
-export async function writeSecretFile(path: string, secret: string | Uint8Array): Promise<void> {
-  await writeFile(path, secret, { mode: 0o600, flag: 'wx', flush: true }).catch((error: NodeJS.ErrnoException) => {
-    const reason = error.code === 'EEXIST' ? 'it exists already' : error.message
-    throw new CommandError(exitCodes.localState, `Cannot write ${path}: ${reason}.`)
-  })
+function formatMinutes(minutes: number): string {
+  if (minutes < 120) return `${minutes} min`
+  const hours = Math.round(minutes / 60)
+  return hours < 72 ? `${hours} h` : `${Math.round(hours / 24)} d`
 }

@@ -28,20 +28,22 @@ const protocolAdvice: Partial<Record<ProtocolErrorCode, string>> = {
   trust_invalid: 'This is not the server that the token or the device knows.',
 }
 
-/** Of the server's codes (docs/errors.md), those that someone at this command can do something about. */
+/**
+ * Of the server's codes (docs/errors.md), those that someone at this command can do something about: what to do, not again what
+ * went wrong, which the server's message says.
+ */
 const serverAdvice: Record<string, string> = {
-  unauthenticated: 'Check the token file, or exchange anew.',
-  forbidden: 'The API token lacks the role for this.',
-  enrollment_refused: 'The token is unknown, used, revoked or expired: ask the operator for a new one.',
-  challenge_expired: 'Enrol again with the same token.',
+  unauthenticated:
+    'QFLARE_ADMIN_TOKEN_FILE names the file of an API token; a device gets its token with qflare exchange.',
+  forbidden: 'Ask an admin for an API token of that role, or use one.',
+  enrollment_refused: 'Ask the operator for a new one.',
+  challenge_expired: 'The token is good for another try.',
   kind_mismatch: 'Give the --kind and the --name that the token was made for.',
   trust_mismatch: 'Someone may stand between: ask the operator before you try again.',
-  exchange_refused: 'The server does not know this device, or it is revoked: ask the operator.',
+  exchange_refused: 'It may be suspended or revoked: ask the operator.',
   confirmation_refused: 'Exchange again.',
-  session_state: 'Exchange again.',
-  rate_limited: 'Wait before you try again.',
-  overloaded: 'Try again later.',
-  unavailable: 'Try again later; qflare status shows what the server is missing.',
+  name_taken: 'Choose another name.',
+  unavailable: 'qflare status shows what the server is missing.',
 }
 
 interface Report {
@@ -70,8 +72,7 @@ export function reportError(error: unknown, json: boolean): ExitCode {
 
 function toReport(error: unknown): Report {
   if (error instanceof CommandError) {
-    const code = error.exitCode === usage ? 'usage' : 'local_state'
-    return { exitCode: error.exitCode, code, message: error.message, advice: '' }
+    return { exitCode: error.exitCode, code: error.code, message: error.message, advice: '' }
   }
   if (error instanceof ProtocolError) {
     return { exitCode: refused, code: error.code, message: error.message, advice: protocolAdvice[error.code] ?? '' }

@@ -1,91 +1,65 @@
 import { readFile } from 'node:fs/promises'
-import type { Command } from './define-command.ts'
-import { type ExitCode, exitCodes, exitCodesHelp, usageError } from './exit-codes.ts'
+import { completionEntry } from './completion.ts'
+import { type Entry, entries } from './entries.ts'
+import { type ExitCode, exitCodes, usageError } from './exit-codes.ts'
+import { findNearest } from './find-nearest.ts'
+import { commandHelp, groupHelp, overview } from './help.ts'
 import { reportError } from './report-error.ts'
 
-interface Entry {
-  name: string
-  summary: string
-  load(): Promise<Command>
-}
+export type { Entry } from './entries.ts'
 
-const entries: readonly Entry[] = [
-  {
-    name: 'token create',
-    summary: 'operator: make an enrolment token',
-    load: async () => (await import('./token-create.ts')).tokenCreate,
-  },
-  {
-    name: 'enroll',
-    summary: 'make this a device, with an enrolment token',
-    load: async () => (await import('./enroll.ts')).enroll,
-  },
-  {
-    name: 'exchange',
-    summary: 'agree on new keys with the server',
-    load: async () => (await import('./exchange.ts')).exchange,
-  },
-  { name: 'key', summary: 'a key of the session', load: async () => (await import('./key.ts')).key },
-  {
-    name: 'status',
-    summary: 'the device, its session and the server',
-    load: async () => (await import('./status.ts')).status,
-  },
-  {
-    name: 'device list',
-    summary: 'operator: the devices of the organization',
-    load: async () => (await import('./device-list.ts')).deviceList,
-  },
-  {
-    name: 'device revoke',
-    summary: 'operator: end a device and its sessions, for good',
-    load: async () => (await import('./device-revoke.ts')).deviceRevoke,
-  },
-]
-
-/** Runs the command that `args` name, the program's name not among them. Never throws: every error is a line on stderr. */
-export async function runCommandLine(args: string[]): Promise<ExitCode> {
+/**
+ * Runs the command that `args` name, the program's name not among them. Never throws: every error is a line on stderr.
+ * `extra` are commands of the program that calls this: they stand behind ours in the help.
+ */
+export async function runCommandLine(args: string[], extra: readonly Entry[] = []): Promise<ExitCode> {
   try {
-    return await dispatch(args)
+    const all: Entry[] = [...entries, ...extra]
+    return await dispatch(args, [...all, completionEntry(all)])
   } catch (error) {
     return reportError(error, args.includes('--json'))
   }
 }
 
-async function dispatch(args: string[]): Promise<ExitCode> {
-  const entry = entries.find(({ name }) => name.split(' ').every((word, i) => args[i] === word))
+async function dispatch(args: string[], all: readonly Entry[]): Promise<ExitCode> {
+  // As a word too: `npx --no qflare --version` is npm's version.
+  if (args[0] === '--version' || args[0] === 'version') return say(await readVersion())
+  const wantsHelp = args[0] === 'help' || args.some((arg) => arg === '--help' || arg === '-h')
+  const words = args.filter((arg, index) => !(index === 0 && arg === 'help') && arg !== '--help' && arg !== '-h')
+
+  const entry = all.find(({ name }) => name.split(' ').every((word, index) => words[index] === word))
   if (entry !== undefined) {
     const command = await entry.load()
-    return command.run(args.slice(entry.name.split(' ').length))
+    return wantsHelp ? say(commandHelp(command.description)) : command.run(words.slice(entry.name.split(' ').length))
   }
-  // As words too: `npx --no qflare --version` is npm's version.
-  if (args[0] === '--version' || args[0] === 'version') {
-    console.log(await readVersion())
-    return exitCodes.ok
-  }
-  if (args[0] === 'help' || args.includes('--help')) {
-    console.log(overview())
-    return exitCodes.ok
-  }
-  throw usageError(
-    args.length === 0
-      ? 'Which command? qflare --help lists them.'
-      : 'There is no such command: qflare --help lists them.',
-  )
+  const [first = ''] = words
+  const members = all.filter(({ name }) => name.startsWith(`${first} `))
+  if (wantsHelp && words.length === 0) return say(overview(all))
+  if (wantsHelp && words.length === 1 && members.length > 0) return say(groupHelp(first, members))
+  throw usageError(noSuchCommand(words, members, all))
 }
 
-function overview(): string {
-  const width = Math.max(...entries.map(({ name }) => name.length))
-  const commands = entries.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`)
-  return `qflare COMMAND [flags]
+/** What was typed is not repeated: it may be a token. */
+function noSuchCommand(words: readonly string[], members: readonly Entry[], all: readonly Entry[]): string {
+  const [first] = words
+  if (first === undefined) return 'Which command? qflare help lists them.'
+  if (first.startsWith('-')) return 'The command comes first, its flags follow: qflare help lists the commands.'
+  if (members.length > 0 && words.length === 1) {
+    const choices = members.map(({ name }) => name.slice(first.length + 1)).join(', ')
+    return `Which ${first} command? ${choices}; qflare help ${first} says what they do.`
+  }
+  const nearest =
+    findNearest(
+      words.slice(0, 2).join(' '),
+      all.map(({ name }) => name),
+    ) ?? findNearest(first, [...new Set(all.map(({ name }) => name.split(' ')[0] ?? ''))])
+  const hint = nearest === undefined ? 'qflare help lists them.' : `Did you mean qflare ${nearest}?`
+  return `There is no such command. ${hint}`
+}
 
-Commands (each has --help):
-${commands.join('\n')}
-
-Flags follow the command. version prints the version. No flag takes a secret: tokens come
-from files, from the environment or from stdin.
-
-${exitCodesHelp}`
+function say(text: string): ExitCode {
+  console.log(text)
+  return exitCodes.ok
 }
 
 async function readVersion(): Promise<string> {

@@ -20,12 +20,15 @@ export interface StateFlags {
   state?: string | undefined
 }
 
-export const stateFlag = { state: { type: 'string' } } as const
-export const stateHelp = `  --state FILE      the device's state (or QFLARE_STATE; default: device.json in the data
-                    folder, which is QFLARE_DATA_DIR or .qflare in the current folder)`
-export const operatorNotes = `An operator's command: the API token is read from the file that QFLARE_ADMIN_TOKEN_FILE
-names, or from admin-token in the data folder (QFLARE_DATA_DIR, or .qflare in the current
-folder), where an embedded service puts one at its first start.`
+export const stateFlag = {
+  state: {
+    type: 'string',
+    value: 'FILE',
+    help: "the device's state (or QFLARE_STATE; default: device.json in the data folder, which is QFLARE_DATA_DIR or .qflare in the current folder)",
+  },
+} as const
+export const operatorNotes =
+  "An operator's command: the API token is read from the file that QFLARE_ADMIN_TOKEN_FILE names, or from admin-token in the data folder (QFLARE_DATA_DIR, or .qflare in the current folder), where an embedded service puts one at its first start."
 
 /** Throws `insecure_url`. */
 export function serverOptions(flags: ServerFlags): { url: string; allowInsecureHttp: boolean } {

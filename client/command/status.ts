@@ -6,14 +6,14 @@ import { defineCommand } from './define-command.ts'
 import { clockRow } from './exchange.ts'
 import { type ExitCode, exitCodes } from './exit-codes.ts'
 import { formatTime, printResult, toList } from './print.ts'
-import { openDeviceOf, serverOptions, stateFlag, stateHelp, statePath } from './settings.ts'
+import { openDeviceOf, serverOptions, stateFlag, statePath } from './settings.ts'
 
 export const status = defineCommand({
-  usage: 'status [--state FILE]',
+  name: 'status',
   summary: 'Shows the device, its session and whether the server is ready. Changes nothing.',
-  flags: stateHelp,
-  notes: 'Exit code 4 without a device, otherwise 3 when the server is away, 1 when it is not ready.',
-  options: stateFlag,
+  flags: stateFlag,
+  examples: ['qflare status', 'qflare status --json'],
+  exitNotes: 'Here 4 without a device, otherwise 3 when the server is away, 1 when it is not ready.',
   async run({ values }) {
     const device = await readDevice(values)
     const server = serverOptions(values)

@@ -1,39 +1,71 @@
 import { principalKinds } from '../../protocol/enrollment.ts'
+import type { QflareOperator } from '../operator.ts'
 import { defineCommand } from './define-command.ts'
 import { usageError } from './exit-codes.ts'
-import { formatTime, printResult, writeSecretFile } from './print.ts'
+import { durationFlag, labelFlag, labelsFlag, nameFlag } from './parse-values.ts'
+import { formatTime, printResult } from './print.ts'
+import { keepNewSecret } from './secret-file.ts'
 import { openOperatorOf, operatorNotes } from './settings.ts'
+import { createTokensOf } from './token-bulk.ts'
 
 export const tokenCreate = defineCommand({
-  usage: 'token create [--kind device|coordinator] [--name NAME] [--ttl SECONDS] [--out FILE]',
-  summary: 'Makes an enrolment token, good for one device, and prints it this once.',
-  flags: `  --kind KIND       device (default) or coordinator
-  --name NAME       the only name that the device may enrol under
-  --ttl SECONDS     how long the token may be used: 60 to 2592000, default a day
-  --out FILE        write the token to a new file of mode 0600 instead of stdout`,
-  notes: `qflare token create | qflare enroll\n\n${operatorNotes}`,
-  options: {
-    kind: { type: 'string', default: 'device' },
-    name: { type: 'string' },
-    ttl: { type: 'string' },
-    out: { type: 'string' },
+  name: 'token create',
+  summary: 'Makes an enrolment token, good for one device, and prints it this once; with --from one for each line.',
+  flags: {
+    kind: { type: 'string', value: 'KIND', choices: principalKinds, default: 'device', help: 'of what may enrol' },
+    name: { ...nameFlag, help: 'the only name that may enrol with it; default: any' },
+    type: { ...labelFlag, help: 'what the device is: 1 to 64 of a-z, 0-9, ".", "_" and "-"' },
+    capabilities: { ...labelsFlag, help: 'what it can do: at most 32 labels as of --type' },
+    ttl: { ...durationFlag, help: 'how long it may be used: 60 s to 30 d, default 1 d' },
+    out: { type: 'string', value: 'FILE', help: 'write the token, or those of --from, to a new file of mode 0600' },
+    from: { type: 'string', value: 'FILE', help: 'a file with a line for each token: .csv or .jsonl; needs --out' },
+    continue: { type: 'boolean', help: 'go on with a --from that was interrupted' },
   },
+  examples: [
+    'qflare token create | qflare enroll',
+    'qflare token create --name edge-1 --type camera --ttl 2h --out device.token',
+    'qflare token create --from fleet.csv --out fleet-tokens.csv --ttl 7d',
+  ],
+  notes: `A .csv has a header with some of name, type, capabilities (between semicolons) and kind; a .jsonl has an object of these on each line. Every line is checked before the first token is made. What is made goes to FILE.partial batch by batch, and FILE appears when it is complete; after an interruption the same command with --continue goes on.\n\n${operatorNotes}`,
   async run({ values }) {
-    const kind = principalKinds.find((known) => known === values.kind)
-    if (kind === undefined) throw usageError(`--kind is ${principalKinds.join(' or ')}.`)
-    if (values.ttl !== undefined && !/^\d{1,9}$/.test(values.ttl)) throw usageError('--ttl is a number of seconds.')
-    const ttlSeconds = values.ttl === undefined ? undefined : Number(values.ttl)
-    const operator = await openOperatorOf(values)
-    const { id, token, expiresAt } = await operator.createEnrollmentToken({ kind, name: values.name, ttlSeconds })
-    const shown = { id, expiresAt, kind, ...(values.name === undefined ? {} : { name: values.name }) }
-    const note = `It serves one enrolment and expires ${formatTime(expiresAt, Date.now())}.`
-    if (values.out === undefined) {
-      printResult(values.json, { ...shown, token }, token)
-      if (values.json !== true) console.error(`The token is on stdout, this once. ${note}`)
-    } else {
-      await writeSecretFile(values.out, `${token}\n`)
-      printResult(values.json, { ...shown, file: values.out }, `The token is in ${values.out}. ${note}`)
+    const { from, out, name, type, capabilities, kind, ttl: ttlSeconds, json } = values
+    if (from === undefined) {
+      if (values.continue === true) throw usageError('--continue belongs to --from.')
+      const make = async () => {
+        const operator = await openOperatorOf(values)
+        return operator.createEnrollmentToken({ kind, name, type, capabilities, ttlSeconds })
+      }
+      await createOne({ kind, name, type, capabilities }, make, { out, json })
+      return undefined
     }
+    if (out === undefined) throw usageError('--from needs --out: a file for the tokens.')
+    if ([name, type, capabilities].some((value) => value !== undefined)) {
+      throw usageError('--name, --type and --capabilities are columns of the file of --from.')
+    }
+    const order = { from, out, kind, ttlSeconds, isContinued: values.continue === true }
+    const { tokens, continuedAt } = await createTokensOf(order, () => openOperatorOf(values))
+    const before = continuedAt === 0 ? '' : `, ${continuedAt} of them from the run before`
+    printResult(
+      json,
+      { tokens, continuedAt, file: out },
+      `${tokens} tokens are in ${out}${before}. Each serves one enrolment.`,
+    )
     return undefined
   },
 })
+
+async function createOne(
+  wish: { kind: string; name: string | undefined; type: string | undefined; capabilities: string[] | undefined },
+  make: () => ReturnType<QflareOperator['createEnrollmentToken']>,
+  { out, json }: { out: string | undefined; json: boolean | undefined },
+): Promise<void> {
+  const { id, token, expiresAt } = out === undefined ? await make() : await keepNewSecret(out, make)
+  const shown = { id, expiresAt, ...wish }
+  const note = `It serves one enrolment and expires ${formatTime(expiresAt, Date.now())}.`
+  if (out === undefined) {
+    printResult(json, { ...shown, token }, token)
+    if (json !== true) console.error(`The token is on stdout, this once. ${note}`)
+  } else {
+    printResult(json, { ...shown, file: out }, `The token is in ${out}. ${note}`)
+  }
+}

@@ -49,6 +49,20 @@ export async function findBinaries(account: Account | undefined, log: (message: 
   return copied
 }
 
+/** What the next start would run, without copying anything; or why it cannot. */
+export async function inspectBinaries(account: Account | undefined): Promise<Binaries | string> {
+  try {
+    const packaged = findPackage()
+    const native = join(packaged, 'native')
+    const found = await tryBinaries(native, account)
+    // a start copies what only the account may not enter
+    return typeof found === 'string' && account ? tryBinaries(native, undefined) : found
+  } catch (error) {
+    if (error instanceof EmbeddedPostgresError) return error.message
+    throw error
+  }
+}
+
 function findPackage(): string {
   const platform = `${process.platform}-${process.arch}`
   const name = packageNames[platform]

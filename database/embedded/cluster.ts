@@ -22,7 +22,7 @@ export async function createCluster({ folder, account }: Location, binaries: Bin
   try {
     if (account) await chown(building, account.uid, account.gid)
     const passwordFile = join(building, 'password')
-    await writePassword(passwordFile, account)
+    await writePassword(passwordFile, account, randomBytes(32).toString('base64url'))
     const result = await runAs(account, binaries.initdb, [
       `--pgdata=${join(building, 'data')}`,
       '--username=postgres',
@@ -78,18 +78,18 @@ export async function removeLeftovers(folder: string, log: (message: string) => 
   }
 }
 
-async function writePassword(file: string, account: Account | undefined): Promise<void> {
+export async function writePassword(file: string, account: Account | undefined, password: string): Promise<void> {
   const handle = await open(file, 'wx', 0o600)
   try {
     if (account) await handle.chown(account.uid, account.gid)
-    await handle.writeFile(`${randomBytes(32).toString('base64url')}\n`)
+    await handle.writeFile(`${password}\n`)
     await handle.sync()
   } finally {
     await handle.close()
   }
 }
 
-async function readPassword(file: string): Promise<string> {
+export async function readPassword(file: string): Promise<string> {
   try {
     // the folder belongs to the less trusted account: as root, read nothing else in its name
     const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW)

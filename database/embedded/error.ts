@@ -4,6 +4,8 @@ export const embeddedPostgresErrorCodes = [
   'start_failed',
   'initdb_failed',
   'data_unreachable',
+  'data_exists',
+  'archive_invalid',
 ] as const
 
 export type EmbeddedPostgresErrorCode = (typeof embeddedPostgresErrorCodes)[number]

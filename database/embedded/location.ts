@@ -18,20 +18,9 @@ export interface Location {
  * @param dataDirectory real path of an existing folder
  */
 export async function locateCluster(dataDirectory: string, log: (message: string) => void): Promise<Location> {
-  const recorded = await findRecord(dataDirectory)
-  if (recorded !== undefined) {
-    // an empty database in place of a lost one would look like a working service
-    if (await isEmpty(recorded)) {
-      throw unreachable(
-        `${recordFile(dataDirectory)} says that the PostgreSQL data is in ${recorded}, but it is not there. ` +
-          'Restore that folder, or remove the file to begin with an empty database.',
-      )
-    }
-    return locateExisting(recorded)
-  }
-
+  const existing = await findCluster(dataDirectory)
+  if (existing) return existing
   const inside = join(dataDirectory, 'postgres')
-  if (!(await isEmpty(inside))) return locateExisting(await realpath(inside))
   if (!isRoot()) return { folder: inside, account: undefined, isNew: true }
 
   const account = await findServiceAccount()
@@ -47,6 +36,25 @@ export async function locateCluster(dataDirectory: string, log: (message: string
   const folder = await chooseOutside(dataDirectory, log)
   log(`PostgreSQL runs as the user ${account.name}, who cannot enter ${dataDirectory}: its data goes to ${folder}.`)
   return { folder, account, isNew: true }
+}
+
+/**
+ * Where the PostgreSQL of a data folder lies, if it has one; changes nothing.
+ *
+ * @throws EmbeddedPostgresError 'data_unreachable'
+ */
+export async function findCluster(dataDirectory: string): Promise<Location | undefined> {
+  const recorded = await findRecord(dataDirectory)
+  if (recorded === undefined) {
+    const inside = join(dataDirectory, 'postgres')
+    return (await isEmpty(inside)) ? undefined : locateExisting(await realpath(inside))
+  }
+  // an empty database in place of a lost one would look like a working service
+  if (!(await isEmpty(recorded))) return locateExisting(recorded)
+  throw unreachable(
+    `${recordFile(dataDirectory)} says that the PostgreSQL data is in ${recorded}, but it is not there. ` +
+      'Restore that folder, or remove the file to begin with an empty database.',
+  )
 }
 
 /** Call once the cluster exists: recorded earlier, a crash in between would look like lost data. */

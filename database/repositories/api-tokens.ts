@@ -1,17 +1,25 @@
+import type { Selectable } from 'kysely'
 import type { Database, Statement, Tx } from '../open.ts'
-import type { ApiRole } from '../tables.ts'
+import type { Tables } from '../tables.ts'
 
 export interface ApiToken {
   id: string
   organizationId: string
-  roles: ApiRole[]
+  name: string
+  roles: Tables['api_token']['roles']
+  /** It may administer the service itself: make organizations. */
   isServiceAdmin: boolean
   secretHash: Uint8Array
+  createdAt: number
   expiresAt: number | undefined
   revokedAt: number | undefined
 }
 
-export async function insertApiToken(tx: Tx, token: ApiToken & { name: string; createdAt: number }): Promise<void> {
+/** What a request is authenticated with. */
+export type ApiCredential = Omit<ApiToken, 'name' | 'createdAt'>
+
+/** The API's own login may not store one that administers the service. */
+export async function insertApiToken(tx: Tx, token: ApiToken): Promise<void> {
   await tx
     .insertInto('api_token')
     .values({
@@ -19,22 +27,79 @@ export async function insertApiToken(tx: Tx, token: ApiToken & { name: string; c
       id: token.id,
       name: token.name,
       roles: token.roles,
-      service_admin: token.isServiceAdmin,
       secret_hash: token.secretHash,
       created_at: new Date(token.createdAt),
       expires_at: token.expiresAt === undefined ? null : new Date(token.expiresAt),
+      // Left to its default otherwise: naming the column is a right that the API does not have.
+      ...(token.isServiceAdmin ? { service_admin: true } : {}),
     })
     .execute()
 }
 
 /** By its id alone: the directory names the organization. */
-export async function findApiToken(database: Database, id: string): Promise<ApiToken | undefined> {
+export async function findApiToken(database: Database, id: string): Promise<ApiCredential | undefined> {
   const [organizationId, found] = await database.sendTransaction({ organizationOf: id }, [selectApiToken(id)])
-  const row = found?.rows[0] as ApiTokenRow | undefined
-  if (row === undefined) return undefined
+  const row = found?.rows[0] as CredentialRow | undefined
+  return row && { id, organizationId, ...toCredential(row) }
+}
+
+/** Newest first, below `beforeId` where it is given. */
+export async function listApiTokens(
+  tx: Tx,
+  page: { limit: number; beforeId: string | undefined },
+): Promise<ApiToken[]> {
+  const rows = await tx
+    .selectFrom('api_token')
+    .selectAll()
+    .$if(page.beforeId !== undefined, (query) => query.where('id', '<', page.beforeId as string))
+    .orderBy('id', 'desc')
+    .limit(page.limit)
+    .execute()
+  return rows.map(toApiToken)
+}
+
+/** Locks the token's row, so that of parallel revocations one comes first. */
+export async function lockApiToken(tx: Tx, id: string): Promise<ApiToken | undefined> {
+  const row = await tx.selectFrom('api_token').selectAll().where('id', '=', id).forUpdate().executeTakeFirst()
+  return row && toApiToken(row)
+}
+
+/** The row is locked by the caller. */
+export async function markApiTokenRevoked(tx: Tx, id: string, revokedAt: number): Promise<void> {
+  await tx
+    .updateTable('api_token')
+    .set({ revoked_at: new Date(revokedAt) })
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
+}
+
+/** Every token of the organization but one, that is not revoked yet; their ids. */
+export async function revokeOtherApiTokens(tx: Tx, keptId: string, revokedAt: number): Promise<string[]> {
+  const rows = await tx
+    .updateTable('api_token')
+    .set({ revoked_at: new Date(revokedAt) })
+    .where('id', '<>', keptId)
+    .where('revoked_at', 'is', null)
+    .returning('id')
+    .execute()
+  return rows.map(({ id }) => id)
+}
+
+type CredentialRow = Pick<
+  Selectable<Tables['api_token']>,
+  'roles' | 'service_admin' | 'secret_hash' | 'expires_at' | 'revoked_at'
+>
+
+function selectApiToken(id: string): Statement {
   return {
-    id,
-    organizationId,
+    name: 'select_api_token',
+    text: 'select roles, service_admin, secret_hash, expires_at, revoked_at from api_token where id = $1',
+    values: [id],
+  }
+}
+
+function toCredential(row: CredentialRow) {
+  return {
     roles: row.roles,
     isServiceAdmin: row.service_admin,
     secretHash: row.secret_hash,
@@ -43,18 +108,7 @@ export async function findApiToken(database: Database, id: string): Promise<ApiT
   }
 }
 
-interface ApiTokenRow {
-  roles: ApiRole[]
-  service_admin: boolean
-  secret_hash: Uint8Array
-  expires_at: number | null
-  revoked_at: number | null
-}
-
-function selectApiToken(id: string): Statement {
-  return {
-    name: 'select_api_token',
-    text: 'select roles, service_admin, secret_hash, expires_at, revoked_at from api_token where id = $1',
-    values: [id],
-  }
+function toApiToken(row: Selectable<Tables['api_token']>): ApiToken {
+  const { id, organization_id: organizationId, name, created_at: createdAt } = row
+  return { id, organizationId, name, createdAt, ...toCredential(row) }
 }

@@ -17,10 +17,15 @@ export async function insertEvents(tx: Tx, rows: readonly OutboxRow[]): Promise<
 
 /** The same for `sendTransaction`. */
 export function insertEventsStatement(rows: readonly OutboxRow[]): Statement {
-  return {
-    name: 'insert_events',
-    text: `insert into audit_outbox (organization_id, event_id, entry)
-      select * from unnest($1::uuid[], $2::uuid[], $3::text[])`,
-    values: [rows.map((row) => row.organizationId), rows.map((row) => row.eventId), rows.map((row) => row.entry)],
-  }
+  return { name: 'insert_events', text: insertEventsText(1), values: insertEventsValues(rows) }
+}
+
+/** The same inside a statement of more parts, with the parameters from `first` on for `insertEventsValues`. */
+export function insertEventsText(first: number): string {
+  return `insert into audit_outbox (organization_id, event_id, entry)
+    select * from unnest($${first}::uuid[], $${first + 1}::uuid[], $${first + 2}::text[])`
+}
+
+export function insertEventsValues(rows: readonly OutboxRow[]): [string[], string[], string[]] {
+  return [rows.map((row) => row.organizationId), rows.map((row) => row.eventId), rows.map((row) => row.entry)]
 }

@@ -2,7 +2,14 @@ import type { Tx } from '../open.ts'
 
 /** Makes `id` findable before its organization is known. */
 export async function insertDirectoryEntry(tx: Tx, id: string, organizationId: string): Promise<void> {
-  await tx.insertInto('directory').values({ id, organization_id: organizationId }).execute()
+  await insertDirectoryEntries(tx, [id], organizationId)
+}
+
+export async function insertDirectoryEntries(tx: Tx, ids: readonly string[], organizationId: string): Promise<void> {
+  await tx
+    .insertInto('directory')
+    .values(ids.map((id) => ({ id, organization_id: organizationId })))
+    .execute()
 }
 
 export async function findOrganizationOf(tx: Tx, id: string): Promise<string | undefined> {

@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely'
+import { type RawBuilder, type Selectable, type SqlBool, sql } from 'kysely'
 import type { PrincipalKind } from '../../protocol/enrollment.ts'
 import type { Tx } from '../open.ts'
 import type { Tables } from '../tables.ts'
@@ -9,6 +9,9 @@ export interface EnrollmentToken {
   kind: PrincipalKind
   /** Fixed by the token, or free. */
   name: string | undefined
+  /** What the device is from its enrolment on. */
+  type: string | undefined
+  capabilities: string[]
   policyId: string
   secretHash: Uint8Array
   createdAt: number
@@ -18,23 +21,30 @@ export interface EnrollmentToken {
   principalId: string | undefined
 }
 
-export async function insertEnrollmentToken(
+export type EnrollmentTokenStatus = 'open' | 'used' | 'revoked' | 'expired'
+
+export async function insertEnrollmentTokens(
   tx: Tx,
-  token: Omit<EnrollmentToken, 'usedAt' | 'revokedAt' | 'principalId'>,
+  tokens: readonly Omit<EnrollmentToken, 'usedAt' | 'revokedAt' | 'principalId'>[],
 ): Promise<void> {
-  await tx
-    .insertInto('enrollment_token')
-    .values({
-      organization_id: token.organizationId,
-      id: token.id,
-      kind: token.kind,
-      name: token.name ?? null,
-      policy_id: token.policyId,
-      secret_hash: token.secretHash,
-      created_at: new Date(token.createdAt),
-      expires_at: new Date(token.expiresAt),
-    })
-    .execute()
+  const rows = tokens.map((token) => ({
+    organization_id: token.organizationId,
+    id: token.id,
+    kind: token.kind,
+    name: token.name ?? null,
+    type: token.type ?? null,
+    capabilities: token.capabilities,
+    policy_id: token.policyId,
+    secret_hash: token.secretHash,
+    created_at: new Date(token.createdAt),
+    expires_at: new Date(token.expiresAt),
+  }))
+  await tx.insertInto('enrollment_token').values(rows).execute()
+}
+
+export async function findEnrollmentToken(tx: Tx, id: string): Promise<EnrollmentToken | undefined> {
+  const row = await tx.selectFrom('enrollment_token').selectAll().where('id', '=', id).executeTakeFirst()
+  return row && toEnrollmentToken(row)
 }
 
 /** Locks the token's row, so that of parallel completions, starts and revocations one comes first. */
@@ -43,19 +53,33 @@ export async function lockEnrollmentToken(tx: Tx, id: string): Promise<Enrollmen
   return row && toEnrollmentToken(row)
 }
 
-/** Newest first, below `beforeId` where it is given. */
+/** Newest first, below `beforeId` where it is given; those of one status at `now`, or all. */
 export async function listEnrollmentTokens(
   tx: Tx,
-  page: { limit: number; beforeId: string | undefined },
+  page: { limit: number; beforeId: string | undefined; status: EnrollmentTokenStatus | undefined },
+  now: number,
 ): Promise<EnrollmentToken[]> {
   const rows = await tx
     .selectFrom('enrollment_token')
     .selectAll()
     .$if(page.beforeId !== undefined, (query) => query.where('id', '<', page.beforeId as string))
+    .$if(page.status !== undefined, (query) =>
+      query.where(hasStatus(page.status as EnrollmentTokenStatus, new Date(now))),
+    )
     .orderBy('id', 'desc')
     .limit(page.limit)
     .execute()
   return rows.map(toEnrollmentToken)
+}
+
+function hasStatus(status: EnrollmentTokenStatus, now: Date): RawBuilder<SqlBool> {
+  const conditions: Record<EnrollmentTokenStatus, RawBuilder<SqlBool>> = {
+    used: sql`used_at is not null`,
+    revoked: sql`revoked_at is not null`,
+    expired: sql`used_at is null and revoked_at is null and expires_at <= ${now}`,
+    open: sql`used_at is null and revoked_at is null and expires_at > ${now}`,
+  }
+  return conditions[status]
 }
 
 /** The row is locked by the caller, who checked that the token is open. */
@@ -82,6 +106,8 @@ function toEnrollmentToken(row: Selectable<Tables['enrollment_token']>): Enrollm
     organizationId: row.organization_id,
     kind: row.kind,
     name: row.name ?? undefined,
+    type: row.type ?? undefined,
+    capabilities: row.capabilities,
     policyId: row.policy_id,
     secretHash: row.secret_hash,
     createdAt: row.created_at,

@@ -1,5 +1,5 @@
-import { encode } from '../encoding.ts'
 import { ProtocolError } from '../errors.ts'
+import { hedgeExchange } from '../hedge.ts'
 import type { DecapsulationKey, Primitives, SigningKey } from '../primitives.ts'
 import { signatureContexts } from '../suites.ts'
 import { deriveExchangeKeys } from './key-schedule.ts'
@@ -27,21 +27,26 @@ export interface EstablishedExchange {
 }
 
 /**
- * The device's message. `certificate` is verified. The seed of the ephemeral key is hedged with the identity seed, so that
- * a bad random source alone does not give it away (docs/protocol.md §4).
+ * The device's message. `certificate` is verified. Its secrets are hedged, so that a bad random source alone does not give
+ * them away (docs/protocol.md §4); `previousChain` is that of the session before, where one is alive.
  */
 export function initiateExchange(
   crypto: Primitives,
-  device: { deviceId: string; identityKey: SigningKey; identitySeed: Uint8Array },
+  device: {
+    deviceId: string
+    identityKey: SigningKey
+    identitySeed: Uint8Array
+    previousChain?: Uint8Array | undefined
+  },
   certificate: BucketCertificate,
 ): InitiatedExchange {
   const { suite, bucket } = certificate
-  const hedged = encode('QFLARE-v1 hedge', crypto.randomBytes(64), device.identitySeed)
-  const seed = crypto.hash512(hedged)
-  hedged.fill(0)
-  const ephemeralKey = crypto.importDecapsulationKey(suite, seed)
-  seed.fill(0)
-  const { ciphertext, sharedSecret } = crypto.importEncapsulationKey(suite, certificate.publicKey).encapsulate()
+  const bucketKey = crypto.importEncapsulationKey(suite, certificate.publicKey)
+  const seeds = hedgeExchange(crypto, device)
+  const ephemeralKey = crypto.importDecapsulationKey(suite, seeds.ephemeralKey)
+  const { ciphertext, sharedSecret } = bucketKey.encapsulate(seeds.encapsulation)
+  seeds.ephemeralKey.fill(0)
+  seeds.encapsulation.fill(0)
   const unsigned = {
     deviceId: device.deviceId,
     suite,

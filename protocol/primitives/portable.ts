@@ -73,8 +73,9 @@ function importEncapsulationKey(suite: Suite, bytes: Uint8Array): EncapsulationK
   const publicKey = Uint8Array.from(bytes)
   return {
     suite,
-    encapsulate() {
-      const { cipherText, sharedSecret } = kems[suite].encapsulate(publicKey)
+    encapsulate(randomness) {
+      if (randomness !== undefined) checkLength(randomness, 32, 'encapsulation randomness')
+      const { cipherText, sharedSecret } = kems[suite].encapsulate(publicKey, randomness)
       return { ciphertext: cipherText, sharedSecret }
     },
   }

@@ -6,6 +6,25 @@ import type { TemporalKeyName, TemporalKeyStore } from './temporal-key-store.ts'
 /** tmpfs and ramfs, statfs(2). */
 const memoryFileSystems = new Set([0x01021994, 0x858458f6])
 
+/** The records in a folder, without making or changing it; drafts and what else lies there are left out. */
+export async function listRecords(folder: string): Promise<TemporalKeyName[]> {
+  return (await readFolder(folder)).flatMap((entry) => {
+    const [, kind, number, generation] = /^(epoch|bucket)-(\d{1,15})-(\d{1,9})$/.exec(entry) ?? []
+    if (kind === undefined) return []
+    return [{ kind: kind as TemporalKeyName['kind'], number: Number(number), generation: Number(generation) }]
+  })
+}
+
+/** The sealed record, without making or changing anything. */
+export async function findRecord(folder: string, name: TemporalKeyName): Promise<Uint8Array | undefined> {
+  try {
+    return await readFile(join(folder, fileNameOf(name)))
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return undefined
+    throw error
+  }
+}
+
 /** One file of mode 0600 per record, in a folder of mode 0700 of this user alone. */
 export async function openFileTemporalKeyStore(folder: string): Promise<TemporalKeyStore> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
@@ -14,13 +33,11 @@ export async function openFileTemporalKeyStore(folder: string): Promise<Temporal
     throw new Error(`${folder} belongs to another user: temporal keys cannot be kept there.`)
   }
   if ((mode & 0o077) !== 0) await chmod(folder, 0o700)
-  const { type } = await statfs(folder)
-  const nameOf = ({ kind, number, generation }: TemporalKeyName) => `${kind}-${number}-${generation}`
-  const pathOf = (name: TemporalKeyName) => join(folder, nameOf(name))
-  const draftsOf = (name: TemporalKeyName) => `.draft-${nameOf(name)}-`
+  const pathOf = (name: TemporalKeyName) => join(folder, fileNameOf(name))
+  const draftsOf = (name: TemporalKeyName) => `.draft-${fileNameOf(name)}-`
 
   return {
-    isErasable: memoryFileSystems.has(type),
+    isErasable: await isOnMemory(folder),
     async makeOnce(name, record) {
       const path = pathOf(name)
       const draft = join(folder, `${draftsOf(name)}${randomUUID()}`)
@@ -44,14 +61,8 @@ export async function openFileTemporalKeyStore(folder: string): Promise<Temporal
       }
       return readFile(path)
     },
-    async find(name) {
-      try {
-        return await readFile(pathOf(name))
-      } catch (error) {
-        if (hasCode(error, 'ENOENT')) return undefined
-        throw error
-      }
-    },
+    find: (name) => findRecord(folder, name),
+    list: () => listRecords(folder),
     async destroy(name) {
       // A crash between link and unlink left the record under a second name.
       const drafts = (await readFolder(folder)).filter((entry) => entry.startsWith(draftsOf(name)))
@@ -61,6 +72,14 @@ export async function openFileTemporalKeyStore(folder: string): Promise<Temporal
       return wasThere
     },
   }
+}
+
+export async function isOnMemory(folder: string): Promise<boolean> {
+  return memoryFileSystems.has((await statfs(folder)).type)
+}
+
+function fileNameOf({ kind, number, generation }: TemporalKeyName): string {
+  return `${kind}-${number}-${generation}`
 }
 
 async function readFolder(folder: string): Promise<string[]> {

@@ -4,16 +4,24 @@ import { join } from 'node:path'
 
 const MEMORY_FILE_SYSTEM = '/dev/shm'
 
+/** Both places where a start may keep them. `uid` is that of the service's user. Changes nothing. */
+export async function temporalKeyFolders(
+  dataDirectory: string,
+  uid = process.getuid?.() ?? 0,
+): Promise<{ memory: string; disk: string }> {
+  const name = createHash('sha256')
+    .update(await realpath(dataDirectory))
+    .digest('hex')
+    .slice(0, 16)
+  return { memory: join(MEMORY_FILE_SYSTEM, `qflare-${uid}-${name}`), disk: join(dataDirectory, 'temporal-keys') }
+}
+
 /**
  * Where the embedded mode keeps temporal keys: on the memory file system where there is one that this user can have a
  * folder of his own in, else in the data folder. A restart of the machine loses the first, and sessions end.
  */
 export async function temporalKeyFolder(dataDirectory: string): Promise<string> {
-  const name = createHash('sha256')
-    .update(await realpath(dataDirectory))
-    .digest('hex')
-    .slice(0, 16)
-  const folder = join(MEMORY_FILE_SYSTEM, `qflare-${process.getuid?.() ?? 0}-${name}`)
+  const { memory: folder, disk } = await temporalKeyFolders(dataDirectory)
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     const { uid, mode } = await stat(folder)
@@ -22,5 +30,5 @@ export async function temporalKeyFolder(dataDirectory: string): Promise<string> 
   } catch {
     // no such file system, or not for us
   }
-  return join(dataDirectory, 'temporal-keys')
+  return disk
 }

@@ -8,6 +8,8 @@ export interface TemporalKeyStore {
   /** Stores the record unless the name is taken, atomically among all writers; answers what is stored then. Durable as the medium is. */
   makeOnce(name: TemporalKeyName, record: Uint8Array): Promise<Uint8Array>
   find(name: TemporalKeyName): Promise<Uint8Array | undefined>
+  /** The names of all records, in no order. */
+  list(): Promise<TemporalKeyName[]>
   /** False when there was nothing to delete. Safe to repeat. */
   destroy(name: TemporalKeyName): Promise<boolean>
 }

@@ -1,35 +1,34 @@
 import { z } from 'zod'
-import { toBase64url } from '../../protocol/encoding.ts'
-import { deviceMetadata, principalKinds, principalStatuses } from '../../protocol/enrollment.ts'
-import { kid, signatureAlgorithm, timestamp, uuid } from '../../protocol/wire.ts'
-import { ServiceError } from '../errors.ts'
-import { pageOf, pageQuery, toPage } from '../page.ts'
+import { deviceCapabilities, deviceLabel } from '../../protocol/device-labels.ts'
+import { deviceMetadata, displayName, principalKinds, principalStatuses } from '../../protocol/enrollment.ts'
+import { decimal, pageOf, pageQuery, toPage } from '../page.ts'
 import { defineRoute, type Route } from '../route.ts'
-import type { Device, Devices } from '../services/devices.ts'
+import type { Devices } from '../services/devices.ts'
+import { deviceJson, toDeviceJson } from './device-json.ts'
 import { parseId } from './ids.ts'
 
 const listQuery = z.strictObject({
   ...pageQuery,
   status: z.enum(principalStatuses).optional(),
   kind: z.enum(principalKinds).optional(),
+  type: deviceLabel.optional(),
+  capability: deviceLabel.optional().meta({ description: 'that the device has, among others' }),
+  name: displayName.optional().meta({ description: 'the whole name' }),
+  namePrefix: displayName.optional().meta({ description: 'how the name begins' }),
+  lastSeenBefore: decimal.optional().meta({ description: 'milliseconds since the Unix epoch' }),
+  lastSeenAfter: decimal.optional().meta({ description: 'milliseconds since the Unix epoch' }),
 })
 
-const deviceJson = z
+const deviceChange = z
   .strictObject({
-    id: uuid,
-    name: z.string(),
-    kind: z.enum(principalKinds),
-    status: z.enum(principalStatuses),
-    spiffeId: z.string(),
-    identityKey: z.strictObject({ kid, alg: signatureAlgorithm, publicKey: z.string() }),
-    activeSessionId: uuid.nullable(),
-    metadata: deviceMetadata,
-    createdAt: timestamp,
-    lastSeenAt: timestamp.nullable(),
+    name: displayName.optional(),
+    type: deviceLabel.nullable().optional().meta({ description: 'null removes it' }),
+    capabilities: deviceCapabilities.optional(),
+    metadata: deviceMetadata
+      .optional()
+      .meta({ description: 'all of it; the only member that a device itself may send' }),
   })
-  .meta({ id: 'Device' })
-
-const empty = z.strictObject({})
+  .meta({ id: 'DeviceChange' })
 
 export function deviceRoutes(devices: Devices): Route[] {
   return [
@@ -40,10 +39,12 @@ export function deviceRoutes(devices: Devices): Route[] {
       summary: 'List devices, newest first',
       query: listQuery,
       answers: { 200: { description: 'A page of devices.', body: pageOf(deviceJson) } },
-      async answer({ caller, query: { limit, cursor, status, kind } }) {
-        const found = await devices.list(caller.organizationId, { limit: limit + 1, beforeId: cursor, status, kind })
-        const page = toPage(found, limit)
-        return { status: 200, body: { ...page, items: page.items.map(toJson) } }
+      async answer({ caller, query: { limit, cursor, ...filter } }) {
+        const page = toPage(
+          await devices.list(caller, { ...noFilter, ...filter, limit: limit + 1, beforeId: cursor }),
+          limit,
+        )
+        return { status: 200, body: { ...page, items: page.items.map(toDeviceJson) } }
       },
     }),
     defineRoute({
@@ -53,39 +54,31 @@ export function deviceRoutes(devices: Devices): Route[] {
       summary: 'Show a device',
       answers: { 200: { description: 'The device.', body: deviceJson } },
       async answer({ caller, params }) {
-        const id = parseId(params)
-        if (caller.type !== 'api_token' && caller.id !== id) {
-          throw new ServiceError('not_found', 'There is no such device.')
-        }
-        return { status: 200, body: toJson(await devices.get(caller.organizationId, id)) }
+        return { status: 200, body: toDeviceJson(await devices.get(caller, parseId(params))) }
       },
     }),
     defineRoute({
-      method: 'post',
-      path: '/v1/devices/:id/revoke',
-      access: 'operator',
-      summary: 'Revoke a device and its sessions, for good',
-      body: empty,
-      answers: { 200: { description: 'The device, REVOKED. Repeating it changes nothing.', body: deviceJson } },
-      async answer({ caller, params, requestId }) {
-        return { status: 200, body: toJson(await devices.revoke(caller, parseId(params), requestId)) }
+      method: 'patch',
+      path: '/v1/devices/:id',
+      access: 'operator_or_own',
+      summary: 'Change what is known of a device; it may change its own metadata',
+      body: deviceChange,
+      answers: { 200: { description: 'The device. Repeating it changes nothing.', body: deviceJson } },
+      errors: ['forbidden'],
+      async answer({ caller, params, body, requestId }) {
+        return { status: 200, body: toDeviceJson(await devices.change(caller, parseId(params), body, requestId)) }
       },
     }),
   ]
 }
 
-function toJson(device: Device): z.input<typeof deviceJson> {
-  const { identityKey } = device
-  return {
-    id: device.id,
-    name: device.name,
-    kind: device.kind,
-    status: device.status,
-    spiffeId: device.spiffeId,
-    identityKey: { kid: identityKey.kid, alg: identityKey.alg, publicKey: toBase64url(identityKey.publicKey) },
-    activeSessionId: device.activeSessionId ?? null,
-    metadata: device.metadata,
-    createdAt: device.createdAt,
-    lastSeenAt: device.lastSeenAt ?? null,
-  }
+const noFilter = {
+  status: undefined,
+  kind: undefined,
+  type: undefined,
+  capability: undefined,
+  name: undefined,
+  namePrefix: undefined,
+  lastSeenBefore: undefined,
+  lastSeenAfter: undefined,
 }

@@ -1,19 +1,30 @@
 import { z } from 'zod'
+import { deviceCapabilities, deviceLabel } from '../../protocol/device-labels.ts'
 import { displayName, principalKinds } from '../../protocol/enrollment.ts'
 import { timestamp, uuid } from '../../protocol/wire.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { pageOf, pageQuery, toPage } from '../page.ts'
 import { defineRoute, type Route } from '../route.ts'
-import type { EnrollmentToken, EnrollmentTokens } from '../services/enrollment-tokens.ts'
+import {
+  type EnrollmentToken,
+  type EnrollmentTokens,
+  type EnrollmentTokenWish,
+  enrollmentTokenStatusAt,
+  type NewEnrollmentToken,
+} from '../services/enrollment-tokens.ts'
 import { builtInPolicyIds } from '../services/policies.ts'
 import { parseId } from './ids.ts'
 
 const DAY_SECONDS = 86_400
+const MAX_BULK_TOKENS = 500
+const BULK_MAX_BODY_BYTES = 262_144
 
 const tokenWish = z
   .strictObject({
     kind: z.enum(principalKinds),
     name: displayName.optional().meta({ description: 'the only name that the device may enrol under' }),
+    type: deviceLabel.optional().meta({ description: 'what the device is from its enrolment on' }),
+    capabilities: deviceCapabilities.default([]),
     policyId: z.enum(builtInPolicyIds).default('none'),
     ttlSeconds: z
       .int()
@@ -23,13 +34,19 @@ const tokenWish = z
   })
   .meta({ id: 'EnrollmentTokenWish' })
 
-const newTokenJson = z
-  .strictObject({
-    id: uuid,
-    token: z.string().meta({ description: '`<id>.<secret>.<pin>`, in this answer and nowhere else' }),
-    expiresAt: timestamp,
-  })
-  .meta({ id: 'NewEnrollmentToken' })
+const bulkWish = z.strictObject({ items: z.array(tokenWish).min(1).max(MAX_BULK_TOKENS) })
+
+const newToken = {
+  id: uuid,
+  token: z.string().meta({ description: '`<id>.<secret>.<pin>`, in this answer and nowhere else' }),
+  expiresAt: timestamp,
+}
+const newTokenJson = z.strictObject(newToken).meta({ id: 'NewEnrollmentToken' })
+const newTokensJson = z.strictObject({
+  items: z
+    .array(z.strictObject({ ...newToken, name: z.string().nullable() }))
+    .meta({ description: 'in the order asked' }),
+})
 
 const tokenStatuses = ['open', 'used', 'revoked', 'expired'] as const
 const tokenJson = z
@@ -37,6 +54,8 @@ const tokenJson = z
     id: uuid,
     kind: z.enum(principalKinds),
     name: z.string().nullable(),
+    type: deviceLabel.nullable(),
+    capabilities: deviceCapabilities,
     policyId: z.string(),
     status: z.enum(tokenStatuses),
     createdAt: timestamp,
@@ -45,7 +64,7 @@ const tokenJson = z
   })
   .meta({ id: 'EnrollmentToken' })
 
-const listQuery = z.strictObject(pageQuery)
+const listQuery = z.strictObject({ ...pageQuery, status: z.enum(tokenStatuses).optional() })
 
 export function enrollmentTokenRoutes(tokens: EnrollmentTokens, clock: Clock): Route[] {
   return [
@@ -55,9 +74,24 @@ export function enrollmentTokenRoutes(tokens: EnrollmentTokens, clock: Clock): R
       access: 'operator',
       summary: 'Make an enrolment token',
       body: tokenWish,
-      answers: { 201: { description: 'The token, this once.', body: newTokenJson } },
-      async answer({ caller, body: { kind, name, policyId, ttlSeconds }, requestId }) {
-        return { status: 201, body: await tokens.create(caller, { kind, name, policyId, ttlSeconds }, requestId) }
+      answers: { 201: { description: 'The token, this once.', body: newTokenJson, hasLocation: true } },
+      async answer({ caller, body, requestId }) {
+        const [made] = await tokens.create(caller, [toWish(body)], requestId)
+        const token = made as NewEnrollmentToken
+        return { status: 201, body: token, headers: { location: `/v1/enrollment-tokens/${token.id}` } }
+      },
+    }),
+    defineRoute({
+      method: 'post',
+      path: '/v1/enrollment-tokens/bulk',
+      access: 'operator',
+      summary: 'Make up to 500 enrolment tokens: all of them, or none',
+      body: bulkWish,
+      maxBodyBytes: BULK_MAX_BODY_BYTES,
+      answers: { 201: { description: 'The tokens, this once.', body: newTokensJson } },
+      async answer({ caller, body: { items }, requestId }) {
+        const made = await tokens.create(caller, items.map(toWish), requestId)
+        return { status: 201, body: { items: made.map((token, i) => ({ ...token, name: items[i]?.name ?? null })) } }
       },
     }),
     defineRoute({
@@ -67,10 +101,20 @@ export function enrollmentTokenRoutes(tokens: EnrollmentTokens, clock: Clock): R
       summary: 'List enrolment tokens, newest first',
       query: listQuery,
       answers: { 200: { description: 'A page of tokens, without their secrets.', body: pageOf(tokenJson) } },
-      async answer({ caller, query: { limit, cursor } }) {
-        const page = toPage(await tokens.list(caller, { limit: limit + 1, beforeId: cursor }), limit)
+      async answer({ caller, query: { limit, cursor, status } }) {
+        const page = toPage(await tokens.list(caller, { limit: limit + 1, beforeId: cursor, status }), limit)
         const now = clock.now()
         return { status: 200, body: { ...page, items: page.items.map((token) => toJson(token, now)) } }
+      },
+    }),
+    defineRoute({
+      method: 'get',
+      path: '/v1/enrollment-tokens/:id',
+      access: 'operator',
+      summary: 'Show an enrolment token',
+      answers: { 200: { description: 'The token, without its secret.', body: tokenJson } },
+      async answer({ caller, params }) {
+        return { status: 200, body: toJson(await tokens.get(caller, parseId(params)), clock.now()) }
       },
     }),
     defineRoute({
@@ -88,22 +132,22 @@ export function enrollmentTokenRoutes(tokens: EnrollmentTokens, clock: Clock): R
   ]
 }
 
+function toWish({ name, type, ...rest }: z.output<typeof tokenWish>): EnrollmentTokenWish {
+  return { ...rest, name, type }
+}
+
 function toJson(token: EnrollmentToken, now: number): z.input<typeof tokenJson> {
-  const { id, kind, name, policyId, createdAt, expiresAt, principalId } = token
+  const { id, kind, name, type, capabilities, policyId, createdAt, expiresAt, principalId } = token
   return {
     id,
     kind,
     name: name ?? null,
+    type: type ?? null,
+    capabilities,
     policyId,
-    status: statusOf(token, now),
+    status: enrollmentTokenStatusAt(token, now),
     createdAt,
     expiresAt,
     deviceId: principalId ?? null,
   }
-}
-
-function statusOf(token: EnrollmentToken, now: number): (typeof tokenStatuses)[number] {
-  if (token.usedAt !== undefined) return 'used'
-  if (token.revokedAt !== undefined) return 'revoked'
-  return token.expiresAt <= now ? 'expired' : 'open'
 }

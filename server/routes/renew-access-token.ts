@@ -11,7 +11,7 @@ export function renewAccessTokenRoute(renewAccessToken: RenewAccessToken): Route
     summary: 'Renew the access token of a session',
     body: tokenRequest,
     answers: { 201: { description: 'A new access token.', body: tokenAnswer } },
-    errors: ['unauthenticated', 'replayed', 'session_state'],
+    errors: ['unauthenticated', 'bucket_out_of_window', 'replayed', 'session_state'],
     async answer({ params, body, requestId }) {
       return { status: 201, body: await renewAccessToken(parseId(params), body, requestId) }
     },

@@ -216,10 +216,12 @@ async function storeDevice(
   const { organizationId, token, completion, now, trust } = attempt
   const { alg, publicKey } = completion.identityKey
   const { kind, name, metadata } = completion
+  const { type, capabilities } = token
   const id = newId()
   const spiffeId = `spiffe://${parts.trustDomain}/organization/${organizationId}/${kind}/${id}`
   await insertDirectoryEntry(tx, id, organizationId)
-  await insertPrincipal(tx, { id, organizationId, kind, name, status: 'ACTIVE', spiffeId, metadata, createdAt: now })
+  const labels = { type, capabilities, metadata }
+  await insertPrincipal(tx, { id, organizationId, kind, name, status: 'ACTIVE', spiffeId, ...labels, createdAt: now })
   const identity = { organizationId, principalId: id, kid, alg, publicKey }
   const { mac, version: macKeyVersion } = macIdentityKey(parts.keyring, identity)
   await insertIdentityKey(tx, { ...identity, mac, macKeyVersion }, now)

@@ -1,11 +1,6 @@
 import type { Database } from '../../database/open.ts'
-import {
-  activateSession,
-  type ExchangeParty,
-  type ExchangeSession,
-  endPendingSession,
-  findExchangeParty,
-} from '../../database/repositories/exchanges.ts'
+import { activateSession, endPendingSession } from '../../database/repositories/exchange-changes.ts'
+import { type ExchangeParty, type ExchangeSession, findExchangeParty } from '../../database/repositories/exchanges.ts'
 import type { ConfirmAnswer, ConfirmRequest } from '../../protocol/exchange/messages.ts'
 import { CONFIRMATION_REPEAT_MS, sessionStateAt } from '../../protocol/exchange/session-states.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
@@ -36,9 +31,7 @@ export function createConfirmExchange(parts: ConfirmExchangeParts): ConfirmExcha
       retryOnConflict(async () => {
         const now = parts.clock.now()
         const party = await findExchangeParty(parts.database, request.deviceId, sessionId, now)
-        const session = party?.sessions.find(
-          ({ id, principalId }) => id === sessionId && principalId === request.deviceId,
-        )
+        const session = party?.sessions.find(({ id }) => id === sessionId)
         if (party === undefined || session === undefined)
           throw new ServiceError('not_found', 'There is no such session.')
         const isRight = isExpected(parts, session, request)

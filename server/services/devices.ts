@@ -1,69 +1,99 @@
-import type { Database } from '../../database/open.ts'
+import type { Database, Tx } from '../../database/open.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
+import { listPrincipals } from '../../database/repositories/list-principals.ts'
 import {
   findPrincipal,
-  listPrincipals,
   lockPrincipal,
-  markPrincipalRevoked,
   type Principal,
+  type PrincipalChange,
+  updatePrincipal,
 } from '../../database/repositories/principals.ts'
-import { listOpenSessionIds, revokeSession } from '../../database/repositories/sessions.ts'
+import { canonicalJson } from '../../protocol/encoding.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { actorOf, type Operator } from '../caller.ts'
+import { actorOf, type Operator, type SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
 
 /** As it is stored, with the key that it has now. */
 export type Device = Principal
 export type Devices = ReturnType<typeof createDevices>
 
+/** The registry. Devices and coordinators see themselves only. */
 export function createDevices(parts: { database: Database; clock: Clock; writeEvent: WriteEvent }) {
   const { database } = parts
   return {
-    list(organizationId: string, page: Parameters<typeof listPrincipals>[1]): Promise<Principal[]> {
-      return database.withOrganization(organizationId, (tx) => listPrincipals(tx, page))
+    list(operator: Operator, page: Parameters<typeof listPrincipals>[1]): Promise<Device[]> {
+      return database.withOrganization(operator.organizationId, (tx) => listPrincipals(tx, page))
     },
 
-    async get(organizationId: string, id: string): Promise<Principal> {
-      const principal = await database.withOrganization(organizationId, (tx) => findPrincipal(tx, id))
-      if (principal === undefined) throw notFound()
-      return principal
+    get(caller: Operator | SessionCaller, id: string): Promise<Device> {
+      requireKnown(caller, id)
+      return database.withOrganization(caller.organizationId, (tx) => getDevice(tx, id))
     },
 
-    /** With its keys and sessions, in one transaction; revoking twice changes nothing. */
-    revoke(operator: Operator, id: string, requestId: string): Promise<Principal> {
-      const { organizationId } = operator
-      const now = parts.clock.now()
-      return database.withOrganization(organizationId, async (tx) => {
+    /** The device of a token changes its metadata; the rest, which others decide by, is the operator's. */
+    change(caller: Operator | SessionCaller, id: string, wish: PrincipalChange, requestId: string): Promise<Device> {
+      requireKnown(caller, id)
+      const isOwn = caller.type !== 'api_token'
+      if (isOwn && Object.keys(wish).some((member) => member !== 'metadata')) {
+        throw new ServiceError('forbidden', 'A device changes its metadata; the rest is for an operator.')
+      }
+      return database.withOrganization(caller.organizationId, async (tx) => {
         const locked = await lockPrincipal(tx, id)
-        if (locked === undefined) throw notFound()
-        if (locked.status !== 'REVOKED') {
-          const sessionIds = await listOpenSessionIds(tx, id)
-          for (const sessionId of sessionIds) await revokeSession(tx, sessionId, now)
-          await markPrincipalRevoked(tx, id, now)
-          const shared = { organizationId, actor: actorOf(operator), severity: 'notice', requestId } as const
-          const events = [
-            ...sessionIds.map((sessionId) =>
-              parts.writeEvent(
-                { ...shared, type: 'session.revoked', subject: { deviceId: id, sessionId }, data: { with: 'device' } },
-                now,
-              ),
-            ),
-            parts.writeEvent(
-              { ...shared, type: 'device.revoked', subject: { deviceId: id }, data: { sessions: sessionIds.length } },
-              now,
-            ),
-          ]
-          await insertEvents(tx, events)
-        }
-        const principal = await findPrincipal(tx, id)
-        if (principal === undefined) throw notFound()
-        return principal
+        // Its token was good when the request came; a suspension that was faster holds all the same.
+        if (isOwn && locked?.status !== 'ACTIVE') throw new ServiceError('unauthenticated', 'The device is not active.')
+        const before = await getDevice(tx, id)
+        const change = differences(before, wish)
+        const members = Object.keys(change)
+        if (members.length === 0) return before
+        await updatePrincipal(tx, id, change)
+        const { metadata: _untold, ...rest } = change
+        const told = Object.fromEntries(Object.entries(rest).map(([member, value]) => [member, value ?? null]))
+        const event = parts.writeEvent(
+          {
+            organizationId: caller.organizationId,
+            actor: actorOf(caller),
+            type: 'device.changed',
+            severity: 'info',
+            subject: { deviceId: id },
+            data: { members, ...told },
+            requestId,
+          },
+          parts.clock.now(),
+        )
+        await insertEvents(tx, [event])
+        return getDevice(tx, id)
       })
     },
   }
 }
 
-function notFound(): ServiceError {
+/** Throws `not_found`. */
+export async function getDevice(tx: Tx, id: string): Promise<Device> {
+  const principal = await findPrincipal(tx, id)
+  if (principal === undefined) throw notFound()
+  return principal
+}
+
+export function notFound(): ServiceError {
   return new ServiceError('not_found', 'There is no such device.')
+}
+
+/** Another device is not to be told from none. */
+function requireKnown(caller: Operator | SessionCaller, id: string): void {
+  if (caller.type !== 'api_token' && caller.id !== id) throw notFound()
+}
+
+/** Of a wish, what the device is not already. */
+function differences(before: Device, wish: PrincipalChange): PrincipalChange {
+  const { name, type = null, capabilities, metadata } = before
+  const current = { name, type, capabilities, metadata }
+  const isNew = (member: keyof PrincipalChange) =>
+    wish[member] !== undefined && canonicalJson(wish[member]) !== canonicalJson(current[member])
+  return {
+    ...(isNew('name') ? { name: wish.name } : {}),
+    ...(isNew('type') ? { type: wish.type } : {}),
+    ...(isNew('capabilities') ? { capabilities: wish.capabilities } : {}),
+    ...(isNew('metadata') ? { metadata: wish.metadata } : {}),
+  }
 }

@@ -1,21 +1,22 @@
 import type { Database } from '../../database/open.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
-import { insertDirectoryEntry } from '../../database/repositories/directory.ts'
+import { insertDirectoryEntries } from '../../database/repositories/directory.ts'
 import {
   type EnrollmentToken,
-  insertEnrollmentToken,
+  type EnrollmentTokenStatus,
+  findEnrollmentToken,
+  insertEnrollmentTokens,
   listEnrollmentTokens,
   lockEnrollmentToken,
   markEnrollmentTokenRevoked,
 } from '../../database/repositories/enrollment-tokens.ts'
-import { toBase64url } from '../../protocol/encoding.ts'
 import type { PrincipalKind } from '../../protocol/enrollment.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
-import type { WriteEvent } from '../../runtime/audit-events.ts'
+import type { LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { newId } from '../../runtime/ids.ts'
 import { actorOf, type Operator } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
+import { newCredential } from './credentials.ts'
 
 export interface EnrollmentTokenParts {
   database: Database
@@ -26,78 +27,119 @@ export interface EnrollmentTokenParts {
   pin: string
 }
 
-export type { EnrollmentToken }
+export interface EnrollmentTokenWish {
+  kind: PrincipalKind
+  name: string | undefined
+  type: string | undefined
+  capabilities: string[]
+  policyId: string
+  ttlSeconds: number
+}
+
+export interface NewEnrollmentToken {
+  id: string
+  /** `<id>.<secret>.<pin>`: in this answer and nowhere else. */
+  token: string
+  expiresAt: number
+}
+
+export type { EnrollmentToken, EnrollmentTokenStatus }
 export type EnrollmentTokens = ReturnType<typeof createEnrollmentTokens>
 
 export function createEnrollmentTokens(parts: EnrollmentTokenParts) {
-  const { database, clock, crypto } = parts
+  const { database, clock } = parts
   return {
-    /** The text of the token is in this answer and nowhere else. */
+    /** In the order of the wishes, of which there is at least one; all of them, or none. */
     async create(
       operator: Operator,
-      wish: { kind: PrincipalKind; name: string | undefined; policyId: string; ttlSeconds: number },
+      wishes: readonly EnrollmentTokenWish[],
       requestId: string,
-    ): Promise<{ id: string; token: string; expiresAt: number }> {
+    ): Promise<NewEnrollmentToken[]> {
       const { organizationId } = operator
-      const id = newId()
-      const credential = `${id}.${toBase64url(crypto.randomBytes(32))}`
       const createdAt = clock.now()
-      const expiresAt = createdAt + wish.ttlSeconds * 1000
-      const { kind, name, policyId } = wish
-      await database.withOrganization(organizationId, async (tx) => {
-        await insertDirectoryEntry(tx, id, organizationId)
-        const secretHash = hashCredential(crypto, credential)
-        await insertEnrollmentToken(tx, { id, organizationId, kind, name, policyId, secretHash, createdAt, expiresAt })
-        const event = parts.writeEvent(
-          {
-            organizationId,
-            actor: actorOf(operator),
-            type: 'enrollment_token.created',
-            severity: 'info',
-            subject: { enrollmentTokenId: id },
-            data: { kind, name: name ?? null, policyId, expiresAt },
-            requestId,
-          },
-          createdAt,
-        )
-        await insertEvents(tx, [event])
+      const made = wishes.map((wish) => {
+        const { ttlSeconds, ...terms } = wish
+        return { ...newCredential(parts.crypto), ...terms, createdAt, expiresAt: createdAt + ttlSeconds * 1000 }
       })
-      return { id, token: `${credential}.${parts.pin}`, expiresAt }
+      const tokens = made.map(({ credential: _secret, ...token }) => ({ ...token, organizationId }))
+      await database.withOrganization(organizationId, async (tx) => {
+        const ids = tokens.map(({ id }) => id)
+        await insertDirectoryEntries(tx, ids, organizationId)
+        await insertEnrollmentTokens(tx, tokens)
+        // One event each, also of many: who asks where a token came from finds it by its id, with its terms.
+        const events = tokens.map(({ id, kind, name = null, type = null, capabilities, policyId, expiresAt }) =>
+          tokenEvent(parts, operator, 'enrollment_token.created', id, requestId, createdAt, {
+            kind,
+            name,
+            type,
+            capabilities,
+            policyId,
+            expiresAt,
+          }),
+        )
+        await insertEvents(tx, events)
+      })
+      return made.map(({ id, credential, expiresAt }) => ({ id, token: `${credential}.${parts.pin}`, expiresAt }))
     },
 
-    list(operator: Operator, page: { limit: number; beforeId: string | undefined }): Promise<EnrollmentToken[]> {
-      return database.withOrganization(operator.organizationId, (tx) => listEnrollmentTokens(tx, page))
+    list(
+      operator: Operator,
+      page: { limit: number; beforeId: string | undefined; status: EnrollmentTokenStatus | undefined },
+    ): Promise<EnrollmentToken[]> {
+      return database.withOrganization(operator.organizationId, (tx) => listEnrollmentTokens(tx, page, clock.now()))
+    },
+
+    async get(operator: Operator, id: string): Promise<EnrollmentToken> {
+      const token = await database.withOrganization(operator.organizationId, (tx) => findEnrollmentToken(tx, id))
+      if (token === undefined) throw notFound()
+      return token
     },
 
     async revoke(operator: Operator, id: string, requestId: string): Promise<void> {
-      const { organizationId } = operator
       const now = clock.now()
-      await database.withOrganization(organizationId, async (tx) => {
+      await database.withOrganization(operator.organizationId, async (tx) => {
         const token = await lockEnrollmentToken(tx, id)
-        if (token === undefined) throw new ServiceError('not_found', 'There is no such enrolment token.')
+        if (token === undefined) throw notFound()
         if (token.usedAt !== undefined)
           throw new ServiceError('session_state', 'The token was used; revoke the device.')
         if (token.revokedAt !== undefined) return
         await markEnrollmentTokenRevoked(tx, id, now)
-        const event = parts.writeEvent(
-          {
-            organizationId,
-            actor: actorOf(operator),
-            type: 'enrollment_token.revoked',
-            severity: 'notice',
-            subject: { enrollmentTokenId: id },
-            data: {},
-            requestId,
-          },
-          now,
-        )
-        await insertEvents(tx, [event])
+        await insertEvents(tx, [tokenEvent(parts, operator, 'enrollment_token.revoked', id, requestId, now, {})])
       })
     },
   }
 }
 
-/** Tokens are stored as the SHA3-256 of `<id>.<secret>`; the secret has 256 bits, so that no slow hash is needed. */
-export function hashCredential(crypto: Primitives, credential: string): Uint8Array {
-  return crypto.hash256(new TextEncoder().encode(credential))
+/** What a token is at a time: it enrols somebody while it is `open`. The filter of the list says the same in SQL. */
+export function enrollmentTokenStatusAt(token: EnrollmentToken, now: number): EnrollmentTokenStatus {
+  if (token.usedAt !== undefined) return 'used'
+  if (token.revokedAt !== undefined) return 'revoked'
+  return token.expiresAt <= now ? 'expired' : 'open'
+}
+
+function tokenEvent(
+  parts: EnrollmentTokenParts,
+  operator: Operator,
+  type: 'enrollment_token.created' | 'enrollment_token.revoked',
+  id: string,
+  requestId: string,
+  at: number,
+  data: Parameters<WriteEvent>[0]['data'],
+): LoggedEvent {
+  return parts.writeEvent(
+    {
+      organizationId: operator.organizationId,
+      actor: actorOf(operator),
+      type,
+      severity: type === 'enrollment_token.created' ? 'info' : 'notice',
+      subject: { enrollmentTokenId: id },
+      data,
+      requestId,
+    },
+    at,
+  )
+}
+
+function notFound(): ServiceError {
+  return new ServiceError('not_found', 'There is no such enrolment token.')
 }

@@ -1,6 +1,7 @@
 import { DatabaseError } from '../../database/errors.ts'
 import type { Database } from '../../database/open.ts'
-import { type ExchangeParty, findExchangeParty, insertPendingSession } from '../../database/repositories/exchanges.ts'
+import { insertPendingSession } from '../../database/repositories/exchange-changes.ts'
+import { type ExchangeParty, findExchangeParty } from '../../database/repositories/exchanges.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { bucketAt, isBucketAccepted } from '../../protocol/exchange/bucket.ts'
 import type { ExchangeAnswer, ExchangeRequest } from '../../protocol/exchange/messages.ts'
@@ -16,6 +17,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import type { Metrics } from '../../runtime/metrics.ts'
 import { ServiceError } from '../errors.ts'
+import type { RateLimits } from '../rate-limits.ts'
 import { isIdentityKeyGenuine } from './identity-key-macs.ts'
 import { observeExchange } from './observe-exchange.ts'
 import { retryOnConflict } from './retry-on-conflict.ts'
@@ -30,6 +32,7 @@ export interface OpenExchangeParts {
   crypto: Primitives
   clock: Clock
   queue: BoundedQueue
+  limits: RateLimits
   writeEvent: WriteEvent
   metrics: Metrics
 }
@@ -55,6 +58,8 @@ export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
       if (!isSigned || clientKey === undefined || party?.principal.status !== 'ACTIVE') {
         throw new ServiceError('exchange_refused', 'The device, its key or its signature is not accepted.')
       }
+      // Not before: what anybody can send in the name of a device must not use up what the device may send.
+      await parts.limits.takePrincipal({ id: request.deviceId, organizationId: party.organizationId })
       return answer(parts, { request, requestId, th1, sessionId, party, clientKey, bucketKey })
     })
   })

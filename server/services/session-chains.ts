@@ -24,11 +24,12 @@ export function sealChains(
   let current = chain
   const sealed = epochKeys.map(({ seal }, index) => {
     const epoch = firstEpoch + index
-    const record = sealRecord(crypto, seal, { purpose: 'chain', keyVersion: epoch }, placeOf(session, epoch), current)
-    const next = ratchet(crypto, current, epoch)
-    current.fill(0)
-    current = next
-    return record
+    if (index > 0) {
+      const previous = current
+      current = ratchet(crypto, previous, epoch - 1)
+      previous.fill(0)
+    }
+    return sealRecord(crypto, seal, { purpose: 'chain', keyVersion: epoch }, placeOf(session, epoch), current)
   })
   current.fill(0)
   return concatenate(sealed)

@@ -12,7 +12,7 @@ import type { Clock } from '../../runtime/clock.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { ServiceError } from '../errors.ts'
 import { sealChallenge } from './challenges.ts'
-import { hashCredential } from './enrollment-tokens.ts'
+import { hashCredential } from './credentials.ts'
 import { getPolicy } from './policies.ts'
 
 export const CHALLENGE_MS = 300_000

@@ -31,7 +31,7 @@ describe('docs/errors.md', () => {
 test('every type of audit event is written somewhere', async () => {
   const { listFiles } = await import('./repository.ts')
   const sources = listFiles()
-    .filter((file) => /^(server|workers)\/.*\.ts$/.test(file))
+    .filter((file) => /^(server|workers|operations)\/.*\.ts$/.test(file))
     .map((file) => readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8'))
     .join('\n')
   const written = new Set([...sources.matchAll(/'([a-z_]+\.[a-z_]+)'/g)].map(([, type]) => type as string))

@@ -13,7 +13,7 @@ const server = ['/server/compose.ts', '/server/http.ts', '/server/routes/open-ex
 const workers = ['/workers/compose.ts', '/workers/jobs/seal-epoch.ts', '/workers/sequencer/append.ts']
 const queues = '/workers/queues.ts'
 const database = ['/database/open.ts', '/database/repositories/devices.ts']
-const client = ['/client/client.ts', '/client/command/main.ts']
+const client = ['/client/client.ts', '/client/command/run.ts']
 const tests = ['/tests/support/clock.ts', '/bench/main.ts']
 const above = ['/operations/doctor.ts', '/scripts/write-schema.ts', '/main.ts', ...tests, 'node:process']
 const nodeIo = ['node:fs', 'node:fs/promises', 'node:net', 'node:http', 'node:dns', 'node:timers/promises', 'fs']
@@ -80,15 +80,15 @@ const boundaries: readonly Boundary[] = [
   { importer: 'workers/a.ts', accepts: workersAccepts, refuses: workersRefuses },
   { importer: 'workers/jobs/a.ts', accepts: workersAccepts, refuses: workersRefuses },
   { importer: 'workers/sequencer/a.ts', accepts: workersAccepts, refuses: workersRefuses },
-  ...['client/a.ts', 'client/command/a.ts'].map((importer) => ({
+  ...['client/a.ts', 'client/command/a.ts', 'demo/a.ts'].map((importer) => ({
     importer,
     accepts: ['/protocol/suites.ts', '/client/client.ts', 'node:fs', 'zod'],
     refuses: ['/runtime/clock.ts', ...database, ...server, ...workers, queues, ...above, ...sql, ...web],
   })),
   {
     importer: 'operations/a.ts',
-    accepts: ['/protocol/suites.ts', ...database, '/runtime/clock.ts', '/operations/doctor.ts', 'node:fs'],
-    refuses: [...server, ...workers, queues, ...client, '/scripts/write-schema.ts', '/main.ts', ...tests, ...sql],
+    accepts: ['/protocol/suites.ts', ...database, '/runtime/clock.ts', '/client/command/run.ts', 'node:fs'],
+    refuses: [...server, ...workers, queues, '/client/client.ts', '/main.ts', ...tests, ...sql],
   },
   {
     importer: 'scripts/a.ts',

@@ -1,15 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Database } from '../../database/open.ts'
-import { insertApiToken } from '../../database/repositories/api-tokens.ts'
-import { insertDirectoryEntry } from '../../database/repositories/directory.ts'
-import { insertOrganization } from '../../database/repositories/organizations.ts'
-import type { ApiRole } from '../../database/tables.ts'
+import type { ApiRole } from '../../protocol/api-roles.ts'
 import { toBase64url } from '../../protocol/encoding.ts'
 import { newId } from '../../runtime/ids.ts'
 import { listRoutes, type RouteParts } from '../../server/routes.ts'
 import { call, createToken, enrollTestDevice, establish, openExchange, type TestDevice } from '../support/api.ts'
 import { expectRefusal } from '../support/refusals.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
+import { makeApiToken, makeTenant } from '../support/tenants.ts'
 
 const callers = [
   'anonymous',
@@ -21,6 +18,7 @@ const callers = [
   'coordinator',
   'operator',
   'admin',
+  'serviceAdmin',
   'device',
   'otherDevice',
   'foreignAdmin',
@@ -28,8 +26,6 @@ const callers = [
 type Caller = (typeof callers)[number]
 
 let service: TestService
-let worker: Database
-let organizationId: string
 let tokens: Record<Caller, string | undefined>
 let device: TestDevice
 let otherDevice: TestDevice
@@ -37,46 +33,35 @@ let session: { id: string; token: string }
 
 beforeAll(async () => {
   service = await startTestService()
-  worker = service.database.open('qflare_worker', 2)
-  const { rows } = await service.database.sql.query<{ id: string }>('select id from organization')
-  organizationId = rows[0]?.id as string
-  const foreignOrganizationId = newId()
-  await worker.withOrganization(foreignOrganizationId, (tx) =>
-    insertOrganization(tx, { id: foreignOrganizationId, name: 'foreign', createdAt: service.time.now }),
-  )
   device = await enrollTestDevice(service)
   otherDevice = await enrollTestDevice(service)
   const established = await establish(service, device)
   session = { id: established.sessionId, token: established.accessToken }
-  const revoked = await makeApiToken(organizationId, ['admin'])
-  await service.database.sql.query(`update api_token set revoked_at = now() where id = $1`, [idOf(revoked)])
   tokens = {
     anonymous: undefined,
     garbage: 'qf_nonsense',
     wrongSecret: `qf_${idOf(service.adminToken)}.${toBase64url(crypto.randomBytes(32))}`,
-    expired: await makeApiToken(organizationId, ['admin'], service.time.now),
-    revoked,
-    auditor: await makeApiToken(organizationId, ['auditor']),
-    coordinator: await makeApiToken(organizationId, ['coordinator']),
-    operator: await makeApiToken(organizationId, ['operator'], service.time.now + 1),
-    admin: service.adminToken,
+    expired: await makeToken('admin', service.time.now),
+    revoked: await makeToken('admin'),
+    auditor: await makeToken('auditor'),
+    coordinator: await makeToken('coordinator'),
+    operator: await makeToken('operator', service.time.now + 1),
+    admin: await makeToken('admin'),
+    serviceAdmin: service.adminToken,
     device: session.token,
     otherDevice: (await establish(service, otherDevice)).accessToken,
-    foreignAdmin: await makeApiToken(foreignOrganizationId, ['admin']),
+    foreignAdmin: (await makeTenant(service, 'foreign')).adminToken,
   }
+  await call(service, 'DELETE', `/v1/api-tokens/${idOf(tokens.revoked as string)}`, { token: service.adminToken })
 })
 afterAll(() => service.close())
 
-async function makeApiToken(organization: string, roles: ApiRole[], expiresAt?: number): Promise<string> {
-  const id = newId()
-  const secret = `${id}.${toBase64url(crypto.randomBytes(32))}`
-  const secretHash = crypto.hash256(new TextEncoder().encode(secret))
-  await worker.withOrganization(organization, async (tx) => {
-    await insertDirectoryEntry(tx, id, organization)
-    const shared = { id, organizationId: organization, name: 'test', roles, isServiceAdmin: false, secretHash }
-    await insertApiToken(tx, { ...shared, createdAt: service.time.now, expiresAt, revokedAt: undefined })
-  })
-  return `qf_${secret}`
+async function makeToken(role: ApiRole, expiresAt?: number): Promise<string> {
+  const { id, token } = await makeApiToken(service, [role])
+  const { sql } = service.database
+  if (expiresAt !== undefined)
+    await sql.query('update api_token set expires_at = $2 where id = $1', [id, new Date(expiresAt)])
+  return token
 }
 
 function idOf(apiToken: string): string {
@@ -101,8 +86,13 @@ const refused = {
   coordinator: 403,
 }
 const everyone = (status: number) => Object.fromEntries(callers.map((caller) => [caller, status])) as Outcomes
+const admins = (status: number, foreignAdmin: number): Outcomes => {
+  const rest = { operator: 403, device: 403, otherDevice: 403, foreignAdmin }
+  return { ...refused, ...rest, admin: status, serviceAdmin: status }
+}
+const serviceAdmins = (status: number): Outcomes => ({ ...admins(403, 403), serviceAdmin: status })
 const operators = (status: number, foreignAdmin: number): Outcomes => {
-  return { ...refused, operator: status, admin: status, device: 403, otherDevice: 403, foreignAdmin }
+  return { ...admins(status, foreignAdmin), operator: status }
 }
 const operatorsAndOwn = (status: number, otherDevice: number, foreignAdmin: number): Outcomes => {
   return { ...operators(status, foreignAdmin), device: status, otherDevice }
@@ -110,6 +100,9 @@ const operatorsAndOwn = (status: number, otherDevice: number, foreignAdmin: numb
 
 const enrollmentToken = async () => (await createToken(service)).id
 const pendingSession = async () => (await openExchange(service, device)).sessionId
+const apiToken = async () => (await makeApiToken(service, ['auditor'])).id
+const ofNewDevice = (action: string) => async () =>
+  `/v1/devices/${(await enrollTestDevice(service)).deviceId}/${action}`
 const bytes = (length: number) => toBase64url(new Uint8Array(length))
 
 /** What each caller gets on each route; of a route that anyone may call, only what its body proves makes a difference. */
@@ -124,8 +117,23 @@ const rows: Record<string, Row> = {
   'GET /openapi.json': { outcomes: everyone(200) },
   'GET /docs': { outcomes: everyone(200) },
   'GET /docs/:file': { path: () => '/docs/show.js', outcomes: everyone(200) },
+  'POST /v1/organizations': { body: { name: 'another' }, outcomes: serviceAdmins(201) },
+  'GET /v1/organizations': { outcomes: serviceAdmins(200) },
+  'GET /v1/organizations/:id': {
+    path: async () =>
+      `/v1/organizations/${(await service.database.sql.query('select id from organization')).rows[0].id}`,
+    outcomes: serviceAdmins(200),
+  },
+  'POST /v1/api-tokens': { body: { name: 'more', roles: ['admin'] }, outcomes: admins(201, 201) },
+  'GET /v1/api-tokens': { outcomes: admins(200, 200) },
+  'DELETE /v1/api-tokens/:id': { path: async () => `/v1/api-tokens/${await apiToken()}`, outcomes: admins(204, 404) },
   'POST /v1/enrollment-tokens': { body: { kind: 'device' }, outcomes: operators(201, 201) },
   'GET /v1/enrollment-tokens': { outcomes: operators(200, 200) },
+  'POST /v1/enrollment-tokens/bulk': { body: { items: [{ kind: 'device' }] }, outcomes: operators(201, 201) },
+  'GET /v1/enrollment-tokens/:id': {
+    path: async () => `/v1/enrollment-tokens/${await enrollmentToken()}`,
+    outcomes: operators(200, 404),
+  },
   'DELETE /v1/enrollment-tokens/:id': {
     path: async () => `/v1/enrollment-tokens/${await enrollmentToken()}`,
     outcomes: operators(204, 404),
@@ -144,11 +152,14 @@ const rows: Record<string, Row> = {
   },
   'GET /v1/devices': { outcomes: operators(200, 200) },
   'GET /v1/devices/:id': { path: () => `/v1/devices/${device.deviceId}`, outcomes: operatorsAndOwn(200, 404, 404) },
-  'POST /v1/devices/:id/revoke': {
-    path: async () => `/v1/devices/${(await enrollTestDevice(service)).deviceId}/revoke`,
-    body: {},
-    outcomes: operators(200, 404),
+  'PATCH /v1/devices/:id': {
+    path: () => `/v1/devices/${device.deviceId}`,
+    body: { metadata: {} },
+    outcomes: operatorsAndOwn(200, 404, 404),
   },
+  'POST /v1/devices/:id/suspend': { path: ofNewDevice('suspend'), body: {}, outcomes: operators(200, 404) },
+  'POST /v1/devices/:id/resume': { path: ofNewDevice('resume'), body: {}, outcomes: operators(200, 404) },
+  'POST /v1/devices/:id/revoke': { path: ofNewDevice('revoke'), body: {}, outcomes: operators(200, 404) },
   'POST /v1/exchanges': {
     body: {
       deviceId: newId(),
@@ -240,53 +251,4 @@ describe('credentials', () => {
       expect({ at, status: await ask(`Bearer qs_${changed.toString('base64url')}`) }).toEqual({ at, status: 401 })
     }
   })
-})
-
-describe('what a caller sees', () => {
-  test('a device sees itself and its own sessions only, whatever it asks for', async () => {
-    const own = await service.database.sql.query<{ id: string }>('select id from session where principal_id = $1', [
-      device.deviceId,
-    ])
-    for (const query of ['', `?deviceId=${otherDevice.deviceId}`, `?deviceId=${device.deviceId}`]) {
-      const { body } = await call(service, 'GET', `/v1/sessions${query}`, { token: session.token })
-      expect(new Set(body.items.map(({ deviceId }: { deviceId: string }) => deviceId))).toEqual(
-        new Set([device.deviceId]),
-      )
-      expect(body.items).toHaveLength(own.rows.length)
-    }
-  })
-
-  test('an admin of another organization sees nothing of this one, and this one nothing of it', async () => {
-    const foreign = { ...service, adminToken: tokens.foreignAdmin as string }
-    const foreignDevice = await enrollTestDevice(foreign)
-    const foreignSession = await openExchange(foreign, foreignDevice)
-    const list = async (token: string | undefined, path: string): Promise<string[]> =>
-      (await call(service, 'GET', path, { token })).body.items.map(({ id }: { id: string }) => id)
-    expect(await list(foreign.adminToken, '/v1/devices')).toEqual([foreignDevice.deviceId])
-    expect(await list(foreign.adminToken, '/v1/sessions')).toEqual([foreignSession.sessionId])
-    expect(await list(foreign.adminToken, `/v1/sessions?deviceId=${device.deviceId}`)).toEqual([])
-    expect(await list(tokens.admin, '/v1/devices')).not.toContain(foreignDevice.deviceId)
-    expect(await list(tokens.admin, '/v1/sessions')).not.toContain(foreignSession.sessionId)
-    const cursor = Buffer.from(newId()).toString('base64url')
-    expect(await list(foreign.adminToken, `/v1/devices?cursor=${cursor}`)).toEqual([foreignDevice.deviceId])
-  })
-
-  test.each(Object.keys(rows).filter((name) => rows[name]?.outcomes.foreignAdmin === 404))(
-    'of an id that is not his is not to be told from an id that does not exist: %s',
-    async (name) => {
-      const { path, body, outcomes } = rows[name] as Row
-      const [method = '', template = ''] = name.split(' ')
-      for (const caller of callers.filter((each) => outcomes[each] === 404)) {
-        const ask = async (url: string) => {
-          const answer = await call(service, method, url, { token: tokens[caller], body })
-          const { requestId: _id, ...problem } = answer.body
-          const { date: _date, 'x-request-id': _requestId, ...headers } = Object.fromEntries(answer.headers)
-          return { status: answer.status, problem, headers }
-        }
-        const unknown = await ask(template.replace(':id', newId()))
-        expect(unknown.status).toBe(404)
-        expect(await ask((await path?.()) ?? template)).toEqual(unknown)
-      }
-    },
-  )
 })

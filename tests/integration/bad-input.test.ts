@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { toBase64url } from '../../protocol/encoding.ts'
+import { listRoutes, type RouteParts } from '../../server/routes.ts'
 import {
   call,
   createToken,
@@ -14,25 +15,33 @@ import {
   startEnrollment,
 } from '../support/api.ts'
 import { databaseContents, expectRefusal, sendRaw } from '../support/refusals.ts'
-import { startTestService, type TestService } from '../support/service.ts'
+import { crypto, startTestService, type TestService } from '../support/service.ts'
 
-/** Every path that takes a body, by a name for it. */
-const paths = {
-  token: '/v1/enrollment-tokens',
-  start: '/v1/enrollments',
-  complete: '/v1/enrollments/:id/complete',
-  revoke: '/v1/devices/:id/revoke',
-  exchange: '/v1/exchanges',
-  confirm: '/v1/exchanges/:id/confirm',
-  renew: '/v1/sessions/:id/tokens',
+/** Every route that takes a body, by a name for it. */
+const routes = {
+  organization: 'POST /v1/organizations',
+  apiToken: 'POST /v1/api-tokens',
+  token: 'POST /v1/enrollment-tokens',
+  tokens: 'POST /v1/enrollment-tokens/bulk',
+  start: 'POST /v1/enrollments',
+  complete: 'POST /v1/enrollments/:id/complete',
+  change: 'PATCH /v1/devices/:id',
+  suspend: 'POST /v1/devices/:id/suspend',
+  resume: 'POST /v1/devices/:id/resume',
+  revoke: 'POST /v1/devices/:id/revoke',
+  exchange: 'POST /v1/exchanges',
+  confirm: 'POST /v1/exchanges/:id/confirm',
+  renew: 'POST /v1/sessions/:id/tokens',
 } as const
-type Name = keyof typeof paths
-const names = Object.keys(paths) as Name[]
+type Name = keyof typeof routes
+const names = Object.keys(routes) as Name[]
+const maxBytes: Partial<Record<Name, number>> = { complete: 1_048_576, tokens: 262_144 }
+const optional = new Set(['complete.metadata', 'change.name'])
 
 let service: TestService
 let contents: Record<string, string>
 /** A request of each kind that would be taken, or refused for a reason of its own only. */
-let requests: Record<Name, { path: string; body: Record<string, unknown> }>
+let requests: Record<Name, { method: string; path: string; body: Record<string, unknown> }>
 
 beforeAll(async () => {
   service = await startTestService()
@@ -44,16 +53,25 @@ beforeAll(async () => {
   const confirmation = toBase64url(opened.deviceConfirmation)
   const nonce = toBase64url(new Uint8Array(32))
   const bodies: Record<Name, [id: string, body: Record<string, unknown>]> = {
+    organization: ['', { name: 'tenant' }],
+    apiToken: ['', { name: 'script', roles: ['auditor'] }],
     token: ['', { kind: 'device' }],
+    tokens: ['', { items: [{ kind: 'device' }] }],
     start: ['', { token: credential }],
     complete: [started.enrollmentId, signCompletion(started, makeIdentity().identityKey)],
+    change: [device.deviceId, { name: 'other' }],
+    suspend: [device.deviceId, {}],
+    resume: [device.deviceId, {}],
     revoke: [device.deviceId, {}],
     exchange: ['', wire],
     confirm: [opened.sessionId, { deviceId: device.deviceId, confirmation }],
     renew: [opened.sessionId, { deviceId: device.deviceId, epoch: wire.bucket, nonce, proof: confirmation }],
   }
   requests = Object.fromEntries(
-    names.map((name) => [name, { path: paths[name].replace(':id', bodies[name][0]), body: bodies[name][1] }]),
+    names.map((name) => {
+      const [method = '', path = ''] = routes[name].split(' ')
+      return [name, { method, path: path.replace(':id', bodies[name][0]), body: bodies[name][1] }]
+    }),
   ) as typeof requests
 })
 afterAll(() => service.close())
@@ -65,8 +83,8 @@ async function expectNothingStored(): Promise<void> {
   expect(await databaseContents(service)).toEqual(contents)
 }
 
-const post = (name: Name, raw: string | Uint8Array, headers: Record<string, string> = {}) =>
-  call(service, 'POST', requests[name].path, { token: service.adminToken, raw, headers })
+const send = (name: Name, raw: string | Uint8Array, headers: Record<string, string> = {}) =>
+  call(service, requests[name].method, requests[name].path, { token: service.adminToken, raw, headers })
 
 const nest = (depth: number) => `${'['.repeat(depth)}1${']'.repeat(depth)}`
 
@@ -78,23 +96,23 @@ describe.each(names)('%s: nothing is stored and the answer is a problem', (name)
   test('for a body that is not JSON', async () => {
     const long = `{"${'k'.repeat(60_000)}":`
     for (const raw of ['', ' ', '{', text().slice(0, -1), `${text()}x`, `\ufeff${text()}`, "{'kind':'device'}", long]) {
-      expectRefusal(await post(name, raw), 400, 'malformed')
+      expectRefusal(await send(name, raw), 400, 'malformed')
     }
-    expectRefusal(await post(name, Uint8Array.of(0x7b, 0xff, 0x7d)), 400, 'malformed')
-    expectRefusal(await post(name, gzipSync(text())), 400, 'malformed')
+    expectRefusal(await send(name, Uint8Array.of(0x7b, 0xff, 0x7d)), 400, 'malformed')
+    expectRefusal(await send(name, gzipSync(text())), 400, 'malformed')
     await expectNothingStored()
   })
 
   test('for JSON that is no object', async () => {
     for (const raw of ['null', 'true', '1', '"text"', '[]', `[${text()}]`]) {
-      expectRefusal(await post(name, raw), 400, 'malformed')
+      expectRefusal(await send(name, raw), 400, 'malformed')
     }
     await expectNothingStored()
   })
 
   test('for a content type that is another, or absent', async () => {
-    const send = (headers: Record<string, string>) =>
-      sendRaw(service, 'POST', requests[name].path, {
+    const sendTyped = (headers: Record<string, string>) =>
+      sendRaw(service, requests[name].method, requests[name].path, {
         headers: { authorization: `Bearer ${service.adminToken}`, ...headers },
         body: [text()],
       })
@@ -104,42 +122,42 @@ describe.each(names)('%s: nothing is stored and the answer is a problem', (name)
       'application/jsonp',
       'application/json;charset=latin1',
     ]) {
-      expectRefusal(await send({ 'content-type': type }), 415, 'unsupported_media_type')
+      expectRefusal(await sendTyped({ 'content-type': type }), 415, 'unsupported_media_type')
     }
-    expectRefusal(await send({ 'content-type': '' }), 415, 'unsupported_media_type')
-    expectRefusal(await send({}), 415, 'unsupported_media_type')
+    expectRefusal(await sendTyped({ 'content-type': '' }), 415, 'unsupported_media_type')
+    expectRefusal(await sendTyped({}), 415, 'unsupported_media_type')
     await expectNothingStored()
   })
 
   test('for a body that is compressed', async () => {
     for (const encoding of ['gzip', 'br', 'identity']) {
-      const answer = await post(name, gzipSync(text()), { 'content-encoding': encoding })
+      const answer = await send(name, gzipSync(text()), { 'content-encoding': encoding })
       expectRefusal(answer, 415, 'unsupported_media_type')
     }
     await expectNothingStored()
   })
 
   test('for one byte more than the limit, announced or not; not for the limit', async () => {
-    const limit = name === 'complete' ? 1_048_576 : 65_536
+    const limit = maxBytes[name] ?? 65_536
     const tooLong = Buffer.from(withMember('"x":1').padEnd(limit + 1))
-    expectRefusal(await post(name, tooLong.subarray(0, limit)), 400, 'malformed', 'x')
-    expectRefusal(await post(name, tooLong), 413, 'payload_too_large')
+    expectRefusal(await send(name, tooLong.subarray(0, limit)), 400, 'malformed', 'x')
+    expectRefusal(await send(name, tooLong), 413, 'payload_too_large')
     const headers = { authorization: `Bearer ${service.adminToken}`, 'content-type': 'application/json' }
     const body = [tooLong.subarray(0, limit), tooLong.subarray(limit)]
-    const chunked = await sendRaw(service, 'POST', requests[name].path, { headers, body })
+    const chunked = await sendRaw(service, requests[name].method, requests[name].path, { headers, body })
     expectRefusal(chunked, 413, 'payload_too_large')
     await expectNothingStored()
   })
 
   test('for more than 8 levels', async () => {
-    expectRefusal(await post(name, withMember(`"x":${nest(8)}`)), 400, 'malformed')
-    expectRefusal(await post(name, `${'{"a":'.repeat(10_000)}1${'}'.repeat(10_000)}`), 400, 'malformed')
+    expectRefusal(await send(name, withMember(`"x":${nest(8)}`)), 400, 'malformed')
+    expectRefusal(await send(name, `${'{"a":'.repeat(10_000)}1${'}'.repeat(10_000)}`), 400, 'malformed')
     await expectNothingStored()
   })
 
   test('for a member that is not known, which is named', async () => {
-    expectRefusal(await post(name, withMember('"extra":1')), 400, 'malformed', 'extra')
-    expectRefusal(await post(name, withMember('"toString":null')), 400, 'malformed', 'toString')
+    expectRefusal(await send(name, withMember('"extra":1')), 400, 'malformed', 'extra')
+    expectRefusal(await send(name, withMember('"toString":null')), 400, 'malformed', 'toString')
     await expectNothingStored()
   })
 
@@ -151,18 +169,18 @@ describe.each(names)('%s: nothing is stored and the answer is a problem', (name)
       '"constructor":{}',
       '"a":{"__proto__":1}',
     ]) {
-      expectRefusal(await post(name, withMember(member)), 400, 'malformed')
+      expectRefusal(await send(name, withMember(member)), 400, 'malformed')
     }
     for (const key of Object.keys(requests[name].body)) {
-      expectRefusal(await post(name, withMember(`"${key}":"other"`)), 400, 'malformed')
+      expectRefusal(await send(name, withMember(`"${key}":"other"`)), 400, 'malformed')
     }
     await expectNothingStored()
   })
 
   test('for a member that is missing, which is named', async () => {
-    for (const key of Object.keys(requests[name].body).filter((key) => key !== 'metadata')) {
+    for (const key of Object.keys(requests[name].body).filter((key) => !optional.has(`${name}.${key}`))) {
       const { [key]: _left, ...rest } = requests[name].body
-      expectRefusal(await post(name, JSON.stringify(rest)), 400, 'malformed', key)
+      expectRefusal(await send(name, JSON.stringify(rest)), 400, 'malformed', key)
     }
     await expectNothingStored()
   })
@@ -193,21 +211,32 @@ test.each(['announced', 'chunked'])(
 
 test('the content type may name its charset, in any case', async () => {
   for (const type of ['application/json; charset=utf-8', 'Application/JSON;charset=UTF-8']) {
-    expectRefusal(await post('exchange', '{}', { 'content-type': type }), 400, 'malformed', 'deviceId')
+    expectRefusal(await send('exchange', '{}', { 'content-type': type }), 400, 'malformed', 'deviceId')
   }
+})
+
+test('every route that takes a body is one of those above', () => {
+  const parts = { crypto, metrics: {}, publishedKeys: {} } as unknown as RouteParts
+  const taking = listRoutes(parts).filter(({ body }) => body !== undefined)
+  const found = taking.map(({ method, path }) => `${method.toUpperCase()} ${path}`)
+  expect(Object.values(routes).toSorted()).toEqual(found.toSorted())
 })
 
 test('every request of this file is taken as far as its own checks go', async () => {
   const codes: Record<string, unknown> = {}
-  for (const name of names.filter((each) => each !== 'revoke')) {
-    const { status, body } = await post(name, JSON.stringify(requests[name].body))
+  for (const name of names.filter((each) => !['suspend', 'resume', 'revoke'].includes(each))) {
+    const { status, body } = await send(name, JSON.stringify(requests[name].body))
     codes[name] = status < 300 ? status : body.code
   }
   // `start` replaces the challenge that `complete` answers, and `renew` has a proof that is none.
   expect(codes).toEqual({
+    organization: 201,
+    apiToken: 201,
     token: 201,
+    tokens: 201,
     start: 201,
     complete: 'trust_mismatch',
+    change: 200,
     exchange: 201,
     confirm: 200,
     renew: 'unauthenticated',

@@ -1,4 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { connect } from 'node:net'
+import { text as readAll } from 'node:stream/consumers'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { toBase64url } from '../../protocol/encoding.ts'
 import { newId } from '../../runtime/ids.ts'
 import { call, enrollTestDevice } from '../support/api.ts'
@@ -121,10 +123,14 @@ describe('a query', () => {
 describe('headers', () => {
   test('beyond the limit of 8 KiB are refused with 431, also in the path', async () => {
     expect((await sendRaw(service, 'GET', '/live', { headers: { 'x-long': 'x'.repeat(7000) } })).status).toBe(200)
-    expect((await sendRaw(service, 'GET', '/live', { headers: { 'x-long': 'x'.repeat(8200) } })).status).toBe(431)
-    expect((await sendRaw(service, 'GET', `/v1/trust?after=${'1'.repeat(8200)}`)).status).toBe(431)
     const many = Object.fromEntries(Array.from({ length: 400 }, (_, i) => [`x-${i}`, 'y'.repeat(30)]))
-    expect((await sendRaw(service, 'GET', '/live', { headers: many })).status).toBe(431)
+    for (const answer of [
+      await sendRaw(service, 'GET', '/live', { headers: { 'x-long': 'x'.repeat(8200) } }),
+      await sendRaw(service, 'GET', `/v1/trust?after=${'1'.repeat(8200)}`),
+      await sendRaw(service, 'GET', '/live', { headers: many }),
+    ]) {
+      expectRefusal(answer, 431, 'headers_too_large')
+    }
   })
 
   test('a request id that is a UUID is taken, and any other replaced, in refusals too', async () => {
@@ -178,6 +184,41 @@ describe('headers', () => {
     }
     const left = Math.floor((300_000 - (service.time.now % 300_000)) / 1000)
     expect(await cacheOf('/v1/buckets')).toBe(`public, max-age=${left}`)
+  })
+})
+
+describe('what is no request of HTTP/1.1', () => {
+  test.each([
+    ['garbage', 'hello\r\n\r\n'],
+    ['a path of another form', 'GET v1/buckets HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['no Host', 'GET /v1/buckets HTTP/1.1\r\n\r\n'],
+    [
+      'a body of two lengths',
+      'POST /v1/exchanges HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}',
+    ],
+  ])('is answered 400 as a problem, and the connection closed: %s', async (_what, text) => {
+    const contents = await databaseContents(service)
+    const socket = connect(Number(new URL(service.url).port), '127.0.0.1')
+    onTestFinished(() => void socket.destroy())
+    socket.write(text)
+    const [head = '', body = ''] = (await readAll(socket)).split('\r\n\r\n')
+    expect(head).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/)
+    expect(head).toMatch(/^content-type: application\/problem\+json\r?$/im)
+    expect(head).toMatch(/^connection: close\r?$/im)
+    expect(JSON.parse(body)).toMatchObject({
+      status: 400,
+      code: 'malformed',
+      requestId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+    })
+    expect(await databaseContents(service)).toEqual(contents)
+  })
+
+  test('may be HTTP/1.0 without a Host, and may expect what we do not know', async () => {
+    const socket = connect(Number(new URL(service.url).port), '127.0.0.1')
+    onTestFinished(() => void socket.destroy())
+    socket.write('GET /v1/buckets HTTP/1.0\r\n\r\n')
+    expect(await readAll(socket)).toMatch(/^HTTP\/1\.1 200 /)
+    expect((await sendRaw(service, 'GET', '/v1/buckets', { headers: { expect: 'the-best' } })).status).toBe(200)
   })
 })
 

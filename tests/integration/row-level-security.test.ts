@@ -6,11 +6,12 @@ import {
   listPolicies,
   listTenantTables,
   makeTenants,
+  otherPolicies,
   type Tenants,
   type TenantTable,
   tenantRoles,
 } from '../support/row-level-security.ts'
-import { prepareTenantRows } from '../support/tenant-rows.ts'
+import { insertStatement, makeTenantRows, prepareTenantRows, type Row } from '../support/tenant-rows.ts'
 
 let database: TestDatabase
 let sql: TestDatabase['sql']
@@ -74,10 +75,47 @@ describe('row-level security', () => {
   })
 })
 
+describe('the API’s login, as organization A,', () => {
+  beforeEach(async () => {
+    await sql.query(`select set_config('qflare.organization_id', $1, true)`, [tenants.a])
+    await sql.query('set local role qflare_api')
+  })
+
+  test('lists every organization through its function, and sees its own only without', async () => {
+    const listed = await sql.query<{ id: string }>('select id from list_organizations(null, 10)')
+    expect(listed.rows.map(({ id }) => id)).toEqual([tenants.a, tenants.b].toSorted().toReversed())
+    const next = await sql.query('select id from list_organizations($1, 10)', [listed.rows[0]?.id])
+    expect(next.rows).toEqual(listed.rows.slice(1))
+    expect((await sql.query('select id from organization')).rows).toEqual([{ id: tenants.a }])
+  })
+
+  test('makes no administrator of the service, not even by a statement of its own', async () => {
+    const { api_token: token } = makeTenantRows(tenants.a)
+    const refused = { code: '42501' }
+    await sql.query('savepoint before')
+    for (const change of [{ service_admin: true }, { service_admin: false }]) {
+      await expect(sql.query(insertStatement('api_token', { ...token, ...change }))).rejects.toMatchObject(refused)
+      await sql.query('rollback to before')
+    }
+    await sql.query(insertStatement('api_token', token as Row))
+    await sql.query('savepoint after')
+    for (const assignment of ['service_admin = true', `roles = '{admin}'`, 'secret_hash = secret_hash']) {
+      await expect(sql.query(`update api_token set ${assignment}`)).rejects.toMatchObject(refused)
+      await sql.query('rollback to after')
+    }
+  })
+
+  test.each(['qflare_worker', 'qflare_auditor', 'qflare_sequencer'])('%s does not list organizations', async (role) => {
+    await sql.query('reset role')
+    await sql.query(`set local role ${role}`)
+    await expect(sql.query('select list_organizations(null, 10)')).rejects.toMatchObject({ code: '42501' })
+  })
+})
+
 describe('the checks of row-level security turn red', () => {
   test('when any one policy is dropped', async () => {
     const policies = (await listPolicies(sql)).map((line) => line.split(/[ :]/, 2) as [table: string, policy: string])
-    expect(policies.length).toBe(2 * tables.length + 2)
+    expect(policies.length).toBe(2 * tables.length + otherPolicies.length)
     for (const [table, policy] of policies) {
       const problems = await undone(async () => {
         await sql.query(`drop policy ${policy} on ${table}`)
@@ -134,6 +172,8 @@ describe('the checks of row-level security turn red', () => {
     ['create view devices as select * from principal', 'devices: is a view without security_invoker'],
     ['create materialized view devices as select * from principal', 'devices: is a view'],
     ['grant execute on function count_sessions_of_epoch to public', 'count_sessions_of_epoch: is a SECURITY DEFINER'],
+    ['grant execute on function list_organizations to public', 'list_organizations: is a SECURITY DEFINER'],
+    ['alter policy list_organizations on organization to qflare_api', 'missing: organization list_organizations'],
     ['alter function make_session_partition reset all', 'make_session_partition: is a SECURITY DEFINER'],
   ])('after: %s', async (change, problem) => {
     await sql.query(change)

@@ -72,7 +72,13 @@ export interface TestDevice {
 
 export async function createToken(
   service: TestService,
-  wish: { kind?: PrincipalKind; name?: string; ttlSeconds?: number } = {},
+  wish: {
+    kind?: PrincipalKind
+    name?: string
+    type?: string
+    capabilities?: readonly string[]
+    ttlSeconds?: number
+  } = {},
 ): Promise<{ id: string; token: string; credential: string; pin: string }> {
   const { status, body } = await call(service, 'POST', '/v1/enrollment-tokens', {
     token: service.adminToken,

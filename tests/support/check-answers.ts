@@ -102,13 +102,14 @@ function checkOperation(
   return validate(at, JSON.parse(String(body)))
 }
 
-/** What no route takes is answered with a problem all the same. */
+/** What no route takes is answered with a problem all the same; only a browser's preflight is answered by no route. */
 function checkUnrouted(
   res: ServerResponse,
   body: string | Uint8Array | undefined,
   validate: Validate,
 ): string | undefined {
   if (res.req.method === 'HEAD') return undefined
+  if (res.hasHeader('access-control-allow-methods')) return body === undefined ? undefined : 'a preflight has no body'
   const problem = JSON.parse(String(body)) as { code: keyof typeof errorTable; status: number }
   const expected = errorTable[problem.code]?.status
   if (res.statusCode !== expected || problem.status !== expected) return `${problem.code} goes with ${expected}`

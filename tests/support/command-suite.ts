@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-const main = join(import.meta.dirname, '..', '..', 'client', 'command', 'main.ts')
+export const qflareMain = join(import.meta.dirname, '..', '..', 'operations', 'qflare.ts')
 
 export interface CommandRun {
   exitCode: number | null
@@ -18,7 +18,7 @@ export function runQflare(
   options: { folder: string; env?: Record<string, string>; stdin?: string },
 ): Promise<CommandRun> {
   const env = { PATH: process.env['PATH'] ?? '', ...options.env }
-  const child = spawn(process.execPath, [main, ...args], { cwd: options.folder, env })
+  const child = spawn(process.execPath, [qflareMain, ...args], { cwd: options.folder, env })
   const run: CommandRun = { exitCode: null, stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', (text: string) => (run.stdout += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (run.stderr += text))

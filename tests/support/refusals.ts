@@ -19,7 +19,9 @@ export function expectRefusal(answer: Answer, status: number, code: ErrorCode, f
   })
   expect(answer.headers.get('content-type')).toBe('application/problem+json')
   expect(answer.headers.get('cache-control')).toBe('no-store')
-  expect(answer.headers.get('retry-after')).toEqual(status === 503 ? expect.stringMatching(/^[1-9]\d*$/) : null)
+  expect(answer.headers.get('retry-after')).toEqual(
+    [429, 503].includes(status) ? expect.stringMatching(/^[1-9]\d*$/) : null,
+  )
 }
 
 /** Every table with the number of its rows and a digest of what they hold. */

@@ -15,8 +15,9 @@ export const exceptions: Record<string, string> = {
 }
 
 /** Policies beside the two of every tenant table, as `listPolicies` writes them. */
-const otherPolicies = [
+export const otherPolicies = [
   'audit_outbox sequence: permissive r to qflare_sequencer using (true)',
+  'organization list_organizations: permissive r to qflare_jobs using (true)',
   'session count_epochs: permissive r to qflare_jobs using (true)',
 ]
 

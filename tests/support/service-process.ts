@@ -67,7 +67,7 @@ export function spawnService(dataDirectory: string, env: Record<string, string> 
     processId: child.pid as number,
     output,
     ready: () =>
-      waitFor('ready', READY_WITHIN_MS, () => /"url":"(http:[^"]+)","msg":"ready at \1"/.exec(output.stdout)?.[1]),
+      waitFor('ready', READY_WITHIN_MS, () => /"url":"(https?:[^"]+)","msg":"ready at \1"/.exec(output.stdout)?.[1]),
     ended: () => waitFor('ended', END_WITHIN_MS, () => end),
     said: (pattern) =>
       waitFor(`said ${pattern}`, END_WITHIN_MS, () =>

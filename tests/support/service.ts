@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { listActiveSigningKeys, listKeks } from '../../database/repositories/service-keys.ts'
 import { BUCKET_MS, bucketAt } from '../../protocol/exchange/bucket.ts'
+import type { KeyPurpose } from '../../protocol/exchange/epochs.ts'
 import { createNativePrimitives } from '../../protocol/primitives/native.ts'
 import { createEventWriter } from '../../runtime/audit-events.ts'
+import type { LimitsPerMinute, TlsFiles } from '../../runtime/config.ts'
 import { openServiceKeys } from '../../runtime/custody/service-keys.ts'
 import { createRootKeyWrapper } from '../../runtime/custody/wrapper.ts'
 import { createLogger } from '../../runtime/logger.ts'
@@ -12,21 +14,26 @@ import { createMetrics } from '../../runtime/metrics.ts'
 import { openFileTemporalKeyStore } from '../../runtime/temporal/file-temporal-key-store.ts'
 import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
 import { composeServer } from '../../server/compose.ts'
+import { createTemporalKeys } from '../../server/services/temporal-keys.ts'
 import { initializeDefaultOrganization, initializeKeys } from '../../workers/initialize-service.ts'
 import { destroyTemporalKeys } from '../../workers/jobs/destroy-temporal-keys.ts'
 import { makeSessionPartitions } from '../../workers/jobs/make-session-partitions.ts'
 import { makeTemporalKeys } from '../../workers/jobs/make-temporal-keys.ts'
 import { createTestDatabase, type TestDatabase } from './database.ts'
+import { deriveServerKey } from './server-keys.ts'
 
 export const crypto = createNativePrimitives()
 
 export interface TestService {
   url: string
+  operatorUrl: string | undefined
   adminToken: string
   database: TestDatabase
   store: TemporalKeyStore
   /** The service's clock: it stands still until a test moves it. */
   time: { now: number }
+  /** What the server derives for a session: 64 bytes, to be compared with what a client says. */
+  deriveKey(names: { sessionId: string; epoch: number; purpose: KeyPurpose }): Promise<Uint8Array>
   /** One run of the schedule at the service's time. */
   tick(): Promise<void>
   close(): Promise<void>
@@ -39,6 +46,11 @@ export async function startTestService(
     /** The machine's clock and a running schedule, for clients that have clocks of their own. */
     isRealTime?: boolean
     trustProxy?: string[]
+    corsOrigins?: string[]
+    tls?: TlsFiles
+    hasOperatorPort?: boolean
+    /** Off where it is not given. */
+    limits?: Partial<LimitsPerMinute>
     maxConnections?: number
     wrapStore?: (store: TemporalKeyStore) => TemporalKeyStore
   } = {},
@@ -76,10 +88,19 @@ export async function startTestService(
   const next = () => {
     ticking = ticking.then(tick)
   }
+  const temporalKeys = createTemporalKeys({ database: api, store, keyring: serviceKeys.keyring, crypto, clock })
   const timer = options.isRealTime ? setInterval(next, 1_000) : undefined
   const server = await composeServer({
     config: {
-      http: { host: '127.0.0.1', port: 0, trustProxy: options.trustProxy },
+      http: {
+        host: '127.0.0.1',
+        port: 0,
+        trustProxy: options.trustProxy,
+        corsOrigins: options.corsOrigins ?? [],
+        tls: options.tls,
+      },
+      operator: options.hasOperatorPort ? { host: '127.0.0.1', port: 0 } : undefined,
+      limits: { address: 0, addressRefused: 0, device: 0, organization: 0, ...options.limits },
       trustDomain: 'test.example',
       exchangeQueueLength: options.exchangeQueueLength ?? 512,
     },
@@ -97,12 +118,15 @@ export async function startTestService(
   })
   return {
     url: server.url,
+    operatorUrl: server.operatorUrl,
     adminToken,
     database,
     store,
     time,
     tick,
+    deriveKey: (names) => deriveServerKey({ database, temporalKeys, crypto }, names),
     async close() {
+      temporalKeys.close()
       clearInterval(timer)
       await ticking
       await server.close()

@@ -17,7 +17,19 @@ export function describeTemporalKeyStore(title: string, makePlace: () => Promise
     test('finds nothing under a name that was never made', async () => {
       const store = await (await makePlace()).open()
       expect(await store.find(name)).toBeUndefined()
+      expect(await store.list()).toEqual([])
       expect(await store.destroy(name)).toBe(false)
+    })
+
+    test('lists what was made and not destroyed, in every process', async () => {
+      const place = await makePlace()
+      const store = await place.open()
+      const names = [name, { ...name, generation: 1 }, { ...name, kind: 'bucket' as const }]
+      for (const each of names) await store.makeOnce(each, makeRecord())
+      await store.destroy(name)
+      const listed = await (await place.open()).list()
+      expect(listed).toHaveLength(2)
+      expect(listed).toEqual(expect.arrayContaining(names.slice(1)))
     })
 
     test('finds exactly the bytes that it was given, in every process and after it was opened again', async () => {

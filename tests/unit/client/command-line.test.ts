@@ -1,32 +1,21 @@
 import { readFile } from 'node:fs/promises'
-import { afterEach, describe, expect, it, vi } from 'vitest'
-import { runCommandLine } from '../../../client/command/run.ts'
-
-const commands = ['token create', 'enroll', 'exchange', 'key', 'status', 'device list', 'device revoke']
-
-afterEach(() => vi.restoreAllMocks())
-
-/** In this process: what is wrong with a command line is found before anything is read or asked. */
-async function runHere(args: string[]) {
-  const lines = { stdout: [] as unknown[], stderr: [] as unknown[] }
-  vi.spyOn(console, 'log').mockImplementation((line) => void lines.stdout.push(line))
-  vi.spyOn(console, 'error').mockImplementation((line) => void lines.stderr.push(line))
-  const exitCode = await runCommandLine(args)
-  return { exitCode, stdout: lines.stdout.join('\n'), stderr: lines.stderr.join('\n') }
-}
+import { describe, expect, it } from 'vitest'
+import { entries } from '../../../client/command/entries.ts'
+import { runHere } from '../../support/run-here.ts'
 
 describe('help', () => {
-  it.each(commands)('of %s names its flags and the exit codes', async (command) => {
+  it.each(entries.map(({ name }) => name))('of %s names its flags and the exit codes', async (command) => {
     const { exitCode, stdout } = await runHere([...command.split(' '), '--help'])
     expect(exitCode).toBe(0)
     expect(stdout).toContain(`qflare ${command}`)
-    for (const part of ['--json', '--url URL', '--insecure-http', 'Exit codes:']) expect(stdout).toContain(part)
-    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(120)
+    for (const part of ['--json', '--url URL', 'Examples:', 'Exit codes:']) expect(stdout).toContain(part)
+    for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(100)
+    expect(await runHere(['help', ...command.split(' ')])).toMatchObject({ exitCode: 0, stdout })
   })
 
   it('lists every command, and the version is that of the package', async () => {
     const { stdout } = await runHere(['--help'])
-    for (const command of commands) expect(stdout).toContain(`  ${command}`)
+    for (const { name } of entries) expect(stdout).toContain(`  ${name}`)
     const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string }
     expect(await runHere(['--version'])).toMatchObject({ exitCode: 0, stdout: version })
   })
@@ -41,7 +30,8 @@ describe('a wrong command line ends with 2 and one line on stderr:', () => {
     ['a token as a flag', ['enroll', '--token=0199.secretsecret.pin']],
     ['a flag without its value', ['enroll', '--name']],
     ['an unknown kind', ['token', 'create', '--kind', 'server']],
-    ['a time that is no number', ['token', 'create', '--ttl', '1h']],
+    ['a time that is none', ['token', 'create', '--ttl', '1w']],
+    ['a time of nothing', ['token', 'create', '--ttl', '0h']],
     ['an unknown algorithm', ['enroll', '--alg', 'Dilithium2']],
     ['a name with a control character', ['enroll', '--name', 'a\u0007']],
     ['an unknown purpose', ['key', '--purpose', 'seal']],
@@ -52,10 +42,82 @@ describe('a wrong command line ends with 2 and one line on stderr:', () => {
     ['an id that is none', ['device', 'revoke', 'edge-1']],
     ['plain http elsewhere', ['status', '--url', 'http://trust.example']],
     ['a URL that is none', ['device', 'list', '--url', 'trust.example']],
+    ['an unknown status', ['device', 'list', '--status', 'gone']],
+    ['a type that is no label', ['device', 'list', '--type', 'GPU node']],
+    ['a point in time that is none', ['device', 'list', '--seen-after', 'yesterday']],
+    ['no items', ['device', 'list', '--limit', '0']],
+    ['a change of nothing', ['device', 'set', '0199b0a4-7e1c-7000-8000-000000000001']],
+    ['metadata without a value', ['device', 'set', '0199b0a4-7e1c-7000-8000-000000000001', '--metadata', 'site']],
+    ['an API token without roles', ['api-token', 'create', '--name', 'ci']],
+    ['an unknown role', ['api-token', 'create', '--name', 'ci', '--roles', 'operator,root']],
+    ['an organization without a name', ['organization', 'create', '']],
+    ['many tokens without a file for them', ['token', 'create', '--from', 'fleet.csv']],
+    ['a file of tokens of an unknown format', ['token', 'create', '--from', 'fleet.csv', '--out', 'tokens.txt']],
+    ['one name for many tokens', ['token', 'create', '--from', 'a.csv', '--out', 'b.csv', '--name', 'edge']],
+    ['nothing to continue', ['token', 'create', '--continue']],
+    ['an unknown shell', ['completion', 'tcsh']],
   ])('%s', async (_what, args) => {
     const run = await runHere(args)
     expect(run).toMatchObject({ exitCode: 2, stdout: '' })
     expect(run.stderr).toMatch(/^qflare: .+$/)
     expect(run.stderr).not.toContain('secretsecret')
+  })
+})
+
+describe('what was mistyped is answered with what was probably meant:', () => {
+  it.each([
+    [['devce', 'list'], 'Did you mean qflare device list?'],
+    [['device', 'lst'], 'Did you mean qflare device list?'],
+    [['enrol'], 'Did you mean qflare enroll?'],
+    [['tokens'], 'Did you mean qflare token?'],
+    [['enroll', '--nmae', 'a'], 'Did you mean --name?'],
+    [['device', 'list', '--stauts=active'], 'Did you mean --status?'],
+    [['completion', 'bsh'], 'Did you mean bash?'],
+    [['device'], 'list, show, set, suspend, resume, revoke'],
+    [['--json', 'device', 'list'], 'flags follow'],
+  ])('%j', async (args, hint) => {
+    expect(await runHere(args)).toMatchObject({ exitCode: 2, stderr: expect.stringContaining(hint) })
+  })
+
+  it('nothing is guessed from far away, and nothing typed is repeated', async () => {
+    const run = await runHere(['0199b0a4.secretsecret'])
+    expect(run).toMatchObject({ exitCode: 2, stderr: expect.not.stringMatching(/Did you mean|secretsecret/) })
+  })
+})
+
+describe('groups of commands', () => {
+  it.each(['token', 'device', 'session', 'api-token', 'organization'])(
+    '%s --help lists its commands',
+    async (group) => {
+      const { exitCode, stdout } = await runHere([group, '--help'])
+      const members = entries.filter(({ name }) => name.startsWith(`${group} `))
+      expect(exitCode).toBe(0)
+      expect(members.length).toBeGreaterThan(1)
+      for (const { name, summary } of members) expect(stdout).toMatch(new RegExp(`^  ${name} +${summary}$`, 'm'))
+      expect(await runHere(['help', group])).toMatchObject({ exitCode: 0, stdout })
+    },
+  )
+})
+
+describe('commands of another program', () => {
+  it('are listed, helped with and run like ours', async () => {
+    const ran: string[][] = []
+    const examine = {
+      name: 'machine examine',
+      summary: 'looks at this machine',
+      load: async () => ({
+        description: { name: 'machine examine', summary: 'Looks.', flags: {}, examples: [] },
+        run: async (args: string[]) => {
+          ran.push(args)
+          return 0 as const
+        },
+      }),
+    }
+    const extra = [examine]
+    expect((await runHere(['help'], { extra })).stdout).toContain('looks at this machine')
+    expect((await runHere(['machine', 'examine', '--help'], { extra })).stdout).toContain('Looks.')
+    expect((await runHere(['machine', 'exmine'], { extra })).stderr).toContain('machine examine')
+    expect(await runHere(['machine', 'examine', '--x'], { extra })).toMatchObject({ exitCode: 0 })
+    expect(ran).toEqual([['--x']])
   })
 })

@@ -85,11 +85,62 @@ describe('an exchange', () => {
     }
   })
 
-  it('gives up after a second lost answer', async () => {
-    const { server, device } = await enrolledDevice()
-    server.lose.push(EXCHANGE, EXCHANGE)
+  it('gives up after the third lost answer, having backed off between the messages', async () => {
+    const { server, store, clock } = await enrolledDevice()
+    const waits: number[] = []
+    const wait = async (ms: number) => void waits.push(ms)
+    const device = await openDevice({ store, now: () => clock.now, wait })
+    server.lose.push(EXCHANGE, EXCHANGE, EXCHANGE)
     expect(await codeOf(device.exchange())).toBe('network')
-    expect(server.count(EXCHANGE)).toBe(2)
+    expect(server.count(EXCHANGE)).toBe(3)
+    expect(waits).toHaveLength(2)
+    expect(waits[0]).toBeLessThanOrEqual(500)
+    expect(waits[1]).toBeLessThanOrEqual(1000)
+  })
+
+  it('that is aborted leaves the state as it was, and the next one succeeds', async () => {
+    const { server, store, device } = await enrolledDevice()
+    const before = await store.load()
+    const controller = new AbortController()
+    const reason = new Error('enough')
+    server.tamper = (line, answer) => {
+      if (line === EXCHANGE) controller.abort(reason)
+      return answer
+    }
+    await expect(device.exchange({ signal: controller.signal })).rejects.toBe(reason)
+    expect(await store.load()).toEqual(before)
+    server.tamper = undefined
+    expect((await device.exchange({ signal: new AbortController().signal })).session).toBeDefined()
+  })
+
+  it('and every other call end at once when their signal is aborted already, without a request', async () => {
+    const { server, device } = await enrolledDevice()
+    const signal = AbortSignal.abort(new Error('enough'))
+    const seen = server.requests.length
+    for (const call of [
+      () => device.exchange({ signal }),
+      () => device.exchangeWhenDue({ signal }),
+      () => device.key('encryption', { signal }),
+      () => device.accessToken({ signal }),
+      () => device.renewToken({ signal }),
+      () => device.followTrust({ signal }),
+      () => device.status({ signal }),
+    ]) {
+      await expect(call()).rejects.toThrow('enough')
+    }
+    expect(server.requests).toHaveLength(seen)
+  })
+
+  it('mixes the chain of the session before into its secrets, so that a stuck random source gives no key twice', async () => {
+    const { server, store, clock } = await enrolledDevice()
+    const stuck = { ...crypto, randomBytes: (length: number) => new Uint8Array(length).fill(7) }
+    const device = await openDevice({ store, now: () => clock.now, crypto: stuck })
+    await device.exchange()
+    await device.exchange()
+    const keys = server.requests
+      .filter(({ line }) => line === EXCHANGE)
+      .map(({ body }) => (body as { clientKey: string }).clientKey)
+    expect(new Set(keys).size).toBe(2)
   })
 
   it('repeats the same confirmation when its answer was lost', async () => {

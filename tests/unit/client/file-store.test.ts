@@ -3,15 +3,10 @@ import { chmod, readFile, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type DeviceState, updateDeviceState } from '../../../client/device-state.ts'
 import { createFileStore } from '../../../client/file-store.ts'
 import { createMemoryStore } from '../../../client/memory-store.ts'
-import { choosePrimitives } from '../../../protocol/primitives/choose.ts'
-import { createFakeAuthority, newUuid } from './fake-authority.ts'
+import { deviceStoreContract, newSession, newState } from '../../support/device-store-contract.ts'
 import { codeOf } from './setup.ts'
-
-const crypto = await choosePrimitives()
-const bundle = createFakeAuthority(crypto).bundles[0]
 
 let folder: string
 let file: string
@@ -21,61 +16,10 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true }))
 
-function newState(): DeviceState {
-  return {
-    version: 1,
-    revision: 1,
-    serverUrl: 'http://127.0.0.1:8470',
-    deviceId: newUuid(crypto),
-    kind: 'device',
-    name: 'edge-1',
-    spiffeId: 'spiffe://test.qflare/default/device/1',
-    identity: { alg: 'ML-DSA-44', seed: Uint8Array.from(crypto.randomBytes(32)) },
-    trust: bundle as DeviceState['trust'],
-    bucketFloor: 0,
-  }
-}
-
-describe.each([
-  ['memory', () => createMemoryStore()],
-  ['file', () => createFileStore(file)],
-])('a store in %s', (_kind, createStore) => {
-  it('loads what was saved, and nothing before', async () => {
-    const store = createStore()
-    await store.prepare()
-    expect(await store.load()).toBeUndefined()
-    const state = newState()
-    await store.save(state)
-    expect((await store.load())?.identity).toEqual(state.identity)
-  })
-
-  it('refuses a save that is not based on what is stored', async () => {
-    const store = createStore()
-    const state = newState()
-    await store.save(state)
-    expect(await codeOf(store.save(newState()))).toBe('state_changed')
-    await store.save({ ...state, revision: 2, bucketFloor: 7 })
-    expect(await codeOf(store.save({ ...state, revision: 2, bucketFloor: 3 }))).toBe('state_changed')
-    expect(await store.load()).toMatchObject({ revision: 2, bucketFloor: 7 })
-  })
-
-  it('keeps every change of writers that meet', async () => {
-    const store = createStore()
-    await store.save(newState())
-    const raise = () => updateDeviceState(store, (state) => ({ ...state, bucketFloor: state.bucketFloor + 1 }))
-    await Promise.all([raise(), raise(), raise()])
-    expect(await store.load()).toMatchObject({ bucketFloor: 3, revision: 4 })
-  })
-
-  it('gives its caller bytes that may be wiped', async () => {
-    const store = createStore()
-    await store.save(newState())
-    ;(await store.load())?.identity.seed.fill(0)
-    expect((await store.load())?.identity.seed.some((byte) => byte !== 0)).toBe(true)
-  })
-
-  it('changes nothing when there is no device', async () => {
-    expect(await codeOf(updateDeviceState(createStore(), (state) => state))).toBe('not_enrolled')
+describe.each(['memory', 'file'])('a store in %s', (kind) => {
+  it.each(Object.entries(deviceStoreContract))('%s', async (_guarantee, check) => {
+    const memory = createMemoryStore()
+    await check(() => (kind === 'memory' ? memory : createFileStore(file)))
   })
 })
 
@@ -85,7 +29,7 @@ describe('the file of a device', () => {
   it('has mode 0600 in a folder of mode 0700, whatever the umask, and leaves nothing beside it', async () => {
     const before = process.umask(0)
     try {
-      await createFileStore(file).save(newState())
+      await createFileStore(file).save(await newState())
     } finally {
       process.umask(before)
     }
@@ -94,18 +38,18 @@ describe('the file of a device', () => {
   })
 
   it.each([0o640, 0o604, 0o660, 0o644])('is refused when others have rights to it (%o)', async (rights) => {
-    await createFileStore(file).save(newState())
+    await createFileStore(file).save(await newState())
     await chmod(file, rights)
     await expect(createFileStore(file).load()).rejects.toMatchObject({
       code: 'state_unusable',
       message: expect.stringContaining('chmod 600'),
     })
-    expect(await codeOf(createFileStore(file).save({ ...newState(), revision: 2 }))).toBe('state_unusable')
+    expect(await codeOf(createFileStore(file).save({ ...(await newState()), revision: 2 }))).toBe('state_unusable')
   })
 
   it('stays whole when a save fails', async () => {
     const store = createFileStore(file)
-    const state = newState()
+    const state = await newState()
     await store.save(state)
     const before = await readFile(file, 'utf8')
     const bad = { ...state, revision: 2, identity: { ...state.identity, seed: new Uint8Array(5) } }
@@ -117,7 +61,7 @@ describe('the file of a device', () => {
 
   it('is replaced, not written over', async () => {
     const store = createFileStore(file)
-    const state = newState()
+    const state = await newState()
     await store.save(state)
     const { ino } = statSync(file)
     await store.save({ ...state, revision: 2 })
@@ -126,7 +70,7 @@ describe('the file of a device', () => {
 
   it('is freed from the lock of a process that died, not from that of one that writes', async () => {
     const store = createFileStore(file)
-    const state = newState()
+    const state = await newState()
     await store.save(state)
     await writeFile(`${file}.next`, 'half')
     const waiting = codeOf(store.save({ ...state, revision: 2 }))
@@ -148,10 +92,21 @@ describe('the file of a device', () => {
 
   it('is refused with an unknown member', async () => {
     const store = createFileStore(file)
-    await store.save(newState())
+    await store.save(await newState())
     const stored = JSON.parse(await readFile(file, 'utf8')) as object
     await writeFile(file, JSON.stringify({ ...stored, more: 1 }))
     expect(await codeOf(store.load())).toBe('state_unusable')
+  })
+
+  it('holds no byte of an erased chain, nor is there another file that does', async () => {
+    const store = createFileStore(file)
+    const state = await newState()
+    const chain = Uint8Array.from({ length: 64 }, (_, index) => index + 100)
+    await store.save({ ...state, session: newSession(chain) })
+    expect(await readFile(file, 'utf8')).toContain(Buffer.from(chain).toString('base64url'))
+    await store.save({ ...state, revision: 2 })
+    expect(readdirSync(join(folder, 'state'))).toEqual(['device.json'])
+    expect(await readFile(file, 'utf8')).not.toContain(Buffer.from(chain).toString('base64url'))
   })
 
   it('cannot be where it cannot be made', async () => {

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -68,7 +69,7 @@ describe('an answer', () => {
     ['has an unknown member', sendJson('{"a":1,"b":2}')],
     ['is an error without a problem document', sendJson('{"error":"x"}', 500)],
     ['is a problem with a code of the client', sendJson(problem('network'), 500)],
-    ['is an HTML error of a proxy', (_request, response) => void response.writeHead(502).end('<h1>Bad gateway</h1>')],
+    ['is an HTML error of a proxy', (_request, response) => void response.writeHead(403).end('<h1>Forbidden</h1>')],
   ] satisfies [string, RequestListener][])('that %s is refused', async (_what, answer) => {
     const { client, seen } = await clientOf(answer)
     expect(await codeOf(client.get('/x', schema))).toBe('bad_answer')
@@ -95,42 +96,68 @@ describe('an answer', () => {
 })
 
 describe('trying again', () => {
-  it('happens after 503 with Retry-After, three tries in all, later than asked by a tenth at most', async () => {
-    const { client, seen } = await clientOf(sendJson(problem('overloaded'), 503, { 'Retry-After': '2' }))
-    await expect(client.post('/x', {}, schema)).rejects.toMatchObject({ code: 'overloaded', retryAfterSeconds: 2 })
-    expect(seen.tries).toBe(3)
-    expect(seen.waits).toHaveLength(2)
+  it.each([
+    [503, 'overloaded'],
+    [429, 'rate_limited'],
+  ])('happens after %i with Retry-After, four tries in all, never earlier than asked', async (status, code) => {
+    const { client, seen } = await clientOf(sendJson(problem(code), status, { 'Retry-After': '2' }))
+    await expect(client.post('/x', {}, schema)).rejects.toMatchObject({ code, retryAfterSeconds: 2 })
+    expect(seen.tries).toBe(4)
+    expect(seen.waits).toHaveLength(3)
     for (const ms of seen.waits) {
       expect(ms).toBeGreaterThanOrEqual(2000)
-      expect(ms).toBeLessThanOrEqual(2200)
+      expect(ms).toBeLessThanOrEqual(2500)
+    }
+    expect(new Set(seen.waits).size).toBe(3)
+  })
+
+  it('backs off exponentially with full jitter where the server says nothing of a time', async () => {
+    const seen = { waits: [[], [], []] as [number[], number[], number[]] }
+    for (let i = 0; i < 20; i++) {
+      const silent = await clientOf(sendJson(problem('unavailable'), 503))
+      expect(await codeOf(silent.client.get('/x', schema))).toBe('unavailable')
+      for (const [index, ms] of silent.seen.waits.entries()) seen.waits[index]?.push(ms)
+    }
+    for (const [index, waits] of seen.waits.entries()) {
+      const longest = 500 * 2 ** index
+      expect(waits).toHaveLength(20)
+      // Wrong by chance once in half a million runs per bound.
+      expect(Math.min(...waits)).toBeLessThan(longest / 2)
+      expect(Math.max(...waits)).toBeGreaterThan(longest / 2)
+      expect(Math.max(...waits)).toBeLessThanOrEqual(longest)
     }
   })
 
-  it('does not happen when the server asks for a long wait, or says nothing of one', async () => {
+  it('does not happen when the server asks for a long wait', async () => {
     const long = await clientOf(sendJson(problem('unavailable'), 503, { 'Retry-After': '60' }))
     await expect(long.client.get('/x', schema)).rejects.toMatchObject({ retryAfterSeconds: 60 })
-    const silent = await clientOf(sendJson(problem('unavailable'), 503))
-    expect(await codeOf(silent.client.get('/x', schema))).toBe('unavailable')
-    expect([long.seen.tries, silent.seen.tries]).toEqual([1, 1])
+    expect(long.seen.tries).toBe(1)
   })
 
   it('does not happen after another refusal', async () => {
-    const { client, seen } = await clientOf(sendJson(problem('rate_limited'), 429, { 'Retry-After': '1' }))
-    await expect(client.get('/x', schema)).rejects.toMatchObject({ code: 'rate_limited', retryAfterSeconds: 1 })
+    const { client, seen } = await clientOf(sendJson(problem('session_state'), 409, { 'Retry-After': '1' }))
+    await expect(client.get('/x', schema)).rejects.toMatchObject({ code: 'session_state', retryAfterSeconds: 1 })
     expect(seen.tries).toBe(1)
   })
 
-  it('happens for a lost answer of a GET or of a repeatable POST, not of another POST', async () => {
-    const tries = async (call: (client: HttpClient) => Promise<unknown>) => {
-      const { client, seen } = await clientOf((request) => void request.socket.destroy())
-      expect(await codeOf(call(client))).toBe('network')
-      return seen.tries
-    }
-    expect(await tries((client) => client.get('/x', schema))).toBe(3)
-    expect(await tries((client) => client.post('/x', {}, schema, { repeatable: true }))).toBe(3)
-    expect(await tries((client) => client.post('/x', {}, schema))).toBe(1)
-    expect(await tries((client) => client.delete('/x'))).toBe(1)
-  })
+  it.each([
+    ['a lost answer', (request) => void request.socket.destroy(), 'network'],
+    ['a proxy without its server', (_request, response) => void response.writeHead(502).end('<h1>'), 'bad_answer'],
+  ] satisfies [string, RequestListener, string][])(
+    'happens for %s of a GET or of a repeatable POST, not of another request',
+    async (_what, answer, code) => {
+      const tries = async (call: (client: HttpClient) => Promise<unknown>) => {
+        const { client, seen } = await clientOf(answer)
+        expect(await codeOf(call(client))).toBe(code)
+        return seen.tries
+      }
+      expect(await tries((client) => client.get('/x', schema))).toBe(4)
+      expect(await tries((client) => client.post('/x', {}, schema, { repeatable: true }))).toBe(4)
+      expect(await tries((client) => client.post('/x', {}, schema))).toBe(1)
+      expect(await tries((client) => client.patch('/x', {}, schema))).toBe(1)
+      expect(await tries((client) => client.delete('/x'))).toBe(1)
+    },
+  )
 
   it('ends with a timeout when no answer comes, or only half of one', async () => {
     const none = await clientOf(() => undefined, 50)
@@ -139,6 +166,44 @@ describe('trying again', () => {
       response.writeHead(200, { 'Content-Type': 'application/json' }).write('{"a"')
     }, 50)
     expect(await codeOf(half.client.post('/x', {}, schema))).toBe('timeout')
+  })
+})
+
+describe('an aborted request', () => {
+  const reason = new Error('enough')
+
+  it('rejects with the signal’s reason: before it, during it, in the answer, and between tries', async () => {
+    const silent = await clientOf(() => undefined)
+    await expect(silent.client.get('/x', schema, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+    expect(silent.seen.tries).toBe(0)
+
+    const during = new AbortController()
+    const hanging = await clientOf(() => during.abort(reason))
+    await expect(hanging.client.get('/x', schema, { signal: during.signal })).rejects.toBe(reason)
+    expect(hanging.seen).toEqual({ tries: 1, waits: [] })
+
+    const inAnswer = new AbortController()
+    const half = await clientOf((_request, response) => {
+      response.writeHead(200, { 'Content-Type': 'application/json' }).write('{"a"')
+      setImmediate(() => inAnswer.abort(reason))
+    })
+    await expect(half.client.get('/x', schema, { signal: inAnswer.signal })).rejects.toBe(reason)
+
+    const between = new AbortController()
+    const { url, seen } = await clientOf(sendJson(problem('unavailable'), 503, { 'Retry-After': '9' }))
+    const client = createHttpClient({ url }).withSignal(between.signal)
+    const aborted = expect(client.get('/x', schema)).rejects.toBe(reason)
+    while (seen.tries === 0) await new Promise((done) => setTimeout(done, 5))
+    between.abort(reason)
+    await aborted
+    expect(seen.tries).toBe(1)
+  })
+
+  it('leaves no listener behind on a signal that lives on', async () => {
+    const { signal } = new AbortController()
+    const { client } = await clientOf(sendJson('{"a":1}'))
+    for (let i = 0; i < 3; i++) await client.withSignal(signal).get('/x', schema)
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 })
 

@@ -1,5 +1,6 @@
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { afterEach, describe, expect, it } from 'vitest'
 import { allPages, openOperator } from '../../../client/operator.ts'
 import { codeOf } from './setup.ts'
@@ -10,19 +11,23 @@ afterEach(() => {
   for (const server of servers.splice(0)) server.close().closeAllConnections()
 })
 
-/** An operator of a server that gives `answers` one after the other; `seen` are the requests. */
+/** An operator of a server that gives `answers` one after the other; `seen` are the requests, `sent` their bodies. */
 async function operatorOf(...answers: unknown[]) {
   const seen: string[] = []
-  const server = createServer((request, response) => {
+  const sent: unknown[] = []
+  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     seen.push(`${request.method} ${request.url} ${request.headers.authorization}`)
-    const answer = answers.shift()
-    if (answer === undefined) response.writeHead(204).end()
-    else response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(answer))
-  })
+    const body = await text(request)
+    if (body !== '') sent.push(JSON.parse(body))
+    const next = answers.shift()
+    if (next === undefined) response.writeHead(204).end()
+    else response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(next))
+  }
+  const server = createServer((request, response) => void answer(request, response))
   servers.push(server)
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  return { operator: openOperator({ url, apiToken: 'qf_a.b' }), seen }
+  return { operator: openOperator({ url, apiToken: 'qf_a.b' }), seen, sent }
 }
 
 const session = {
@@ -36,6 +41,21 @@ const session = {
   expiresAt: 2,
   epochs: { first: 1, last: 2 },
 }
+
+const deviceOf = (status: string) => ({
+  id,
+  name: 'c 1',
+  kind: 'device',
+  type: 'camera',
+  capabilities: ['cuda'],
+  status,
+  spiffeId: 'spiffe://test.example/device',
+  identityKey: { kid: 'k', alg: 'ML-DSA-44', publicKey: 'p' },
+  activeSessionId: null,
+  metadata: {},
+  createdAt: 1,
+  lastSeenAt: null,
+})
 
 describe('an operator', () => {
   it('sends the API token and the query as it was asked', async () => {
@@ -54,6 +74,73 @@ describe('an operator', () => {
       'GET /v1/enrollment-tokens Bearer qf_a.b',
       'DELETE /v1/enrollment-tokens/..%2Fdevices Bearer qf_a.b',
     ])
+  })
+
+  it('asks for organizations, API tokens and many enrolment tokens as the API takes it', async () => {
+    const made = { id, token: 'qf_c.d', expiresAt: null }
+    const organization = { id, name: 'acme', createdAt: 1 }
+    const { operator, seen, sent } = await operatorOf(
+      { ...organization, adminToken: made },
+      { items: [organization], nextCursor: null },
+      organization,
+      made,
+      { items: [], nextCursor: null },
+      { items: [{ ...made, expiresAt: 2, name: null }] },
+      { items: [], nextCursor: null },
+    )
+    expect((await operator.createOrganization({ name: 'acme' })).adminToken).toEqual(made)
+    expect((await operator.listOrganizations({ limit: 1 })).items).toEqual([organization])
+    expect(await operator.getOrganization(id)).toEqual(organization)
+    expect(await operator.createApiToken({ name: 'ci', roles: ['operator'], ttlSeconds: undefined })).toEqual(made)
+    await operator.listApiTokens()
+    const wishes = [{ kind: 'device', type: 'camera', capabilities: ['cuda'] } as const]
+    expect(await operator.createEnrollmentTokens(wishes)).toEqual([{ ...made, expiresAt: 2, name: null }])
+    await operator.listEnrollmentTokens({ status: 'open' })
+    await operator.revokeApiToken('a/b')
+    expect(seen.map((line) => line.replace(' Bearer qf_a.b', ''))).toEqual([
+      'POST /v1/organizations',
+      'GET /v1/organizations?limit=1',
+      `GET /v1/organizations/${id}`,
+      'POST /v1/api-tokens',
+      'GET /v1/api-tokens',
+      'POST /v1/enrollment-tokens/bulk',
+      'GET /v1/enrollment-tokens?status=open',
+      'DELETE /v1/api-tokens/a%2Fb',
+    ])
+    expect(sent).toEqual([{ name: 'acme' }, { name: 'ci', roles: ['operator'] }, { items: wishes }])
+  })
+
+  it('changes, suspends and resumes a device, and finds one by every filter', async () => {
+    const device = deviceOf('ACTIVE')
+    const { operator, seen, sent } = await operatorOf(
+      device,
+      deviceOf('SUSPENDED'),
+      device,
+      { items: [device], nextCursor: 'more' },
+      { items: [device], nextCursor: null },
+    )
+    await operator.updateDevice('a/b', { type: null, metadata: { rack: 4 } })
+    expect((await operator.suspendDevice(id)).status).toBe('SUSPENDED')
+    expect((await operator.resumeDevice(id)).status).toBe('ACTIVE')
+    const found = []
+    const filter = { status: 'ACTIVE', type: 'camera', capability: 'cuda', namePrefix: 'c 1', lastSeenBefore: 7 }
+    for await (const item of operator.devices(filter)) found.push(item)
+    expect(found).toEqual([device, device])
+    const query = 'status=ACTIVE&type=camera&capability=cuda&namePrefix=c+1&lastSeenBefore=7&limit=200'
+    expect(seen.map((line) => line.replace(' Bearer qf_a.b', ''))).toEqual([
+      'PATCH /v1/devices/a%2Fb',
+      `POST /v1/devices/${id}/suspend`,
+      `POST /v1/devices/${id}/resume`,
+      `GET /v1/devices?${query}`,
+      `GET /v1/devices?${query}&cursor=more`,
+    ])
+    expect(sent).toEqual([{ type: null, metadata: { rack: 4 } }, {}, {}])
+  })
+
+  it('knows a device of an older server, which has neither a type nor capabilities', async () => {
+    const { type: _type, capabilities: _capabilities, ...older } = deviceOf('ACTIVE')
+    const { operator } = await operatorOf(older)
+    expect(await operator.getDevice(id)).toEqual({ ...older, type: null, capabilities: [] })
   })
 
   it('reads a list to its end', async () => {

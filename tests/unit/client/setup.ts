@@ -42,6 +42,7 @@ export async function enrolledDevice(): Promise<Setup> {
     store,
     name: 'edge-1',
     now: () => clock.now,
+    wait: async () => undefined,
   })
   const pass = (ms: number) => {
     clock.now += ms

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { encode } from '../../../protocol/encoding.ts'
+import { concatenate, encode } from '../../../protocol/encoding.ts'
 import { initiateExchange } from '../../../protocol/exchange/initiate.ts'
 import { initiateHash } from '../../../protocol/exchange/transcript.ts'
 import type { Primitives } from '../../../protocol/primitives.ts'
@@ -34,11 +34,29 @@ describe.each(providers)('a device’s first message on $provider', (crypto) => 
     expect(toHex(one?.sharedSecretS as Uint8Array)).not.toBe(toHex(other?.sharedSecretS as Uint8Array))
   })
 
-  it('hedges its key: a broken random source alone does not give it away', () => {
-    const clientKey = (of: typeof device) => toHex(initiateExchange(broken, of, certificate).request.clientKey)
-    expect(clientKey(makeDevice(crypto, 2))).not.toBe(clientKey(device))
-    const seed = crypto.hash512(encode('QFLARE-v1 hedge', broken.randomBytes(64), device.identitySeed))
-    expect(clientKey(device)).toBe(toHex(crypto.importDecapsulationKey('ML-KEM-1024', seed).encapsulationKey))
+  it('hedges its secrets as docs/protocol.md says: a broken random source alone does not give them away', () => {
+    const clientKey = (of: typeof device & { previousChain?: Uint8Array }) =>
+      toHex(initiateExchange(broken, of, certificate).request.clientKey)
+    const previousChain = new Uint8Array(64).fill(3)
+    const expected = [new Uint8Array(0), previousChain].map((chain) => {
+      const prk = crypto.hash512(encode('QFLARE-v1 hedge', broken.randomBytes(64), device.identitySeed, chain))
+      const seed = crypto.hmac512(prk, concatenate([encode('QFLARE-v1 hedge key'), Uint8Array.of(1)]))
+      return toHex(crypto.importDecapsulationKey('ML-KEM-1024', seed).encapsulationKey)
+    })
+    expect([clientKey(device), clientKey({ ...device, previousChain })]).toEqual(expected)
+    expect(clientKey(makeDevice(crypto, 2))).not.toBe(expected[0])
+  })
+
+  it.runIf(crypto.provider === 'portable')('hedges its encapsulation, where the provider takes its randomness', () => {
+    const secret = (of: typeof device) => toHex(initiateExchange(broken, of, certificate).sharedSecretS)
+    expect(secret(device)).toBe(secret(device))
+    expect(secret(makeDevice(crypto, 2))).not.toBe(secret(device))
+  })
+
+  it('leaves the chain of the session before as it was', () => {
+    const previousChain = new Uint8Array(64).fill(3)
+    initiateExchange(crypto, { ...device, previousChain }, certificate)
+    expect(toHex(previousChain)).toBe('03'.repeat(64))
   })
 
   it('leaves the identity seed as it was', () => {

@@ -73,6 +73,15 @@ describe.each(providers)('$provider ML-KEM-1024', (crypto) => {
     expect(toHex(peer.encapsulate().sharedSecret)).not.toBe(toHex(sharedSecret))
   })
 
+  it('encapsulates with the randomness that is given, or with its own', () => {
+    const randomness = seedOf(crypto, 'm', 32)
+    const [one, other] = [0, 1].map(() => peer.encapsulate(randomness))
+    expect(toHex(key.decapsulate(one?.ciphertext as Uint8Array))).toBe(toHex(one?.sharedSecret as Uint8Array))
+    const isSame = toHex(one?.sharedSecret as Uint8Array) === toHex(other?.sharedSecret as Uint8Array)
+    expect(isSame).toBe(crypto.provider === 'portable')
+    expect(toHex(randomness)).toBe(toHex(seedOf(crypto, 'm', 32)))
+  })
+
   it.each([0, 63, 65, 32])('refuses a seed of %i bytes', (size) => {
     expect(refusalOf(() => crypto.importDecapsulationKey(SUITE, new Uint8Array(size)))).toEqual({
       code: 'key_invalid',

@@ -20,7 +20,9 @@ function problemsOf(env: Record<string, string | undefined>): string[] {
 describe('loadConfig', () => {
   test('needs no variable: it listens on loopback and brings its own database', () => {
     expect(loadConfig({})).toEqual({
-      http: { host: '127.0.0.1', port: 8470, trustProxy: undefined },
+      http: { host: '127.0.0.1', port: 8470, trustProxy: undefined, corsOrigins: [], tls: undefined },
+      operator: undefined,
+      limits: { address: 60_000, addressRefused: 600, device: 120, organization: 120_000 },
       dataDirectory: join(process.cwd(), '.qflare'),
       database: undefined,
       databaseConnections: 10,
@@ -37,6 +39,16 @@ describe('loadConfig', () => {
       HOST: '0.0.0.0',
       PORT: '0',
       QFLARE_TRUST_PROXY: '10.0.0.1, 10.1.0.0/16,',
+      QFLARE_CORS_ORIGINS: 'https://console.example,http://127.0.0.1:8471',
+      QFLARE_TLS_CERT_FILE: '/etc/tls/tls.crt',
+      QFLARE_TLS_KEY_FILE: '/etc/tls/tls.key',
+      QFLARE_TLS_GROUPS: 'X25519MLKEM768/X25519',
+      QFLARE_OPERATOR_HOST: '0.0.0.0',
+      QFLARE_OPERATOR_PORT: '9090',
+      QFLARE_LIMIT_ADDRESS: '0',
+      QFLARE_LIMIT_ADDRESS_REFUSED: '1',
+      QFLARE_LIMIT_DEVICE: '2',
+      QFLARE_LIMIT_ORGANIZATION: '100000000',
       QFLARE_DATA_DIR: '/var/lib/x',
       DATABASE_URL: 'postgresql://api@db/qflare',
       QFLARE_DATABASE_URL_WORKER: 'postgres://worker@db/qflare',
@@ -49,7 +61,15 @@ describe('loadConfig', () => {
       QFLARE_LOG_LEVEL: 'debug',
     })
     expect(config).toEqual({
-      http: { host: '0.0.0.0', port: 0, trustProxy: ['10.0.0.1', '10.1.0.0/16'] },
+      http: {
+        host: '0.0.0.0',
+        port: 0,
+        trustProxy: ['10.0.0.1', '10.1.0.0/16'],
+        corsOrigins: ['https://console.example', 'http://127.0.0.1:8471'],
+        tls: { certFile: '/etc/tls/tls.crt', keyFile: '/etc/tls/tls.key', groups: 'X25519MLKEM768/X25519' },
+      },
+      operator: { host: '0.0.0.0', port: 9090 },
+      limits: { address: 0, addressRefused: 1, device: 2, organization: 100_000_000 },
       dataDirectory: '/var/lib/x',
       database: {
         api: 'postgresql://api@db/qflare',
@@ -99,13 +119,16 @@ describe('loadConfig', () => {
     expect(problems).toHaveLength(2)
   })
 
-  test.each(['PORT', 'QFLARE_DATABASE_CONNECTIONS', 'QFLARE_EXCHANGE_QUEUE'])(
-    'refuses a %s that is no number',
-    (name) => {
-      for (const text of ['12x', '3.5', '-1', 'NaN', 'Infinity', '1e3', '0x10', ' 10'])
-        expect(problemsOf({ [name]: text }), text).toHaveLength(1)
-    },
-  )
+  test.each([
+    'PORT',
+    'QFLARE_OPERATOR_PORT',
+    'QFLARE_LIMIT_DEVICE',
+    'QFLARE_DATABASE_CONNECTIONS',
+    'QFLARE_EXCHANGE_QUEUE',
+  ])('refuses a %s that is no number', (name) => {
+    for (const text of ['12x', '3.5', '-1', 'NaN', 'Infinity', '1e3', '0x10', ' 10'])
+      expect(problemsOf({ [name]: text }), text).toHaveLength(1)
+  })
 
   test.each([',', ' , '])('refuses a list without an entry: %j', (text) => {
     expect(problemsOf({ HOST: '0.0.0.0', QFLARE_TRUST_PROXY: text })).toEqual([
@@ -122,6 +145,18 @@ test.each(['proxy.example', '10.0.0.1:80', '10.0.0.0/33', '10.0.0.1, loopback'])
     expect(problems).toEqual([expect.stringMatching(/^QFLARE_TRUST_PROXY\.\d: is not an IP address or a network/)])
   },
 )
+
+test.each([
+  '*',
+  'null',
+  'https://console.example/',
+  'https://console.example/app',
+  'console.example',
+  'file:///x',
+  ',',
+])('an origin whose pages may call is written as browsers write it, not as %s', (text) => {
+  expect(problemsOf({ QFLARE_CORS_ORIGINS: text })).toEqual([expect.stringMatching(/^QFLARE_CORS_ORIGINS/)])
+})
 
 describe('an address that other machines reach', () => {
   const loopback = ['127.0.0.1', '127.255.255.254', 'localhost', '::1', '::ffff:127.0.0.1']
@@ -148,6 +183,63 @@ describe('an address that other machines reach', () => {
   })
 })
 
+describe('TLS', () => {
+  const tls = { QFLARE_TLS_CERT_FILE: 'tls.crt', QFLARE_TLS_KEY_FILE: 'tls.key' }
+
+  test('needs a certificate and its key, as files from where the service was started', () => {
+    expect(loadConfig(tls).http.tls).toMatchObject({
+      certFile: join(process.cwd(), 'tls.crt'),
+      keyFile: join(process.cwd(), 'tls.key'),
+    })
+    const { QFLARE_TLS_KEY_FILE: _key, ...cert } = tls
+    const { QFLARE_TLS_CERT_FILE: _cert, ...key } = tls
+    expect(problemsOf(cert)).toEqual([
+      expect.stringMatching(/^QFLARE_TLS_KEY_FILE: is required with QFLARE_TLS_CERT_FILE/),
+    ])
+    expect(problemsOf(key)).toEqual([
+      expect.stringMatching(/^QFLARE_TLS_CERT_FILE: is required with QFLARE_TLS_KEY_FILE/),
+    ])
+  })
+
+  test('lets other machines reach the service without a proxy', () => {
+    expect(problemsOf({ ...tls, HOST: '0.0.0.0' })).toEqual([])
+    expect(problemsOf({ QFLARE_TLS_KEY_FILE: 'tls.key', HOST: '0.0.0.0' })).toHaveLength(2)
+  })
+
+  test.each(['', ':', 'X25519:', 'a b', 'X25519;P-256', '?X25519'])('takes a list of groups, not "%s"', (text) => {
+    const expected = text === '' ? [] : [expect.stringMatching(/^QFLARE_TLS_GROUPS: is not a list of groups/)]
+    expect(problemsOf({ ...tls, QFLARE_TLS_GROUPS: text })).toEqual(expected)
+  })
+})
+
+describe('the operator port', () => {
+  test('is on loopback unless a host is named, and not the port of the API', () => {
+    expect(loadConfig({ QFLARE_OPERATOR_PORT: '0' }).operator).toEqual({ host: '127.0.0.1', port: 0 })
+    expect(problemsOf({ QFLARE_OPERATOR_PORT: '8470' })).toEqual([
+      'QFLARE_OPERATOR_PORT: 8470 is the port of the API already; take another one.',
+    ])
+    expect(problemsOf({ QFLARE_OPERATOR_PORT: '8470', QFLARE_OPERATOR_HOST: '127.0.0.2' })).toEqual([])
+    expect(problemsOf({ QFLARE_OPERATOR_PORT: '0', PORT: '0' })).toEqual([])
+    expect(problemsOf({ QFLARE_OPERATOR_PORT: '65536' })).toHaveLength(1)
+  })
+
+  test('is none when only its host is set', () => {
+    expect(loadConfig({ QFLARE_OPERATOR_HOST: '0.0.0.0' }).operator).toBeUndefined()
+  })
+})
+
+test('logins for roles without DATABASE_URL are refused: the embedded database would be used in their place', () => {
+  const logins = {
+    QFLARE_DATABASE_URL_WORKER: 'postgresql://worker@db/qflare',
+    QFLARE_DATABASE_URL_MIGRATOR: 'postgresql://migrator@db/qflare',
+  }
+  expect(problemsOf(logins)).toEqual([
+    expect.stringMatching(/^QFLARE_DATABASE_URL_WORKER: is set without DATABASE_URL, .*embedded PostgreSQL/),
+    expect.stringMatching(/^QFLARE_DATABASE_URL_MIGRATOR: is set without DATABASE_URL, .*embedded PostgreSQL/),
+  ])
+  expect(problemsOf({ ...logins, DATABASE_URL: 'postgresql://api@db/qflare' })).toEqual([])
+})
+
 describe('config.example.env', () => {
   const entries = [...example.matchAll(/^([A-Z_]+)=(.*)$/gm)].map(
     ([, name, value]) => [name, value] as [string, string],
@@ -166,6 +258,12 @@ describe('config.example.env', () => {
     expect(withDefault).toEqual([
       'HOST',
       'PORT',
+      'QFLARE_TLS_GROUPS',
+      'QFLARE_OPERATOR_HOST',
+      'QFLARE_LIMIT_ADDRESS',
+      'QFLARE_LIMIT_ADDRESS_REFUSED',
+      'QFLARE_LIMIT_DEVICE',
+      'QFLARE_LIMIT_ORGANIZATION',
       'QFLARE_DATA_DIR',
       'QFLARE_DATABASE_CONNECTIONS',
       'QFLARE_TRUST_DOMAIN',

@@ -1,0 +1,20 @@
+/**
+ * The public face of the library for a page, as `qflare.ts` is for Node. Nothing behind it reaches a module of Node: the
+ * package tells bundlers to take `no-native.ts` where `primitives/choose.ts` would load `native.ts`.
+ */
+
+export type { PrincipalKind } from '../protocol/enrollment.ts'
+export { ProtocolError, type ProtocolErrorCode } from '../protocol/errors.ts'
+export { type KeyPurpose, keyPurposes, roundContext } from '../protocol/exchange/epochs.ts'
+export { choosePrimitives } from '../protocol/primitives/choose.ts'
+export type { Primitives } from '../protocol/primitives.ts'
+export type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
+export { type CallOptions, type DeviceOptions, openDevice, QflareDevice } from './device.ts'
+export type { DeviceKey, KeyNames } from './device-keys.ts'
+export type { DeviceState, DeviceStore } from './device-state.ts'
+export type { DeviceStatus } from './device-status.ts'
+export { type EnrollmentOptions, enrollDevice } from './enroll-device.ts'
+export { type ClientErrorCode, clientErrorCodes, QflareError, type QflareErrorCode } from './errors.ts'
+export { createIndexedDbStore } from './indexed-db-store.ts'
+export type { KeepFreshOptions } from './keep-fresh.ts'
+export { createMemoryStore } from './memory-store.ts'

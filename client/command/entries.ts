@@ -1,0 +1,109 @@
+import type { Command } from './define-command.ts'
+
+/** A command of the list: its code is loaded when it is called. */
+export interface Entry {
+  /** One or two words, as typed: `device revoke`. */
+  name: string
+  summary: string
+  load(): Promise<Command>
+}
+
+/** In the order of the help. */
+export const entries: readonly Entry[] = [
+  {
+    name: 'enroll',
+    summary: 'make this a device, with an enrolment token',
+    load: async () => (await import('./enroll.ts')).enroll,
+  },
+  {
+    name: 'exchange',
+    summary: 'agree on new keys with the server',
+    load: async () => (await import('./exchange.ts')).exchange,
+  },
+  { name: 'key', summary: 'a key of the session', load: async () => (await import('./key.ts')).key },
+  {
+    name: 'status',
+    summary: 'the device, its session and the server',
+    load: async () => (await import('./status.ts')).status,
+  },
+  {
+    name: 'token create',
+    summary: 'operator: make one enrolment token, or one for each line of a file',
+    load: async () => (await import('./token-create.ts')).tokenCreate,
+  },
+  {
+    name: 'token list',
+    summary: 'operator: the enrolment tokens',
+    load: async () => (await import('./token-list.ts')).tokenList,
+  },
+  {
+    name: 'token revoke',
+    summary: 'operator: end an enrolment token that nobody used',
+    load: async () => (await import('./token-revoke.ts')).tokenRevoke,
+  },
+  {
+    name: 'device list',
+    summary: 'operator: the devices of the organization',
+    load: async () => (await import('./device-list.ts')).deviceList,
+  },
+  {
+    name: 'device show',
+    summary: 'operator: all about one device',
+    load: async () => (await import('./device-show.ts')).deviceShow,
+  },
+  {
+    name: 'device set',
+    summary: 'operator: change the name, type, capabilities or metadata of a device',
+    load: async () => (await import('./device-set.ts')).deviceSet,
+  },
+  {
+    name: 'device suspend',
+    summary: 'operator: end the sessions of a device, until it is resumed',
+    load: async () => (await import('./device-status-commands.ts')).deviceSuspend,
+  },
+  {
+    name: 'device resume',
+    summary: 'operator: let a suspended device exchange keys again',
+    load: async () => (await import('./device-status-commands.ts')).deviceResume,
+  },
+  {
+    name: 'device revoke',
+    summary: 'operator: end a device and its sessions, for good',
+    load: async () => (await import('./device-status-commands.ts')).deviceRevoke,
+  },
+  {
+    name: 'session list',
+    summary: 'operator: the sessions of all devices or of one',
+    load: async () => (await import('./session-list.ts')).sessionList,
+  },
+  {
+    name: 'session end',
+    summary: 'operator: end a session',
+    load: async () => (await import('./session-end.ts')).sessionEnd,
+  },
+  {
+    name: 'api-token create',
+    summary: 'admin: make an API token, with roles',
+    load: async () => (await import('./api-token-create.ts')).apiTokenCreate,
+  },
+  {
+    name: 'api-token list',
+    summary: 'admin: the API tokens',
+    load: async () => (await import('./api-token-list.ts')).apiTokenList,
+  },
+  {
+    name: 'api-token revoke',
+    summary: 'admin: end an API token',
+    load: async () => (await import('./api-token-revoke.ts')).apiTokenRevoke,
+  },
+  {
+    name: 'organization create',
+    summary: 'admin of the service: make an organization and its first admin token',
+    load: async () => (await import('./organization-create.ts')).organizationCreate,
+  },
+  {
+    name: 'organization list',
+    summary: 'admin of the service: the organizations',
+    load: async () => (await import('./organization-list.ts')).organizationList,
+  },
+]

@@ -1,0 +1,99 @@
+import { ProtocolError } from '../protocol/errors.ts'
+import { SKEW_MS } from '../protocol/exchange/bucket.ts'
+import { eraseOldChains, timeOf } from './device-keys.ts'
+import type { DeviceParts } from './device-parts.ts'
+import type { DeviceSession } from './device-state.ts'
+import { type DeviceStatus, readDeviceStatus } from './device-status.ts'
+import { QflareError } from './errors.ts'
+import { exchangeKeys } from './exchange-keys.ts'
+import { backoffMs, spreadRetryAfterMs } from './wait.ts'
+
+/** Timers stand still while a machine sleeps: a look at the clock in between notices what passed. */
+const LOOK_MS = 30_000
+/** A server that is back is found within a minute, by a fleet that does not come back as one. */
+const OUTAGE = { firstMs: 2_000, longestMs: 60_000 }
+/** A refusal is lifted by people, if at all. */
+const REFUSAL = { firstMs: 10_000, longestMs: 300_000 }
+
+export interface KeepFreshOptions {
+  /** Ends the loop. */
+  signal: AbortSignal
+  /** After every new session. What it throws ends the loop. */
+  onExchange?: ((status: DeviceStatus) => void | Promise<void>) | undefined
+  /** After every attempt that failed; the next follows `retryInMs` later. What it throws ends the loop. */
+  onError?: ((error: QflareError | ProtocolError, retryInMs: number) => void | Promise<void>) | undefined
+}
+
+type Outcome = { exchanged: DeviceStatus } | { failed: QflareError | ProtocolError } | { nextLookMs: number }
+
+/**
+ * Keeps a session alive until `signal` is aborted, and resolves then. It exchanges at once where there is no session, at half
+ * of each session's life, and when the device's clock jumps; it erases chains on time. An absent server, sleep and refusals
+ * only delay it. Rejects where trying again cannot help: `not_enrolled`, an error of a callback, a defect.
+ */
+export async function keepFresh(parts: DeviceParts, options: KeepFreshOptions): Promise<void> {
+  const { signal, onExchange, onError } = options
+  let clock = clockAgainstTimers(parts)
+  let failures = 0
+  while (!signal.aborted) {
+    const hasJumped = Math.abs(clockAgainstTimers(parts) - clock) > SKEW_MS
+    const outcome = await refresh(parts, hasJumped, signal)
+    if (outcome === undefined) return
+    let pauseMs = LOOK_MS
+    if ('failed' in outcome) {
+      pauseMs = pauseAfter(outcome.failed, ++failures)
+      await onError?.(outcome.failed, pauseMs)
+    } else {
+      failures = 0
+      clock = clockAgainstTimers(parts)
+      if ('exchanged' in outcome) await onExchange?.(outcome.exchanged)
+      else pauseMs = outcome.nextLookMs
+    }
+    await pause(parts, pauseMs, signal)
+  }
+}
+
+/** 0: now, because there is no session that is alive or half of its life is over. `deviceNow` is the device's own clock. */
+export function untilExchangeMs(session: DeviceSession | undefined, deviceNow: number): number {
+  return session === undefined ? 0 : Math.max(0, session.nextExchangeAt - timeOf(session, deviceNow))
+}
+
+/** Exchanges when it is time to. Undefined: aborted. */
+async function refresh(parts: DeviceParts, hasJumped: boolean, signal: AbortSignal): Promise<Outcome | undefined> {
+  try {
+    // A clock that jumped would erase the wrong chains: an exchange first, which sees what time it is.
+    const untilDueMs = hasJumped ? 0 : untilExchangeMs((await eraseOldChains(parts)).session, parts.now())
+    // Spread, so that the processes of one device do not find it due at the same time.
+    if (untilDueMs > 0) return { nextLookMs: Math.min(untilDueMs, Math.round(LOOK_MS * (0.5 + Math.random() / 2))) }
+    await exchangeKeys(parts)
+    return { exchanged: await readDeviceStatus(parts) }
+  } catch (error) {
+    if (signal.aborted) return undefined
+    if (isPassing(error)) return { failed: error }
+    throw error
+  }
+}
+
+function isPassing(error: unknown): error is QflareError | ProtocolError {
+  return error instanceof ProtocolError || (error instanceof QflareError && error.code !== 'not_enrolled')
+}
+
+function pauseAfter(error: QflareError | ProtocolError, failures: number): number {
+  const isRefused = error instanceof ProtocolError || [401, 403, 409].includes(error.status ?? 0)
+  const backoff = backoffMs(failures, isRefused ? REFUSAL : OUTAGE)
+  const asked = error instanceof QflareError ? spreadRetryAfterMs(error.retryAfterSeconds ?? 0) : 0
+  return Math.max(backoff, asked)
+}
+
+/** Stays as it is for as long as the clock is not set and the machine does not sleep. Milliseconds. */
+function clockAgainstTimers(parts: Pick<DeviceParts, 'now' | 'monotonicNow'>): number {
+  return parts.now() - parts.monotonicNow()
+}
+
+async function pause(parts: Pick<DeviceParts, 'wait'>, ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await parts.wait(ms, signal)
+  } catch (error) {
+    if (!signal.aborted) throw error
+  }
+}

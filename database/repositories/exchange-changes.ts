@@ -1,0 +1,168 @@
+import type { Suite } from '../../protocol/suites.ts'
+import type { Database, Statement } from '../open.ts'
+import { insertEventsText, insertEventsValues, type OutboxRow } from './audit-outbox.ts'
+import type { ExchangeParty } from './exchanges.ts'
+
+/**
+ * The hot path: what an exchange and a confirmation write, each in one pipelined round trip. A write says what it read; when
+ * that has changed in between, `condition_failed` is thrown and nothing is stored.
+ */
+
+/** What the transaction found when it read the principal; it stores nothing when that is no longer so. */
+export type PrincipalSessions = Pick<ExchangeParty['principal'], 'id' | 'activeSessionId' | 'pendingSessionIds'>
+
+/**
+ * The part that every change begins with: who finds the principal's row as it was read holds it, and nobody else changes
+ * its sessions until the commit. All parts in one statement cost PostgreSQL a good deal less than one by one.
+ */
+const changePrincipal = `update principal set active_session_id = $2, pending_session_ids = $3, last_seen_at = $4
+  where organization_id = current_organization() and id = $1 and status = 'ACTIVE'
+    and active_session_id is not distinct from $5 and pending_session_ids = $6 returning 1`
+
+function changePrincipalValues(
+  read: PrincipalSessions,
+  next: { activeSessionId: string | undefined; pendingSessionIds: readonly string[] },
+  now: number,
+): unknown[] {
+  const { id, activeSessionId, pendingSessionIds } = read
+  return [
+    id,
+    next.activeSessionId ?? null,
+    next.pendingSessionIds,
+    new Date(now),
+    activeSessionId ?? null,
+    pendingSessionIds,
+  ]
+}
+
+const addEvents = insertEventsText(7)
+
+/** Session PENDING, older ones out of the way, and the events. `duplicate` when the message came before. */
+export async function insertPendingSession(
+  database: Database,
+  organizationId: string,
+  change: {
+    read: PrincipalSessions
+    /** Of those that were pending, what stays pending; at most one. */
+    keptIds: readonly string[]
+    timedOutIds: readonly string[]
+    session: {
+      id: string
+      suite: Suite
+      bucket: number
+      lastEpoch: number
+      createdAt: number
+      expiresAt: number
+      chains: Uint8Array
+      confirmationHash: Uint8Array
+    }
+    events: readonly OutboxRow[]
+  },
+): Promise<void> {
+  const { read, session, timedOutIds } = change
+  const pendingSessionIds = [...change.keptIds, session.id]
+  await database.sendTransaction({ organizationId }, [
+    {
+      name: 'open_exchange',
+      text: `with principal_changed as (${changePrincipal}),
+        session_added as (
+          insert into session (organization_id, id, principal_id, state, suite, bucket, last_epoch, created_at, expires_at,
+            chains, confirmation_hash)
+          values (current_organization(), $10, $1, 'PENDING', $11, $12, $13, $4, $14, $15, $16)),
+        events_added as (${addEvents})
+        select expect_one(count(*)) from principal_changed`,
+      values: [
+        ...changePrincipalValues(read, { activeSessionId: read.activeSessionId, pendingSessionIds }, session.createdAt),
+        ...insertEventsValues(change.events),
+        session.id,
+        session.suite,
+        session.bucket,
+        session.lastEpoch,
+        new Date(session.expiresAt),
+        session.chains,
+        session.confirmationHash,
+      ],
+    },
+    ...timedOutIds.map((id) => endPending(id, 'TIMED_OUT', session.createdAt)),
+  ])
+}
+
+/** PENDING → ACTIVE; the active one before it is SUPERSEDED, older pending ones are TIMED_OUT. */
+export async function activateSession(
+  database: Database,
+  organizationId: string,
+  change: {
+    read: PrincipalSessions
+    sessionId: string
+    supersededId: string | undefined
+    timedOutIds: readonly string[]
+    pendingSessionIds: readonly string[]
+    now: number
+    events: readonly OutboxRow[]
+  },
+): Promise<void> {
+  const { read, sessionId, supersededId, pendingSessionIds, now } = change
+  await database.sendTransaction({ organizationId }, [
+    {
+      name: 'confirm_exchange',
+      text: `with principal_changed as (${changePrincipal}),
+        session_activated as (
+          update session set state = 'ACTIVE', confirmed_at = $4
+          where organization_id = current_organization() and principal_id = $1 and id = $2 and state = 'PENDING'
+          returning 1),
+        session_superseded as (
+          update session set state = 'SUPERSEDED', superseded_at = $4
+          where organization_id = current_organization() and principal_id = $1 and id = $10 and state = 'ACTIVE'
+          returning 1),
+        events_added as (${addEvents})
+        select expect_one((select count(*) from principal_changed)),
+          expect_one((select count(*) from session_activated)),
+          expect_one((select count(*) from session_superseded) + num_nulls($10))`,
+      values: [
+        ...changePrincipalValues(read, { activeSessionId: sessionId, pendingSessionIds }, now),
+        ...insertEventsValues(change.events),
+        supersededId ?? null,
+      ],
+    },
+    ...change.timedOutIds.map((id) => endPending(id, 'TIMED_OUT', now)),
+  ])
+}
+
+/** PENDING → FAILED or TIMED_OUT, and out of the principal's row. */
+export async function endPendingSession(
+  database: Database,
+  organizationId: string,
+  change: {
+    read: PrincipalSessions
+    sessionId: string
+    state: 'FAILED' | 'TIMED_OUT'
+    now: number
+    events: readonly OutboxRow[]
+  },
+): Promise<void> {
+  const { read, sessionId, now } = change
+  const pendingSessionIds = read.pendingSessionIds.filter((id) => id !== sessionId)
+  await database.sendTransaction({ organizationId }, [
+    {
+      name: 'end_exchange',
+      text: `with principal_changed as (${changePrincipal}), events_added as (${addEvents})
+        select expect_one(count(*)) from principal_changed`,
+      values: [
+        ...changePrincipalValues(read, { activeSessionId: read.activeSessionId, pendingSessionIds }, now),
+        ...insertEventsValues(change.events),
+      ],
+    },
+    endPending(sessionId, change.state, now),
+  ])
+}
+
+function endPending(id: string, to: 'TIMED_OUT' | 'FAILED', now: number): Statement {
+  return {
+    name: 'end_session',
+    text: `with changed as (update session
+        set state = $2, chains = null, confirmation_hash = null, ended_at = $3
+        where organization_id = current_organization() and id = $1 and state = 'PENDING' returning 1)
+      select expect_one(count(*)) from changed`,
+    values: [id, to, new Date(now)],
+  }
+}

@@ -1,0 +1,56 @@
+import { type SqlBool, sql } from 'kysely'
+import type { PrincipalKind, PrincipalStatus } from '../../protocol/enrollment.ts'
+import type { Tx } from '../open.ts'
+import { type Principal, selectPrincipals, toPrincipal } from './principals.ts'
+
+/** What is given must all hold. */
+export interface PrincipalFilter {
+  status: PrincipalStatus | undefined
+  kind: PrincipalKind | undefined
+  type: string | undefined
+  /** That it has, among others. */
+  capability: string | undefined
+  /** The whole name. */
+  name: string | undefined
+  namePrefix: string | undefined
+  /** A principal that was never seen is neither before nor after. */
+  lastSeenBefore: number | undefined
+  lastSeenAfter: number | undefined
+}
+
+/** Newest first, below `beforeId` where it is given. Which filters have an index, and why, is said in migration 0006. */
+export async function listPrincipals(
+  tx: Tx,
+  page: PrincipalFilter & { limit: number; beforeId: string | undefined },
+): Promise<Principal[]> {
+  // The limit is a literal for the planner: an unknown one counts as a tenth of all devices.
+  let query = selectPrincipals(tx).orderBy('principal.id', 'desc').limit(sql.lit(page.limit))
+  if (page.beforeId !== undefined) query = query.where('principal.id', '<', page.beforeId)
+  for (const condition of conditionsOf(page)) query = query.where(condition)
+  return (await query.execute()).map(toPrincipal)
+}
+
+/** Above every text that begins with a prefix: no name holds the last code point, which is a noncharacter. */
+const LAST_CODE_POINT = '\u{10FFFF}'
+
+function conditionsOf(filter: PrincipalFilter) {
+  const { status, kind, type, capability, name, namePrefix, lastSeenBefore, lastSeenAfter } = filter
+  const conditions = []
+  // Status and kind are literals, so that a plan that serves every value can use the indexes of some values.
+  if (status !== undefined) conditions.push(sql<SqlBool>`principal.status = ${sql.lit(status)}`)
+  if (kind !== undefined) conditions.push(sql<SqlBool>`principal.kind = ${sql.lit(kind)}`)
+  if (type !== undefined) conditions.push(sql<SqlBool>`principal.type = ${type}`)
+  if (capability !== undefined) conditions.push(sql<SqlBool>`principal.capabilities @> array[${capability}]::text[]`)
+  if (name !== undefined) conditions.push(sql<SqlBool>`principal.name collate "C" = ${name}`)
+  if (namePrefix !== undefined) {
+    conditions.push(sql<SqlBool>`principal.name collate "C" >= ${namePrefix}`)
+    conditions.push(sql<SqlBool>`principal.name collate "C" < ${namePrefix + LAST_CODE_POINT}`)
+  }
+  if (lastSeenBefore !== undefined) {
+    conditions.push(sql<SqlBool>`principal.last_seen_at < ${new Date(lastSeenBefore)}`)
+  }
+  if (lastSeenAfter !== undefined) {
+    conditions.push(sql<SqlBool>`principal.last_seen_at > ${new Date(lastSeenAfter)}`)
+  }
+  return conditions
+}

@@ -1,0 +1,90 @@
+import { exitCodes } from '../client/command/exit-codes.ts'
+import { parseFlags } from '../client/command/flags.ts'
+import { parseCount } from '../client/command/parse-values.ts'
+import { reportError } from '../client/command/report-error.ts'
+import { openOperatorOf, serverOptions } from '../client/command/settings.ts'
+import { bold } from '../client/command/terminal.ts'
+import { createHttpClient } from '../client/http.ts'
+import { readServerHealth } from '../client/server-health.ts'
+import { choosePrimitives } from '../protocol/primitives/choose.ts'
+import { DEMO_TYPE } from './fleet.ts'
+import { show } from './show.ts'
+import { createStage, toSummary } from './stage.ts'
+
+/** Of one request for tokens. */
+const MAX_DEVICES = 500
+const DEFAULT_DEVICES = 50
+/** As shells have it: 128 and the number of SIGINT. */
+const INTERRUPTED = 130
+
+const usage = `npm run demo -- [--devices N] [--keep] [--url URL]
+
+Shows a small fleet against a running service, which npm start in another terminal is: devices enrol, exchange
+and derive keys; one is revoked, one suspended and resumed. It works as the operator whose API token is in
+.qflare/admin-token (QFLARE_DATA_DIR), or in the file that QFLARE_ADMIN_TOKEN_FILE names.
+
+  --devices N   how many, 3 to ${MAX_DEVICES}; default ${DEFAULT_DEVICES}
+  --keep        leave the devices as they are, instead of revoking them: type ${DEMO_TYPE}
+  --url URL     the service (or QFLARE_URL; default http://127.0.0.1:8470)
+
+Exit codes: 0 all went as it should, 1 something did not, 2 wrong command line, 3 no service, 4 no API token.`
+
+const flags = {
+  devices: {
+    type: 'string',
+    value: 'N',
+    help: 'how many',
+    expects: `a number from 3 to ${MAX_DEVICES}`,
+    parse: (text: string) => {
+      const count = parseCount(text)
+      return count === undefined || count < 3 || count > MAX_DEVICES ? undefined : count
+    },
+  },
+  keep: { type: 'boolean', help: 'leave the devices' },
+} as const
+
+async function main(args: string[]): Promise<number> {
+  const { values } = parseFlags(flags, args)
+  if (values.help === true) {
+    console.log(usage)
+    return exitCodes.ok
+  }
+  const server = { ...serverOptions(values), crypto: await choosePrimitives() }
+  const health = await readServerHealth(createHttpClient(server))
+  if (!health.reachable) {
+    console.error(`There is no QFLARE service at ${server.url}.`)
+    console.error('npm start, in another terminal, runs one; then npm run demo again. --url names another.')
+    return exitCodes.unreachable
+  }
+  const operator = await openOperatorOf(values)
+  // What is wrong with the token is said before the show.
+  await operator.listDevices({ limit: 1 })
+  const stage = createStage()
+  const start = performance.now()
+  const interruption = new AbortController()
+  // The first ctrl-C cleans up; the second ends at once.
+  process.once('SIGINT', () => interruption.abort())
+  const { signal } = interruption
+  stage.say(bold(`QFLARE: a fleet meets ${server.url}`))
+  const devices = values.devices ?? DEFAULT_DEVICES
+  const results = await show(stage, { server, operator, devices, isKept: values.keep === true, signal })
+  stage.say(toSummary(results))
+  if (signal.aborted) {
+    console.log('Interrupted: this shows nothing.')
+    return INTERRUPTED
+  }
+  const failed = results.filter(({ problems }) => problems.length > 0)
+  const seconds = ((performance.now() - start) / 1000).toFixed(1)
+  console.log(
+    failed.length === 0
+      ? `In ${seconds} s: who is known gets keys that both ends have and nobody else; who is lost gets none.`
+      : `${failed.length} of ${results.length} steps did not go as they should: ${failed.map(({ title }) => title).join(', ')}.`,
+  )
+  return failed.length === 0 ? exitCodes.ok : exitCodes.refused
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  process.exitCode = reportError(error, false)
+}

@@ -1,0 +1,25 @@
+import type { Entry } from '../client/command/run.ts'
+
+/** What an operator runs on the machine itself, beside the commands that work through the API. */
+export const entries: readonly Entry[] = [
+  {
+    name: 'doctor',
+    summary: 'this machine: examine the service without changing anything',
+    load: async () => (await import('./doctor.ts')).doctor,
+  },
+  {
+    name: 'backup',
+    summary: 'this machine: back up the embedded database, while it runs or not',
+    load: async () => (await import('./backup.ts')).backup,
+  },
+  {
+    name: 'restore',
+    summary: 'this machine: bring a backup back to an empty data folder',
+    load: async () => (await import('./restore.ts')).restore,
+  },
+  {
+    name: 'admin-token recover',
+    summary: 'this machine: make a new admin token when the last one is lost',
+    load: async () => (await import('./admin-token-recover.ts')).adminTokenRecover,
+  },
+]

@@ -1,0 +1,86 @@
+import type { Database } from '../../database/open.ts'
+import type { Primitives } from '../../protocol/primitives.ts'
+import { type Config, ConfigError } from '../../runtime/config.ts'
+import { loadRootKey } from '../../runtime/secrets.ts'
+import type { Environment } from '../define-operation.ts'
+import { type Custody, openCustody, readStoredKeys } from '../open-custody.ts'
+import { errorText, type Finding, findingsOf } from './finding.ts'
+
+const custody = findingsOf('custody')
+const trust = findingsOf('trust')
+
+const DAY_MS = 86_400_000
+const SOON_MS = 30 * DAY_MS
+
+export interface CustodyParts {
+  env: Environment
+  config: Config
+  crypto: Primitives
+}
+
+/** Without a database: the root key can be read, and by nobody else. */
+export async function examineRootKey(
+  { env, config, isOurs }: CustodyParts & { isOurs: boolean },
+  isNew: boolean,
+): Promise<Finding> {
+  const { ok, problem, unseen } = custody
+  try {
+    const isEmbedded = config.database === undefined
+    const key = await loadRootKey({ env, dataDirectory: config.dataDirectory, isEmbedded, mayMake: false })
+    return ok(
+      `the root key is there, ${key.length} bytes, for its owner alone; whether it opens the database is not known`,
+    )
+  } catch (error) {
+    if (isNew) return unseen('there is no root key yet', 'The first start of the embedded mode makes it.')
+    if (!isOurs) return unseen(problemsOf(error), 'Run this as the user of the service, or as root.')
+    return problem(problemsOf(error), 'Restore the root key that belongs to this database.')
+  }
+}
+
+/** The root key opens the database's keys; the trust bundle is signed by them. `opened` is undefined when it does not. */
+export async function examineCustody(
+  parts: CustodyParts & { database: Database },
+  now: number,
+): Promise<{ findings: Finding[]; opened: Custody | undefined }> {
+  const stored = await readStoredKeys(parts.database)
+  if (stored.trust.length === 0) {
+    return {
+      findings: [custody.unseen('the database has no keys yet', 'The first start makes them.')],
+      opened: undefined,
+    }
+  }
+  try {
+    const opened = await openCustody(parts, stored)
+    const { rootKid } = opened.serviceKeys
+    const findings = [
+      custody.ok(`the root key opens the keys of this database; root of trust ${rootKid}`),
+      trustDomainFinding(opened.trust.trustDomain, parts.config.trustDomain),
+      ...opened.trust.keys.map((key) => validityFinding(key, now)).filter((found) => found !== undefined),
+    ]
+    return { findings, opened }
+  } catch (error) {
+    const advice = 'Give the service the root key of this database, or the database of this root key.'
+    return { findings: [custody.problem(problemsOf(error), advice)], opened: undefined }
+  }
+}
+
+function trustDomainFinding(stored: string, configured: string): Finding {
+  if (stored === configured) return trust.ok(`the bundle of ${stored} is signed by the root of trust`)
+  return trust.problem(
+    `QFLARE_TRUST_DOMAIN is ${configured}, but devices know this service as ${stored}`,
+    `Set QFLARE_TRUST_DOMAIN=${stored}.`,
+  )
+}
+
+function validityFinding(key: { use: string; kid: string; notAfter: number }, now: number): Finding | undefined {
+  const days = Math.floor((key.notAfter - now) / DAY_MS)
+  const named = `the key ${key.kid} (${key.use})`
+  if (now >= key.notAfter)
+    return trust.problem(`${named} has ended`, 'Devices refuse what it signs: it has to be replaced.')
+  if (key.notAfter - now > SOON_MS) return undefined
+  return trust.warning(`${named} ends in ${days} days`, 'Plan its replacement before then.')
+}
+
+function problemsOf(error: unknown): string {
+  return error instanceof ConfigError ? error.problems.join(' ') : errorText(error)
+}

@@ -1,0 +1,93 @@
+import { openDatabase } from '../../database/open.ts'
+import { choosePrimitives } from '../../protocol/primitives/choose.ts'
+import type { Primitives } from '../../protocol/primitives.ts'
+import type { Config } from '../../runtime/config.ts'
+import type { Environment } from '../define-operation.ts'
+import { examineAdminToken } from './examine-admin-token.ts'
+import { examineClock, synchronization } from './examine-clock.ts'
+import { examineConfiguration } from './examine-configuration.ts'
+import { examineCustody, examineRootKey } from './examine-custody.ts'
+import { examineDataFolder } from './examine-data-folder.ts'
+import { examinePostgres, type PostgresExamination } from './examine-postgres.ts'
+import { examineService } from './examine-service.ts'
+import { examineTemporalKeys } from './examine-temporal-keys.ts'
+import { examineTls } from './examine-tls.ts'
+import { errorText, type Finding, findingsOf } from './finding.ts'
+
+/** Every part of the service on this machine, in the order in which one rests on the other. Changes nothing, starts nothing. */
+export async function examineEverything(env: Environment, url: string | undefined): Promise<Finding[]> {
+  const { findings, config } = examineConfiguration(env)
+  if (config === undefined) return findings
+  const crypto = await choosePrimitives(config.crypto)
+  const { findings: folderFindings, facts } = await examineDataFolder(config.dataDirectory)
+  findings.push(...folderFindings)
+  const uid = facts?.uid ?? 0
+  const isOurs = [0, uid].includes(process.getuid?.() ?? 0)
+  const postgres = await examinePostgres(config, isOurs)
+  findings.push(...postgres.findings)
+  const parts = { env, config, crypto, uid, isOurs, hasFolder: facts !== undefined }
+  findings.push(...(await guarded('database', () => examineInside(parts, postgres))))
+  findings.push(...(await guarded('service', () => examineService(config, url, postgres.isInUse))))
+  const { tls } = config.http
+  if (tls !== undefined) findings.push(...(await guarded('TLS', () => examineTls(tls, Date.now()))))
+  return findings
+}
+
+interface InsideParts {
+  env: Environment
+  config: Config
+  crypto: Primitives
+  /** Of the service's user, as the data folder has it. */
+  uid: number
+  isOurs: boolean
+  hasFolder: boolean
+}
+
+/** What needs the database, where it can be asked; and what is left of it where it cannot. */
+async function examineInside(parts: InsideParts, postgres: PostgresExamination): Promise<Finding[]> {
+  const { config, uid, hasFolder } = parts
+  const { dataDirectory } = config
+  if (postgres.connection === undefined) {
+    const findings = [await examineRootKey(parts, postgres.isNew), synchronization()]
+    if (!hasFolder) return findings
+    const options = { dataDirectory, uid, now: Date.now(), known: undefined }
+    findings.push(...(await guarded('temporal keys', () => examineTemporalKeys(options))))
+    findings.push(...(await guarded('admin token', () => examineAdminToken(dataDirectory, undefined))))
+    return findings
+  }
+  const { connection, role } = postgres.connection
+  const database = openDatabase({ connection, role, readOnly: true, maxConnections: 2, onConnectionLost: () => {} })
+  try {
+    return await examineDatabase({ ...parts, database }, postgres.isInUse)
+  } finally {
+    await database.close()
+  }
+}
+
+async function examineDatabase(
+  parts: InsideParts & { database: ReturnType<typeof openDatabase> },
+  isInUse: boolean,
+): Promise<Finding[]> {
+  const { config, crypto, database, uid, hasFolder } = parts
+  const { dataDirectory } = config
+  const { findings, now } = await examineClock(database)
+  const custody = await examineCustody(parts, now)
+  findings.push(...custody.findings)
+  if (!hasFolder) return findings
+  const rootKid = custody.opened?.serviceKeys.rootKid
+  const known = rootKid === undefined ? undefined : { database, crypto, rootKid, isInUse }
+  const keys = () => examineTemporalKeys({ dataDirectory, uid, now, known })
+  findings.push(...(await guarded('temporal keys', keys)))
+  findings.push(...(await guarded('admin token', () => examineAdminToken(dataDirectory, { database, crypto, now }))))
+  return findings
+}
+
+/** Garbage in one part keeps nobody from looking at the others. */
+async function guarded(part: string, examine: () => Promise<Finding[]>): Promise<Finding[]> {
+  try {
+    return await examine()
+  } catch (error) {
+    const advice = 'What the message names is in the way; the parts after it were looked at.'
+    return [findingsOf(part).problem(`it could not be examined (${errorText(error)})`, advice)]
+  }
+}

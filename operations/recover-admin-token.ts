@@ -1,0 +1,67 @@
+import type { Database } from '../database/open.ts'
+import { insertApiToken, revokeOtherApiTokens } from '../database/repositories/api-tokens.ts'
+import { insertEvents } from '../database/repositories/audit-outbox.ts'
+import { insertDirectoryEntry } from '../database/repositories/directory.ts'
+import { findOrganizationId } from '../database/repositories/organizations.ts'
+import { toBase64url } from '../protocol/encoding.ts'
+import { NIL_UUID } from '../protocol/log/audit-event.ts'
+import type { Primitives } from '../protocol/primitives.ts'
+import { createEventWriter } from '../runtime/audit-events.ts'
+import { newId } from '../runtime/ids.ts'
+import { OperationError } from './operation-error.ts'
+
+/** The organization that the first start makes; its recovered admin administers the service too. */
+export const DEFAULT_ORGANIZATION = 'default'
+
+/** Of ids in one event, whose size is bounded. */
+const MAX_NAMED_TOKENS = 500
+
+/**
+ * Makes an admin token for an organization, and its event, in one transaction; with `revokesOthers` no other API token of the
+ * organization is good any more. `keepToken` makes the text durable before the commit. Throws `organization_unknown`.
+ */
+export async function recoverAdminToken(
+  parts: { database: Database; crypto: Primitives; keepToken: (token: string) => Promise<void> },
+  wish: { organization: string; revokesOthers: boolean },
+): Promise<{ id: string; organizationId: string; revoked: string[] }> {
+  const { database, crypto } = parts
+  const organizationId = await database.withoutOrganization((tx) => findOrganizationId(tx, wish.organization))
+  if (organizationId === undefined) {
+    throw new OperationError('organization_unknown', `There is no organization ${wish.organization} in this database.`)
+  }
+  const at = Math.floor(await database.readClock())
+  const id = newId()
+  const secret = `${id}.${toBase64url(crypto.randomBytes(32))}`
+  const revoked = await database.withOrganization(organizationId, async (tx) => {
+    await insertDirectoryEntry(tx, id, organizationId)
+    await insertApiToken(tx, {
+      id,
+      organizationId,
+      name: 'recovered admin',
+      roles: ['admin'],
+      isServiceAdmin: wish.organization === DEFAULT_ORGANIZATION,
+      secretHash: crypto.hash256(new TextEncoder().encode(secret)),
+      createdAt: at,
+      expiresAt: undefined,
+      revokedAt: undefined,
+    })
+    const others = wish.revokesOthers ? await revokeOtherApiTokens(tx, id, at) : []
+    const event = createEventWriter(crypto)(
+      {
+        organizationId,
+        // Whoever runs this has the machine: the event says so by being there.
+        actor: { type: 'service', id: NIL_UUID },
+        type: 'api_token.recovered',
+        severity: 'warning',
+        subject: { apiTokenId: id },
+        data: { revokedCount: others.length, revoked: others.slice(0, MAX_NAMED_TOKENS) },
+        requestId: newId(),
+      },
+      at,
+    )
+    await insertEvents(tx, [event])
+    await parts.keepToken(`qf_${secret}`)
+    return others
+  })
+  return { id, organizationId, revoked }
+}

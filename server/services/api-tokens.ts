@@ -1,0 +1,111 @@
+import type { Database } from '../../database/open.ts'
+import {
+  type ApiToken,
+  insertApiToken,
+  listApiTokens,
+  lockApiToken,
+  markApiTokenRevoked,
+} from '../../database/repositories/api-tokens.ts'
+import { insertEvents } from '../../database/repositories/audit-outbox.ts'
+import { insertDirectoryEntry } from '../../database/repositories/directory.ts'
+import type { ApiRole } from '../../protocol/api-roles.ts'
+import type { Primitives } from '../../protocol/primitives.ts'
+import type { WriteEvent } from '../../runtime/audit-events.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import { actorOf, type Operator } from '../caller.ts'
+import { ServiceError } from '../errors.ts'
+import { API_TOKEN_PREFIX, newCredential } from './credentials.ts'
+
+export interface NewApiToken {
+  id: string
+  /** `qf_<id>.<secret>`: in this answer and nowhere else. */
+  token: string
+  /** Null for one that does not expire. */
+  expiresAt: number | null
+}
+
+export type { ApiToken }
+export type ApiTokens = ReturnType<typeof createApiTokens>
+
+/** An admin makes and revokes the tokens of the own organization; none of them administers the service. */
+export function createApiTokens(parts: {
+  database: Database
+  crypto: Primitives
+  clock: Clock
+  writeEvent: WriteEvent
+}) {
+  const { database, clock } = parts
+  return {
+    async create(
+      admin: Operator,
+      wish: { name: string; roles: ApiRole[]; ttlSeconds: number | undefined },
+      requestId: string,
+    ): Promise<NewApiToken> {
+      const { organizationId } = admin
+      const { name, roles, ttlSeconds } = wish
+      const { id, credential, secretHash } = newCredential(parts.crypto)
+      const createdAt = clock.now()
+      const expiresAt = ttlSeconds === undefined ? undefined : createdAt + ttlSeconds * 1000
+      const shared = { id, organizationId, name, roles, secretHash, createdAt, expiresAt }
+      await database.withOrganization(organizationId, async (tx) => {
+        await insertDirectoryEntry(tx, id, organizationId)
+        await insertApiToken(tx, { ...shared, isServiceAdmin: false, revokedAt: undefined })
+        const event = parts.writeEvent(
+          {
+            organizationId,
+            actor: actorOf(admin),
+            type: 'api_token.created',
+            severity: 'notice',
+            subject: { apiTokenId: id },
+            data: { name, roles, expiresAt: expiresAt ?? null },
+            requestId,
+          },
+          createdAt,
+        )
+        await insertEvents(tx, [event])
+      })
+      return { id, token: `${API_TOKEN_PREFIX}${credential}`, expiresAt: expiresAt ?? null }
+    },
+
+    list(admin: Operator, page: { limit: number; beforeId: string | undefined }): Promise<ApiToken[]> {
+      return database.withOrganization(admin.organizationId, (tx) => listApiTokens(tx, page))
+    },
+
+    /** At once; revoking twice changes nothing. Throws `forbidden` for a service admin's, unless the caller is one. */
+    async revoke(admin: Operator, id: string, requestId: string): Promise<void> {
+      const { organizationId } = admin
+      const now = clock.now()
+      await database.withOrganization(organizationId, async (tx) => {
+        const token = await lockApiToken(tx, id)
+        if (token === undefined) throw new ServiceError('not_found', 'There is no such API token.')
+        if (token.isServiceAdmin && !admin.isServiceAdmin) {
+          throw new ServiceError('forbidden', 'This token may administer the service; only such a one may revoke it.')
+        }
+        if (token.revokedAt !== undefined) return
+        await markApiTokenRevoked(tx, id, now)
+        const event = parts.writeEvent(
+          {
+            organizationId,
+            actor: actorOf(admin),
+            type: 'api_token.revoked',
+            severity: 'notice',
+            subject: { apiTokenId: id },
+            data: {},
+            requestId,
+          },
+          now,
+        )
+        await insertEvents(tx, [event])
+      })
+    },
+  }
+}
+
+/** What a token is at a time: it is taken while it is `open`. */
+export function apiTokenStatusAt(
+  token: Pick<ApiToken, 'expiresAt' | 'revokedAt'>,
+  now: number,
+): 'open' | 'expired' | 'revoked' {
+  if (token.revokedAt !== undefined) return 'revoked'
+  return token.expiresAt !== undefined && token.expiresAt <= now ? 'expired' : 'open'
+}

@@ -1,0 +1,83 @@
+import type { Database, Tx } from '../../database/open.ts'
+import { insertEvents } from '../../database/repositories/audit-outbox.ts'
+import {
+  lockPrincipal,
+  markPrincipalResumed,
+  markPrincipalRevoked,
+  markPrincipalSuspended,
+} from '../../database/repositories/principals.ts'
+import { listOpenSessionIds, revokeSession } from '../../database/repositories/sessions.ts'
+import type { PrincipalStatus } from '../../protocol/enrollment.ts'
+import type { LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import { actorOf, type Operator } from '../caller.ts'
+import { ServiceError } from '../errors.ts'
+import { type Device, getDevice, notFound } from './devices.ts'
+
+export type DeviceLifeCycle = ReturnType<typeof createDeviceLifeCycle>
+
+interface Step {
+  type: 'device.suspended' | 'device.resumed' | 'device.revoked'
+  /** A device that is there already stays as it is. */
+  to: PrincipalStatus
+  /** Undefined: from every other status. */
+  from: PrincipalStatus | undefined
+  mark: (tx: Tx, id: string, now: number) => Promise<void>
+}
+
+// Only what was ACTIVE is suspended: resuming must not be the back door out of a quarantine.
+const suspension: Step = { type: 'device.suspended', to: 'SUSPENDED', from: 'ACTIVE', mark: markPrincipalSuspended }
+const resumption: Step = { type: 'device.resumed', to: 'ACTIVE', from: 'SUSPENDED', mark: markPrincipalResumed }
+const revocation: Step = { type: 'device.revoked', to: 'REVOKED', from: undefined, mark: markPrincipalRevoked }
+
+/**
+ * What an operator does with a device, each in one transaction, each the same when it is repeated: a device that is there
+ * already is answered as it is, without an event. From another status than a step begins at: `session_state`.
+ */
+export function createDeviceLifeCycle(parts: { database: Database; clock: Clock; writeEvent: WriteEvent }) {
+  function take(step: Step) {
+    return (operator: Operator, id: string, requestId: string): Promise<Device> =>
+      parts.database.withOrganization(operator.organizationId, async (tx) => {
+        const locked = await lockPrincipal(tx, id)
+        if (locked === undefined) throw notFound()
+        if (locked.status === step.to) return getDevice(tx, id)
+        if (step.from !== undefined && locked.status !== step.from) {
+          throw new ServiceError('session_state', `The device is ${locked.status}.`)
+        }
+        const now = parts.clock.now()
+        const sessionIds = await listOpenSessionIds(tx, id)
+        for (const sessionId of sessionIds) await revokeSession(tx, sessionId, now)
+        await step.mark(tx, id, now)
+        await insertEvents(tx, eventsOf(parts.writeEvent, { step, operator, id, sessionIds, requestId, now }))
+        return getDevice(tx, id)
+      })
+  }
+
+  return {
+    /** With its sessions, until it is resumed. */
+    suspend: take(suspension),
+    /** It may exchange again; the sessions of before stay revoked. */
+    resume: take(resumption),
+    /** With its keys and sessions, for good. */
+    revoke: take(revocation),
+  }
+}
+
+function eventsOf(
+  writeEvent: WriteEvent,
+  taken: { step: Step; operator: Operator; id: string; sessionIds: string[]; requestId: string; now: number },
+): LoggedEvent[] {
+  const { step, operator, id, sessionIds, requestId, now } = taken
+  const { organizationId } = operator
+  const data = step === resumption ? {} : { sessions: sessionIds.length }
+  const shared = { organizationId, actor: actorOf(operator), severity: 'notice', requestId } as const
+  return [
+    ...sessionIds.map((sessionId) =>
+      writeEvent(
+        { ...shared, type: 'session.revoked', subject: { deviceId: id, sessionId }, data: { with: 'device' } },
+        now,
+      ),
+    ),
+    writeEvent({ ...shared, type: step.type, subject: { deviceId: id }, data }, now),
+  ]
+}

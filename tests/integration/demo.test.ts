@@ -1,0 +1,174 @@
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { type Device, openOperator, type QflareOperator } from '../../client/operator.ts'
+import { type Proxy, startProxy } from '../support/proxy.ts'
+import { startTestService, type TestService } from '../support/service.ts'
+
+const main = join(import.meta.dirname, '..', '..', 'demo', 'main.ts')
+const steps = 12
+
+let service: TestService
+let proxy: Proxy
+let operator: QflareOperator
+let folder: string
+
+beforeAll(async () => {
+  service = await startTestService({ isRealTime: true })
+  proxy = await startProxy(service.url)
+  operator = openOperator({ url: service.url, apiToken: service.adminToken })
+  folder = mkdtempSync(join(tmpdir(), 'qflare-demo-'))
+  writeFileSync(join(folder, 'admin-token'), service.adminToken, { mode: 0o600 })
+})
+afterEach(() => {
+  proxy.treat = () => 'forward'
+})
+afterAll(async () => {
+  await proxy[Symbol.asyncDispose]()
+  await service.close()
+  rmSync(folder, { recursive: true })
+})
+
+interface Run {
+  exitCode: number | null
+  stdout: string
+  stderr: string
+}
+
+function start(
+  command: string,
+  args: string[],
+  env: Record<string, string>,
+  onOutput: (child: Child, text: string) => void,
+) {
+  const base = { PATH: process.env['PATH'] ?? '', TERM: 'xterm', QFLARE_URL: proxy.url, QFLARE_DATA_DIR: folder }
+  const child = spawn(command, args, { env: { ...base, ...env } })
+  const run: Run = { exitCode: null, stdout: '', stderr: '' }
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    run.stdout += text
+    onOutput(child, run.stdout)
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (run.stderr += text))
+  return new Promise<Run>((resolve, reject) => {
+    child.on('error', reject).on('close', (exitCode) => resolve({ ...run, exitCode }))
+  })
+}
+type Child = ReturnType<typeof spawn>
+
+const demo = (args: string[], env: Record<string, string> = {}) =>
+  start(process.execPath, [main, '--devices', '5', ...args], env, () => undefined)
+
+async function fleet(): Promise<Device[]> {
+  const devices: Device[] = []
+  for await (const device of operator.devices({ type: 'qflare-demo' })) devices.push(device)
+  return devices
+}
+
+describe('npm run demo', { timeout: 120_000 }, () => {
+  it('shows its steps and a table, leaves no device that could do anything, and does it all again', async () => {
+    for (const times of [1, 2]) {
+      const run = await demo([])
+      expect(run).toMatchObject({ exitCode: 0, stderr: '' })
+      expect(run.stdout.match(/^ok {4}/gm)).toHaveLength(steps)
+      expect(run.stdout.match(/ ok$/gm)).toHaveLength(steps)
+      expect(run.stdout).toMatch(/^ exchange keys +5 +\d+\.\d +\d+\.\d {3}ok$/m)
+      expect(run.stdout).not.toContain('\u001b')
+      const devices = await fleet()
+      expect(new Set(devices.map(({ name }) => name)).size).toBe(5 * times)
+      expect(devices.every(({ status }) => status === 'REVOKED')).toBe(true)
+    }
+  })
+
+  it('leaves its devices as they are when asked to', async () => {
+    const before = await fleet()
+    expect((await demo(['--keep'])).exitCode).toBe(0)
+    const kept = (await fleet()).filter(({ id }) => before.every((device) => device.id !== id))
+    expect(kept.map(({ status }) => status).toSorted()).toEqual(['ACTIVE', 'ACTIVE', 'ACTIVE', 'ACTIVE', 'REVOKED'])
+    for (const { id } of kept) await operator.revokeDevice(id)
+  })
+})
+
+describe('when something is not as it should be, npm run demo', { timeout: 120_000 }, () => {
+  it.each([
+    ['revoke', 'exchange, revoked'],
+    ['suspend', 'exchange, suspended'],
+  ])('does not end with 0: a service that says %s and does not do it', async (action, step) => {
+    let lied = false
+    proxy.treat = (line) => {
+      const id = new RegExp(`^POST /v1/devices/([^/]+)/${action}$`).exec(line)?.[1]
+      if (id === undefined || lied) return 'forward'
+      lied = true
+      return { method: 'GET', path: `/v1/devices/${id}` }
+    }
+    const { exitCode, stdout } = await demo([])
+    expect(exitCode).toBe(1)
+    expect(stdout).toMatch(new RegExp(`^FAIL {2}${step}: 1 of 1 did not go .* was served`, 'm'))
+    expect(stdout).toMatch(new RegExp(`^ ${step} .* 1 failed$`, 'm'))
+    expect((await fleet()).every(({ status }) => status === 'REVOKED')).toBe(true)
+  })
+
+  it('goes on with the others when one device fails', async () => {
+    let refused = false
+    proxy.treat = (line) => {
+      if (refused || !/^POST \/v1\/enrollments\/.*\/complete$/.test(line)) return 'forward'
+      refused = true
+      return { method: 'GET', path: '/v1/nothing' }
+    }
+    const { exitCode, stdout } = await demo([])
+    expect(exitCode).toBe(1)
+    expect(stdout).toContain('FAIL  enrol: 1 of 5 did not go as they should')
+    expect(stdout).toMatch(/^ok {4}4 exchanges with ML-KEM-1024/m)
+  })
+
+  it('says how to start a service where there is none', async () => {
+    const run = await demo([], { QFLARE_URL: 'http://127.0.0.1:9' })
+    expect(run).toMatchObject({ exitCode: 3, stdout: '', stderr: expect.stringContaining('npm start') })
+  })
+
+  it('says which API token it wants', async () => {
+    const run = await demo([], { QFLARE_DATA_DIR: join(folder, 'none') })
+    expect(run).toMatchObject({ exitCode: 4, stdout: '', stderr: expect.stringContaining('admin-token') })
+    writeFileSync(join(folder, 'wrong'), 'qf_00000000-0000-4000-8000-000000000000.wrong')
+    const wrong = await demo([], { QFLARE_ADMIN_TOKEN_FILE: join(folder, 'wrong') })
+    expect(wrong).toMatchObject({ exitCode: 1, stdout: '', stderr: expect.stringContaining('unauthenticated') })
+    expect(await demo(['--devices', '2'])).toMatchObject({ exitCode: 2 })
+    expect(await demo(['--help'])).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('npm run demo') })
+  })
+})
+
+describe.skipIf(process.platform !== 'linux')('on a terminal, npm run demo', { timeout: 120_000 }, () => {
+  const onTerminal = (env: Record<string, string>, onOutput: (child: Child, text: string) => void = () => undefined) =>
+    start('script', ['-qec', `stty cols 100; ${process.execPath} ${main} --devices 40`, '/dev/null'], env, onOutput)
+
+  it('moves, and leaves each step on a line of its own and the cursor visible', async () => {
+    const { exitCode, stdout } = await onTerminal({})
+    expect(exitCode).toBe(0)
+    expect(stripVTControlCharacters(stdout)).toMatch(/━─* {2}exchange keys {2}\d+\/40/)
+    expect(stdout.lastIndexOf('\u001b[?25h')).toBeGreaterThan(stdout.lastIndexOf('\u001b[?25l'))
+    const left = stripVTControlCharacters(stdout)
+      .split('\n')
+      .map((line) => line.slice(line.trimEnd().lastIndexOf('\r') + 1).trimEnd())
+    expect(left.filter((line) => line.startsWith(' ✔  '))).toHaveLength(steps)
+  })
+
+  it('has no colours under NO_COLOR', async () => {
+    const { stdout } = await onTerminal({ NO_COLOR: '1' })
+    for (const style of [1, 2, 32, 35]) expect(stdout).not.toContain(`\u001b[${style}m`)
+    expect(stdout).toContain('━')
+  })
+
+  it('cleans up on ctrl-C, and does not end with 0', async () => {
+    let typed = false
+    const { exitCode, stdout } = await onTerminal({}, (child, text) => {
+      if (typed || !text.includes('exchange keys')) return
+      typed = true
+      child.stdin?.write('\u0003')
+    })
+    expect(stdout).toContain('Interrupted')
+    expect(exitCode).toBe(130)
+    expect((await fleet()).every(({ status }) => status === 'REVOKED')).toBe(true)
+  })
+})

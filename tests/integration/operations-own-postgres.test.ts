@@ -1,0 +1,86 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { Client } from 'pg'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../database/embedded.ts'
+import { createRoles } from '../../database/roles.ts'
+import type { Finding } from '../../operations/examine/finding.ts'
+import { call } from '../support/api.ts'
+import { expectRefusedOperation, makeTestFolder, operate, operateJson, stop } from '../support/operations.ts'
+import { makeServiceFolder, readAdminToken, removeServiceFolder, spawnService } from '../support/service-process.ts'
+
+// Each step is a process of its own, and some are services.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 })
+
+/** The operations on a service whose PostgreSQL is somebody else's, with a login per role. */
+let server: string
+let postgres: EmbeddedPostgres
+let env: Record<string, string>
+
+beforeAll(async () => {
+  server = await makeServiceFolder()
+  postgres = await startEmbeddedPostgres({ dataDirectory: server, log: () => undefined })
+  const { host, superuserPassword: password } = postgres
+  const client = new Client({ host, user: 'postgres', password, database: 'postgres' })
+  await client.connect()
+  await createRoles(client)
+  for (const role of ['api', 'worker', 'migrator']) {
+    await client.query(`create role ${role}_login login password 'secret-of-${role}' in role qflare_${role}`)
+  }
+  await client.query('create database service owner qflare_owner')
+  await client.end()
+  const urlOf = (role: string) =>
+    `postgresql://${role}_login:secret-of-${role}@/service?host=${encodeURIComponent(postgres.host)}`
+  env = {
+    DATABASE_URL: urlOf('api'),
+    QFLARE_DATABASE_URL_WORKER: urlOf('worker'),
+    QFLARE_DATABASE_URL_MIGRATOR: urlOf('migrator'),
+    QFLARE_ROOT_KEY: randomBytes(32).toString('hex'),
+  }
+})
+afterAll(async () => {
+  await postgres.stop()
+  await removeServiceFolder(server)
+})
+
+test('they examine it, recover its admin token, and see which root key is its, while it runs and when it is stopped', async () => {
+  const folder = await makeTestFolder()
+  const service = spawnService(folder, env)
+  const url = await service.ready()
+
+  const doctor = await operate(folder, ['doctor', '--json', '--at', url], env)
+  const { findings } = JSON.parse(doctor.stdout) as { findings: Finding[] }
+  expect(findings.filter(({ level }) => level === 'problem' || level === 'warning')).toEqual([])
+  expect(findings).toContainEqual(
+    expect.objectContaining({ level: 'ok', message: 'QFLARE_DATABASE_URL_MIGRATOR answers and can migrate' }),
+  )
+  expect(doctor.exitCode).toBe(0)
+  expect(doctor.stdout).not.toMatch(/secret-of/)
+
+  const lost = await readAdminToken(folder)
+  await operateJson(folder, ['admin-token', 'recover', '--revoke-others'], env)
+  const statusOf = async (token: string) => (await call({ url }, 'GET', '/v1/devices', { token })).status
+  expect([await statusOf(await readAdminToken(folder)), await statusOf(lost)]).toEqual([200, 401])
+
+  await stop(service)
+  await operateJson(folder, ['admin-token', 'recover'], env)
+  expect(await operateJson(folder, ['backup', '--check'], env)).toMatchObject({ belongTogether: true })
+  const another = { ...env, QFLARE_ROOT_KEY: '0f'.repeat(32) }
+  await expectRefusedOperation(folder, ['backup', '--check'], 'root_key_wrong', /Is the root key the one/, another)
+  expect(existsSync(join(folder, 'postgres'))).toBe(false)
+})
+
+test('a login that may do more than its role, and one that may not migrate, are problems', async () => {
+  const folder = await makeTestFolder()
+  const wrong = { ...env, QFLARE_DATABASE_URL_MIGRATOR: env['DATABASE_URL'] as string }
+  const doctor = await operate(folder, ['doctor', '--json'], { ...wrong, DATABASE_URL: superuserUrl() })
+  expect(doctor.exitCode).toBe(1)
+  expect(doctor.stdout).toMatch(/DATABASE_URL: .*postgres is a superuser/)
+  expect(doctor.stdout).toMatch(/QFLARE_DATABASE_URL_MIGRATOR cannot become qflare_owner/)
+  expect(doctor.stdout).not.toContain(postgres.superuserPassword)
+})
+
+function superuserUrl(): string {
+  return `postgresql://postgres:${postgres.superuserPassword}@/service?host=${encodeURIComponent(postgres.host)}`
+}

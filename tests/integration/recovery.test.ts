@@ -1,0 +1,107 @@
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { call } from '../support/api.ts'
+import { expectRefusedOperation, makeTestFolder, operate, operateJson, query, stop } from '../support/operations.ts'
+import {
+  findPostmasters,
+  makeServiceFolder,
+  openAdmin,
+  readAdminToken,
+  removeServiceFolder,
+  spawnService,
+} from '../support/service-process.ts'
+
+// Each step is a process of its own, and some are services.
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 })
+
+interface Recovered {
+  id: string
+  file: string
+  revoked: string[]
+}
+
+let folder: string
+
+beforeAll(async () => {
+  folder = await makeServiceFolder()
+})
+afterAll(() => removeServiceFolder(folder))
+
+const statusOf = async (url: string, token: string) => (await call({ url }, 'GET', '/v1/devices', { token })).status
+const recover = (...args: string[]) => operateJson<Recovered>(folder, ['admin-token', 'recover', ...args])
+
+async function recoveryEvents(): Promise<{ subject: { apiTokenId: string }; severity: string; data: object }[]> {
+  const rows = await query<{ entry: string }>(
+    folder,
+    `select entry from audit_outbox where entry::jsonb ->> 'type' = 'api_token.recovered' order by seq`,
+  )
+  return rows.map(({ entry }) => JSON.parse(entry))
+}
+
+test('a token recovered while the service runs works at once, beside the lost one, which is put aside', async () => {
+  const url = await spawnService(folder).ready()
+  const lost = await readAdminToken(folder)
+  const { id, file, revoked } = await recover()
+  const found = await readAdminToken(folder)
+  expect([file, revoked]).toEqual([join(folder, 'admin-token'), []])
+  expect(found).toMatch(new RegExp(`^qf_${id}\\.`))
+  expect((await stat(file)).mode & 0o777).toBe(0o600)
+  expect((await readFile(`${file}.replaced`, 'utf8')).trim()).toBe(lost)
+  expect([await statusOf(url, found), await statusOf(url, lost)]).toEqual([200, 200])
+  expect(await recoveryEvents()).toMatchObject([{ severity: 'warning', subject: { apiTokenId: id } }])
+})
+
+test('it administers the service, as the first one did', async () => {
+  const url = await spawnService(folder).ready()
+  const token = await readAdminToken(folder)
+  const made = await call({ url }, 'POST', '/v1/organizations', { token, body: { name: 'north' } })
+  expect(made.status).toBe(201)
+})
+
+test('of another organization it administers that one only, and revoking the others touches no other tenant', async () => {
+  const url = await spawnService(folder).ready()
+  const first = await readAdminToken(folder)
+  const { revoked } = await recover('--organization', 'north', '--revoke-others')
+  expect(revoked).toHaveLength(1)
+  const north = await readAdminToken(folder)
+  expect([await statusOf(url, north), await statusOf(url, first)]).toEqual([200, 200])
+  const refused = await call({ url }, 'POST', '/v1/organizations', { token: north, body: { name: 'east' } })
+  expect(refused.status).toBe(403)
+  expect((await recoveryEvents()).at(-1)).toMatchObject({ data: { revokedCount: 1, revoked } })
+})
+
+test('with --revoke-others no earlier token of the organization is good any more', async () => {
+  const url = await spawnService(folder).ready()
+  await recover()
+  const before = await readAdminToken(folder)
+  const { revoked } = await recover('--revoke-others')
+  expect(revoked.length).toBeGreaterThanOrEqual(3)
+  const now = await readAdminToken(folder)
+  expect([await statusOf(url, now), await statusOf(url, before)]).toEqual([200, 401])
+  expect((await (await openAdmin(url, folder)).listDevices()).items).toEqual([])
+})
+
+test('a stopped service is started for the moment, under its lock, and is stopped again', async () => {
+  const service = spawnService(folder)
+  await service.ready()
+  await stop(service)
+  const run = await operate(folder, ['admin-token', 'recover'])
+  expect(run).toMatchObject({ exitCode: 0 })
+  expect(await findPostmasters(folder)).toEqual([])
+  expect(run.stdout + run.stderr).not.toContain((await readAdminToken(folder)).split('.')[1])
+  const url = await spawnService(folder).ready()
+  expect(await statusOf(url, await readAdminToken(folder))).toBe(200)
+})
+
+test('what cannot be recovered leaves the token file and the database as they are', async () => {
+  await spawnService(folder).ready()
+  const before = await readAdminToken(folder)
+  const events = (await recoveryEvents()).length
+  const args = ['admin-token', 'recover', '--organization', 'nobody']
+  await expectRefusedOperation(folder, args, 'organization_unknown', /There is no organization nobody/)
+  expect(await readAdminToken(folder)).toBe(before)
+  expect(await recoveryEvents()).toHaveLength(events)
+  const empty = await makeTestFolder()
+  await expectRefusedOperation(empty, ['admin-token', 'recover'], 'no_database', /There is no database in/)
+})

@@ -1,0 +1,70 @@
+import type { ApiRole } from '../../protocol/api-roles.ts'
+import { call, createToken, enrollTestDevice, establish, openExchange, type TestDevice } from './api.ts'
+import type { TestService } from './service.ts'
+
+/** The service as an admin of an organization sees it. */
+export type Tenant = TestService & { organizationId: string }
+
+/** A new organization over HTTP. */
+export async function makeTenant(service: TestService, name: string): Promise<Tenant> {
+  const { status, body } = await call(service, 'POST', '/v1/organizations', {
+    token: service.adminToken,
+    body: { name },
+  })
+  if (status !== 201) throw new Error(`no organization: ${JSON.stringify(body)}`)
+  return { ...service, organizationId: body.id, adminToken: body.adminToken.token }
+}
+
+/** Of the organization of the service's admin token. */
+export async function makeApiToken(
+  service: TestService,
+  roles: ApiRole[],
+  ttlSeconds?: number,
+): Promise<{ id: string; token: string; expiresAt: number | null }> {
+  const { status, body } = await call(service, 'POST', '/v1/api-tokens', {
+    token: service.adminToken,
+    body: { name: roles.join(' '), roles, ttlSeconds },
+  })
+  if (status !== 201) throw new Error(`no API token: ${JSON.stringify(body)}`)
+  return body
+}
+
+/** One of everything that an organization can have, by the path under which it is found. */
+export interface Belongings {
+  device: TestDevice
+  accessToken: string
+  ids: Record<string, string>
+}
+
+export async function furnish(tenant: Tenant): Promise<Belongings> {
+  const device = await enrollTestDevice(tenant)
+  const { accessToken } = await establish(tenant, device)
+  const pending = await openExchange(tenant, device)
+  return {
+    device,
+    accessToken,
+    ids: {
+      '/v1/organizations': tenant.organizationId,
+      '/v1/api-tokens': (await makeApiToken(tenant, ['operator'])).id,
+      '/v1/enrollment-tokens': (await createToken(tenant)).id,
+      '/v1/enrollments': (await createToken(tenant)).id,
+      '/v1/devices': device.deviceId,
+      '/v1/sessions': pending.sessionId,
+      '/v1/exchanges': pending.sessionId,
+    },
+  }
+}
+
+/** The events of an organization, oldest first. */
+export async function eventsOf(
+  service: TestService,
+  organizationId: string,
+  type?: string,
+): Promise<{ type: string; actor: object; subject: Record<string, string>; data: Record<string, unknown> }[]> {
+  const { rows } = await service.database.sql.query<{ entry: string }>(
+    'select entry from audit_outbox where organization_id = $1 order by seq',
+    [organizationId],
+  )
+  const events = rows.map(({ entry }) => JSON.parse(entry))
+  return type === undefined ? events : events.filter((event) => event.type === type)
+}
