@@ -53,7 +53,9 @@ export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
 
     return runQueued(parts, async () => {
       const clientKey = await importClientKey(parts, request)
-      const identityKey = importIdentityKey(parts, party ?? dummy(request.signature.length))
+      const signatureBytes = request.signature.length
+      const claimed = party !== undefined && takesSignature(party, signatureBytes) ? party : dummy(signatureBytes)
+      const identityKey = importIdentityKey(parts, claimed)
       const isSigned = identityKey?.verify(th1, signatureContexts.exchange, request.signature) === true
       if (!isSigned || clientKey === undefined || party?.principal.status !== 'ACTIVE') {
         throw new ServiceError('exchange_refused', 'The device, its key or its signature is not accepted.')
@@ -117,6 +119,10 @@ async function importClientKey(
     if (error instanceof ProtocolError) return undefined
     throw error
   }
+}
+
+function takesSignature({ principal }: Pick<ExchangeParty, 'principal'>, signatureBytes: number): boolean {
+  return signatureAlgorithms[principal.identityKey.alg].signatureBytes === signatureBytes
 }
 
 /** Undefined for a key whose MAC says that it was swapped in the database. */
@@ -214,8 +220,8 @@ function makeRoom(party: ExchangeParty, now: number): { keptIds: string[]; timed
 }
 
 /**
- * What an unknown device is taken for, so that it costs the same MAC, import and verification: a key of the algorithm that its
- * signature has the length of, whose private half nobody has.
+ * What an unknown device is taken for, and one whose key cannot have made a signature of this length, so that both cost the
+ * same MAC, import and verification: a key of the algorithm that has this length, whose private half nobody has.
  */
 function makeDummyParty(
   crypto: Primitives,

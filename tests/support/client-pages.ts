@@ -3,21 +3,11 @@ import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { type BrowserContext, chromium } from 'playwright-core'
 import { rolldown } from 'rolldown'
+import { chromiumOptions } from './browser.ts'
 
 /** A browser whose profile is in `folder`: opened again there, it remembers. */
 export async function openBrowser(folder: string): Promise<BrowserContext> {
-  return chromium.launchPersistentContext(folder, {
-    executablePath: '/usr/bin/chromium',
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  })
+  return chromium.launchPersistentContext(folder, chromiumOptions)
 }
 
 export interface PageServer {

@@ -5,6 +5,7 @@ import { listActiveSigningKeys, listKeks } from '../../database/repositories/ser
 import { BUCKET_MS, bucketAt } from '../../protocol/exchange/bucket.ts'
 import type { KeyPurpose } from '../../protocol/exchange/epochs.ts'
 import { createNativePrimitives } from '../../protocol/primitives/native.ts'
+import type { Primitives } from '../../protocol/primitives.ts'
 import { createEventWriter } from '../../runtime/audit-events.ts'
 import type { LimitsPerMinute, TlsFiles } from '../../runtime/config.ts'
 import { openServiceKeys } from '../../runtime/custody/service-keys.ts'
@@ -53,6 +54,8 @@ export async function startTestService(
     limits?: Partial<LimitsPerMinute>
     maxConnections?: number
     wrapStore?: (store: TemporalKeyStore) => TemporalKeyStore
+    /** Of the server alone, to see what it computes. */
+    crypto?: Primitives
   } = {},
 ): Promise<TestService> {
   const database = await createTestDatabase()
@@ -109,7 +112,7 @@ export async function startTestService(
     store,
     serviceKeys,
     wrapper,
-    crypto,
+    crypto: options.crypto ?? crypto,
     clock,
     isScheduleHealthy: () => true,
     writeEvent,
