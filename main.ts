@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ClientConfig } from 'pg'
 import { findNearest } from './client/command/find-nearest.ts'
@@ -20,10 +19,11 @@ import { openServiceKeys, type ServiceKeys } from './runtime/custody/service-key
 import { createRootKeyWrapper, type Wrapper } from './runtime/custody/wrapper.ts'
 import { createLogger, type Logger } from './runtime/logger.ts'
 import { createMetrics } from './runtime/metrics.ts'
-import { keepAdminToken, loadRootKey, refuseLoneRootKey } from './runtime/secrets.ts'
+import { readVersion } from './runtime/release.ts'
+import { adminTokenFile, keepAdminToken, loadRootKey, refuseLoneRootKey } from './runtime/secrets.ts'
 import { stopOnSignals } from './runtime/shutdown.ts'
 import { openFileTemporalKeyStore } from './runtime/temporal/file-temporal-key-store.ts'
-import { temporalKeyFolder } from './runtime/temporal/temporal-key-folder.ts'
+import { listTemporalHomes, temporalKeyFolder } from './runtime/temporal/temporal-key-folder.ts'
 import { findUnknownVariables } from './runtime/unknown-variables.ts'
 import { composeServer } from './server/compose.ts'
 import { composeWorkers } from './workers/compose.ts'
@@ -64,12 +64,13 @@ export async function startService(
 
   const writeEvent = createEventWriter(crypto)
   const { wrapper, serviceKeys } = await openKeys(config, env, { database: worker, crypto, writeEvent }, clock.now())
-  const keepToken = (token: string) => keepAdminToken(config.dataDirectory, token)
+  const keepToken = (token: string) => keepAdminToken(adminTokenFile(config.dataDirectory), token)
   await initializeDefaultOrganization({ database: worker, crypto, writeEvent, keepToken }, clock.now())
   // The memory outlives a data folder that is removed; what begins in its place must not find the old one's keys.
   const temporalFolder = join(await temporalKeyFolder(config.dataDirectory), serviceKeys.rootKid)
   const store = await openFileTemporalKeyStore(temporalFolder)
   logger.info(`temporal keys are kept in ${temporalFolder}`)
+  await destroyOtherHomes(config, temporalFolder, logger)
   const shared = { store, crypto, clock, writeEvent, logger, metrics }
 
   let isScheduleHealthy = () => true
@@ -186,9 +187,13 @@ async function openKeys(
   return { wrapper, serviceKeys }
 }
 
-function readVersion(): string {
-  const { version } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8')) as { version: string }
-  return version
+/** Nobody else would ever destroy them. With DATABASE_URL nobody holds the data folder: they may be of a service that runs. */
+async function destroyOtherHomes({ database, dataDirectory }: Config, own: string, logger: Logger): Promise<void> {
+  for (const home of (await listTemporalHomes(dataDirectory)).filter((path) => path !== own)) {
+    if (database === undefined) await rm(home, { recursive: true, force: true })
+    const what = database === undefined ? 'were destroyed' : 'are still there; remove them if no service uses them'
+    logger.warn(`temporal keys of another root of trust ${what}: ${home}`)
+  }
 }
 
 async function main(): Promise<void> {

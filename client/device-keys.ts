@@ -1,40 +1,51 @@
-import { ProtocolError } from '../protocol/errors.ts'
+import { z } from 'zod'
 import { bucketAt, GRACE_MS, SKEW_MS } from '../protocol/exchange/bucket.ts'
-import { communicationKey, type KeyPurpose, ratchet } from '../protocol/exchange/epochs.ts'
+import { communicationKey, type KeyPurpose, keyPurposes, ratchet } from '../protocol/exchange/epochs.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import type { DeviceParts } from './device-parts.ts'
 import { type DeviceSession, type DeviceState, updateDeviceState } from './device-state.ts'
 import { QflareError } from './errors.ts'
+import { parseInput } from './parse-input.ts'
 
 export interface DeviceKey {
   sessionId: string
   /** The peer derives the same key for this epoch. */
   epoch: number
   /** 64 bytes, owned by the caller; an AES-256 key is the first 32. */
-  key: Uint8Array
+  key: Uint8Array<ArrayBuffer>
 }
 
 export interface KeyNames {
   purpose: KeyPurpose
-  /** Bytes that the purpose defines: none for `encryption` and `signing` (docs/protocol.md §5). */
+  /** Bytes that the purpose defines: none for `encryption` and `signing`, some for every other (docs/protocol.md §5). */
   context?: Uint8Array | undefined
   /** Default: the current epoch. The one before is there until its grace is over, the next one from the skew before it. */
   epoch?: number | undefined
 }
 
+const withoutContext: readonly KeyPurpose[] = ['encryption', 'signing']
+
+const keyNames = z
+  .object({
+    purpose: z.enum(keyPurposes),
+    context: z.custom<Uint8Array>((value) => value instanceof Uint8Array, 'Not bytes.').optional(),
+    epoch: z.int().min(0).optional(),
+  })
+  .refine(({ purpose, context }) => withoutContext.includes(purpose) === ((context?.length ?? 0) === 0), {
+    path: ['context'],
+    message: 'Keys for encryption and signing have none, keys of every other purpose need one.',
+  })
+
 /**
  * A communication key of the session. Chains whose epoch and grace are over are erased from the store on the way. Throws
- * `no_session`, or the `ProtocolError` `epoch_gone` for an epoch whose chain is erased or may not be used yet.
+ * `input_invalid`, `no_session`, `epoch_gone` for an epoch whose chain is erased or may not be used yet.
  */
 export async function deriveDeviceKey(
   parts: Pick<DeviceParts, 'crypto' | 'store' | 'now'>,
   names: KeyNames,
 ): Promise<DeviceKey> {
-  return withChain(parts, names.epoch, (chain, { sessionId, epoch }) => {
-    const { purpose, context = new Uint8Array(0) } = names
-    if (context.length > 0 && (purpose === 'encryption' || purpose === 'signing')) {
-      throw new RangeError(`A key of purpose ${purpose} has no context.`)
-    }
+  const { purpose, context = new Uint8Array(0), epoch: wanted } = parseInput(keyNames, names)
+  return withChain(parts, wanted, (chain, { sessionId, epoch }) => {
     return { sessionId, epoch, key: communicationKey(parts.crypto, chain, { sessionId, epoch, purpose, context }) }
   })
 }
@@ -52,7 +63,7 @@ export async function withChain<T>(
   const epoch = wantedEpoch ?? currentEpoch(session, now)
   if (epoch < session.epoch || epoch > Math.max(session.epoch, bucketAt(now + SKEW_MS))) {
     session.chain.fill(0)
-    throw new ProtocolError('epoch_gone', `There is no chain key of epoch ${epoch} now.`)
+    throw new QflareError('epoch_gone', `There is no chain key of epoch ${epoch} now.`)
   }
   const chain = ratchetTo(crypto, session.chain, session.epoch, epoch)
   try {

@@ -72,7 +72,7 @@ export class QflareDevice {
     )
   }
 
-  /** A communication key of the session, by default of the current epoch. `no_session`, `epoch_gone`. Needs no network. */
+  /** A communication key of the session, by default of the current epoch. `input_invalid`, `no_session`, `epoch_gone`. Needs no network. */
   async key(purpose: KeyPurpose, names: Omit<KeyNames, 'purpose'> & CallOptions = {}): Promise<DeviceKey> {
     const { signal, ...rest } = names
     return deriveDeviceKey(this.#partsOf(signal), { ...rest, purpose })
@@ -108,7 +108,7 @@ export class QflareDevice {
   }
 }
 
-/** The device of a store. Throws `not_enrolled`, `state_unusable`, `insecure_url`. */
+/** The device of a store. Throws `not_enrolled`, `state_unusable`, `input_invalid`, `insecure_url`. */
 export async function openDevice(options: DeviceOptions): Promise<QflareDevice> {
   const { store, now = Date.now, monotonicNow = () => performance.now(), wait = waitForTimer } = options
   const { serverUrl } = await getDeviceState(store)

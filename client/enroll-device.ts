@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import { fromBase64url, isUuid } from '../protocol/encoding.ts'
 import {
+  deviceMetadata,
+  displayName,
   type EnrollmentChallenge,
   enrollmentAnswer,
   enrollmentBytes,
@@ -8,6 +10,7 @@ import {
   enrollmentCompletion,
   evidenceDigest,
   type PrincipalKind,
+  principalKinds,
 } from '../protocol/enrollment.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import { hedgeIdentitySeed } from '../protocol/hedge.ts'
@@ -15,18 +18,19 @@ import { choosePrimitives } from '../protocol/primitives/choose.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import { type SignatureAlgorithm, signatureContexts } from '../protocol/suites.ts'
 import { type TrustBundle, trustDigest, verifyNextTrustBundle, verifyPinnedTrustBundle } from '../protocol/trust.ts'
-import { kid } from '../protocol/wire.ts'
+import { kid, signatureAlgorithm } from '../protocol/wire.ts'
 import { openDevice, type QflareDevice } from './device.ts'
 import type { DeviceStore } from './device-state.ts'
 import { QflareError } from './errors.ts'
 import { createHttpClient, type HttpOptions } from './http.ts'
+import { parseInput } from './parse-input.ts'
 
 export interface EnrollmentOptions extends HttpOptions {
   /** `<id>.<secret>.<pin>`, as an operator made it. The pin stays here. */
   token: string
   /** Where the identity is kept. It must be empty: an enrolment never replaces a key. */
   store: DeviceStore
-  /** 1 to 128 characters, no control characters. Must be the token's, where the token fixes one. */
+  /** 1 to 128 characters, no control characters, at least one that shows. Must be the token's, where the token fixes one. */
   name: string
   /** Must be the token's. Default: `device`. */
   kind?: PrincipalKind | undefined
@@ -42,14 +46,24 @@ export interface EnrollmentOptions extends HttpOptions {
   signal?: AbortSignal | undefined
 }
 
+const enrollmentInput = z.object({
+  token: z.string(),
+  name: displayName,
+  kind: z.enum(principalKinds).default('device'),
+  alg: signatureAlgorithm.optional(),
+  metadata: deviceMetadata.default({}),
+})
+
 /**
  * Enrols a device or coordinator (docs/protocol.md §3) with evidence of format `none`, and stores its identity. The server is
- * checked against the token's pin before anything is signed. Throws `already_enrolled`, `token_invalid`,
- * `policy_refused`, the server's refusals, or the `ProtocolError` `trust_invalid`.
+ * checked against the token's pin before anything is signed. Throws `input_invalid`,
+ * `token_invalid` and `already_enrolled` before the network, `policy_refused`, the server's refusals, or the `ProtocolError`
+ * `trust_invalid`.
  */
 export async function enrollDevice(options: EnrollmentOptions): Promise<QflareDevice> {
-  const { store, name, kind = 'device' } = options
-  const token = parseEnrollmentToken(options.token)
+  const { store } = options
+  const { name, kind, alg: wantedAlg, metadata, ...given } = parseInput(enrollmentInput, options)
+  const token = parseEnrollmentToken(given.token)
   const http = createHttpClient(options).withSignal(options.signal)
   const crypto = options.crypto ?? (await choosePrimitives())
   if ((await store.load()) !== undefined) {
@@ -61,10 +75,10 @@ export async function enrollDevice(options: EnrollmentOptions): Promise<QflareDe
   const start = { token: `${token.id}.${token.secret}` }
   const challenge = await http.post('/v1/enrollments', start, enrollmentChallenge, repeatable)
   const trust = verifyPinnedTrustBundle(crypto, challenge.trust, token.pin)
-  const alg = chooseAlgorithm(challenge.policy, options.alg)
+  const alg = chooseAlgorithm(challenge.policy, wantedAlg)
   const seed = hedgeIdentitySeed(crypto, fromBase64url(token.secret, 32))
 
-  const completion = signCompletion(crypto, { ...options, name, kind, challenge, alg, seed })
+  const completion = signCompletion(crypto, { name, kind, metadata, challenge, alg, seed })
   const path = `/v1/enrollments/${challenge.enrollmentId}/complete`
   const answer = await http.post(path, completion, enrollmentAnswer, repeatable)
   await store.save({
@@ -117,14 +131,16 @@ function chooseAlgorithm(policy: EnrollmentChallenge['policy'], wanted?: Signatu
 
 function signCompletion(
   crypto: Primitives,
-  enrollment: Pick<EnrollmentOptions, 'name' | 'metadata'> & {
+  enrollment: {
+    name: string
     kind: PrincipalKind
+    metadata: z.output<typeof deviceMetadata>
     challenge: EnrollmentChallenge
     alg: SignatureAlgorithm
     seed: Uint8Array
   },
 ) {
-  const { name, kind, challenge, alg, metadata = {} } = enrollment
+  const { name, kind, challenge, alg, metadata } = enrollment
   const identityKey = crypto.importSigningKey(alg, enrollment.seed)
   const { publicKey } = identityKey
   const evidence = [{ format: 'none' }]

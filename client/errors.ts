@@ -2,7 +2,9 @@
 export const clientErrorCodes = [
   'network',
   'timeout',
+  'tls_failed',
   'bad_answer',
+  'input_invalid',
   'insecure_url',
   'token_invalid',
   'policy_refused',
@@ -11,6 +13,7 @@ export const clientErrorCodes = [
   'not_enrolled',
   'already_enrolled',
   'no_session',
+  'epoch_gone',
   'state_unusable',
   'state_changed',
 ] as const
@@ -24,6 +27,8 @@ export interface QflareErrorDetails extends ErrorOptions {
   /** HTTP status, where there was an answer. */
   status?: number | undefined
   requestId?: string | undefined
+  /** The input at fault: a name of the options, or what the server calls it. */
+  field?: string | undefined
   /** The server's time in milliseconds since the Unix epoch: `bucket_out_of_window` only. A hint, not authenticated. */
   now?: number | undefined
   retryAfterSeconds?: number | undefined
@@ -37,6 +42,7 @@ export class QflareError extends Error {
   readonly code: QflareErrorCode
   readonly status: number | undefined
   readonly requestId: string | undefined
+  readonly field: string | undefined
   readonly now: number | undefined
   readonly retryAfterSeconds: number | undefined
 
@@ -46,6 +52,7 @@ export class QflareError extends Error {
     this.code = code
     this.status = details.status
     this.requestId = details.requestId
+    this.field = details.field
     this.now = details.now
     this.retryAfterSeconds = details.retryAfterSeconds
   }

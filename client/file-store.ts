@@ -11,6 +11,8 @@ const LOCK_STALE_MS = 10_000
 /**
  * The state of a device in one file of mode 0600.
  *
+ * A folder that is missing is made, with mode 0700, where the one above it is there: a mistyped path makes no tree of folders.
+ *
  * Durability: a save writes `<path>.next`, syncs it, renames it and syncs the folder. Concurrency: `<path>.next` exists once,
  * so that it is also the lock between processes. Loss: the device enrols again. Tampering and theft: whoever reads the file
  * is the device. Rollback to an older copy lowers the bucket floor and brings back chain keys that were erased: keep the
@@ -73,7 +75,7 @@ async function loadFile(file: string) {
 async function lockNext(file: string): Promise<FileHandle> {
   const next = `${file}.next`
   try {
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+    await makeFolder(dirname(file))
     for (let tries = 1; tries <= LOCK_TRIES; tries++) {
       const handle = await open(next, 'wx', 0o600).catch((error: NodeJS.ErrnoException) => {
         if (error.code === 'EEXIST') return undefined
@@ -89,13 +91,20 @@ async function lockNext(file: string): Promise<FileHandle> {
   throw new QflareError('state_changed', `Another process holds ${next}.`)
 }
 
+async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error
+  })
+}
+
 /** What a process left behind that died while it wrote. */
 async function removeStaleLock(next: string): Promise<void> {
   const found = await stat(next).catch(() => undefined)
   if (found !== undefined && Date.now() - found.mtimeMs > LOCK_STALE_MS) await rm(next, { force: true })
 }
 
-async function syncFolder(folder: string): Promise<void> {
+/** Makes names that were added, changed or removed in a folder durable. */
+export async function syncFolder(folder: string): Promise<void> {
   // Windows opens no folder; its rename is durable with the journal.
   if (platform() === 'win32') return
   const handle = await open(folder, 'r')

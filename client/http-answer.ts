@@ -9,6 +9,8 @@ const problem = z.object({
   detail: z.string().max(2000).optional(),
   title: z.string().max(200).optional(),
   requestId: z.string().max(64).optional(),
+  // The names of unknown members are as long as the caller likes.
+  field: z.string().max(256).optional().catch(undefined),
   now: z.int().min(0).max(MAX_DATE).optional(),
 })
 
@@ -45,6 +47,7 @@ export async function readProblem(response: Response, maxBytes: number): Promise
   return new QflareError(data.code, data.detail ?? data.title ?? `The server answered ${response.status}.`, {
     status: response.status,
     requestId: data.requestId ?? requestIdOf(response),
+    field: data.field,
     now: data.now,
     retryAfterSeconds: retryAfterSecondsOf(response),
   })

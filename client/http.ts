@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import { isAnswerLost, QflareError } from './errors.ts'
 import { parseAnswer, readJson, readProblem } from './http-answer.ts'
 import { parseServerUrl } from './server-url.ts'
+import { explainTlsFailure } from './tls-failure.ts'
 import { backoffMs, spreadRetryAfterMs, type Wait, wait as waitForTimer } from './wait.ts'
 
 const TIMEOUT_MS = 15_000
@@ -49,7 +50,7 @@ export interface HttpClient {
 /**
  * JSON over fetch, parsed by a schema or refused. Tries a request again, four times in all and with full jitter, when its
  * answer was lost and it is repeatable, or when the server turned it away for a while (429 with a short Retry-After, 503).
- * Throws `QflareError`; `insecure_url`.
+ * Throws `QflareError`; `input_invalid` and `insecure_url` for the URL.
  */
 export function createHttpClient(options: HttpOptions): HttpClient {
   const url = parseServerUrl(options.url, { allowInsecureHttp: options.allowInsecureHttp === true })
@@ -157,6 +158,10 @@ function toLostAnswer(error: unknown, url: string, timeoutMs: number): QflareErr
     return new QflareError('timeout', `${url} did not answer within ${timeoutMs / 1000} s.`, { cause: error })
   }
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+  const tlsFailure = explainTlsFailure(cause, url)
+  if (tlsFailure !== undefined) return new QflareError('tls_failed', tlsFailure, { cause: error })
   const reason = cause instanceof Error ? cause.message || ('code' in cause ? String(cause.code) : '') : ''
-  return new QflareError('network', `Cannot reach ${url}${reason === '' ? '' : ` (${reason})`}.`, { cause: error })
+  // OpenSSL's end with a line break.
+  const shown = reason === '' ? '' : ` (${reason.replace(/\s+/g, ' ').trim()})`
+  return new QflareError('network', `Cannot reach ${url}${shown}.`, { cause: error })
 }

@@ -7,7 +7,8 @@ import { timestamp, uuid } from '../protocol/wire.ts'
 // What the server answers an operator (docs/api.md). Members that a newer server adds are passed on, and those that an older
 // one does not have yet get what they stand for: nothing here is signed, and an operator's tool should outlive an upgrade.
 
-const secretToken = z.string().max(256)
+/** It is printed as it is. */
+const secretToken = z.string().regex(/^[\x21-\x7e]{1,256}$/)
 
 export const organization = z.looseObject({ id: uuid, name: z.string(), createdAt: timestamp })
 export type Organization = z.output<typeof organization>

@@ -198,7 +198,7 @@ export class QflareOperator {
   }
 }
 
-/** Throws `insecure_url`. */
+/** Throws `input_invalid`, `insecure_url`. */
 export function openOperator(options: HttpOptions & { apiToken: string }): QflareOperator {
   return new QflareOperator(createHttpClient(options), options.apiToken)
 }

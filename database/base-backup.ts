@@ -6,6 +6,8 @@ export interface BaseBackupTarget {
   begin(expectedBytes: number): void
   /** One tar archive of the server's data folder with the log that it needs. Ended by the caller. */
   output: Writable
+  /** Ends the backup, with its reason. */
+  signal: AbortSignal
 }
 
 /**
@@ -21,6 +23,7 @@ export async function receiveBaseBackup(connection: ClientConfig, target: BaseBa
     await slot.connect()
     await slot.query('select pg_create_physical_replication_slot($1, true, true)', [`qflare_backup_${process.pid}`])
     await sender.connect()
+    target.signal.throwIfAborted()
     await new Promise<void>((resolve, reject) => {
       sender.query(new BaseBackup(target, resolve, reject))
     })
@@ -52,6 +55,7 @@ class BaseBackup implements Submittable {
   submit(connection: Connection): void {
     this.target.output.on('error', (error) => this.stop(error, connection))
     this.target.output.on('drain', () => connection.stream.resume())
+    this.target.signal.addEventListener('abort', () => this.stop(this.target.signal.reason, connection), { once: true })
     connection.query(COMMAND)
   }
 

@@ -1,12 +1,14 @@
 import { mkdir, realpath } from 'node:fs/promises'
-import { findBinaries } from './embedded/binaries.ts'
-import { type Cluster, createCluster, openCluster, removeLeftovers } from './embedded/cluster.ts'
+import type { ClientConfig } from 'pg'
+import { type Binaries, findBinaries } from './embedded/binaries.ts'
+import { type Cluster, createCluster, openCluster } from './embedded/cluster.ts'
 import { EmbeddedPostgresError, findErrorCode, inUseError, toMessage } from './embedded/error.ts'
 import { type FolderLock, lockFolder } from './embedded/folder-lock.ts'
-import { locateCluster, recordLocation } from './embedded/location.ts'
+import { announceLocation, type Location, locateCluster, recordLocation } from './embedded/location.ts'
 import { claimCluster, type OwnerConnection } from './embedded/owner-connection.ts'
 import { startPostmaster, stopPostmaster } from './embedded/postmaster.ts'
 import { findPostmaster, type Postmaster } from './embedded/postmaster-file.ts'
+import { removeLeftovers } from './embedded/remove-leftovers.ts'
 import { toCommand } from './embedded/settings.ts'
 import { chooseSocketFolder, postgresPort, removeSocketFolder } from './embedded/socket-folder.ts'
 
@@ -77,13 +79,14 @@ async function startLocked(
   const { log } = options
   const location = await locateCluster(dataDirectory, log)
   const binaries = await findBinaries(location.account, log)
-  await removeLeftovers(location.folder, log)
+  await removeLeftovers(location, log)
   if (location.isNew) {
     await options.beforeCreating?.()
     log(`Creating a PostgreSQL ${binaries.version} database in ${location.folder}.`)
+    await announceLocation(dataDirectory, location.folder)
     await createCluster(location, binaries)
-    await recordLocation(dataDirectory, location.folder)
   }
+  await recordLocation(dataDirectory)
   const cluster = await openCluster(location, binaries)
 
   let stopping: Promise<void> | undefined
@@ -116,6 +119,33 @@ async function startLocked(
       })()
       return stopping
     },
+  }
+}
+
+/** Runs a cluster that is not in its place yet for `work` alone, and ends it again. Call under the folder lock. */
+export async function withCluster(
+  location: Location,
+  binaries: Binaries,
+  work: (superuser: ClientConfig) => Promise<void>,
+): Promise<void> {
+  const cluster = await openCluster(location, binaries)
+  const command = (socketFolder: string) => toCommand(binaries.postgres, cluster.pgdata, socketFolder, {})
+  const claim = (socketFolder: string) =>
+    claimCluster({
+      socketFolder,
+      password: cluster.password,
+      dataDirectory: location.folder,
+      waitMs: 0,
+      onLost: () => {},
+    })
+  const { postmaster, owner } = await start(cluster, command, claim)
+  try {
+    const { socketFolder: host } = postmaster
+    await work({ host, port: postgresPort, user: 'postgres', password: cluster.password })
+  } finally {
+    await stopPostmaster(cluster, postmaster.processId, fastShutdownWithinMs)
+    await owner.close()
+    await removeSocketFolder(postmaster.socketFolder)
   }
 }
 

@@ -1,4 +1,4 @@
-import { readFile, realpath } from 'node:fs/promises'
+import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ClientConfig } from 'pg'
 import { inspectBinaries } from './embedded/binaries.ts'
@@ -6,6 +6,7 @@ import { readPassword } from './embedded/cluster.ts'
 import { EmbeddedPostgresError, findErrorCode } from './embedded/error.ts'
 import { findCluster, type Location } from './embedded/location.ts'
 import { findPostmaster, readPidFile } from './embedded/postmaster-file.ts'
+import { readSmallFile } from './embedded/read-small-file.ts'
 import { postgresPort } from './embedded/socket-folder.ts'
 import { EMBEDDED_DATABASE } from './prepare-embedded.ts'
 
@@ -40,7 +41,7 @@ export async function inspectEmbedded(dataDirectory: string): Promise<EmbeddedSt
 
 async function inspectCluster({ folder, account }: Location): Promise<EmbeddedState> {
   const pgdata = join(folder, 'data')
-  const majorVersion = (await readFile(join(pgdata, 'PG_VERSION'), 'utf8')).trim()
+  const majorVersion = (await readSmallFile(join(pgdata, 'PG_VERSION'))).trim()
   const binaries = await inspectBinaries(account)
   const programs = typeof binaries === 'string' ? { problem: binaries } : { version: binaries.version }
   const files = { folder, majorVersion, programs }

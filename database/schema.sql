@@ -241,6 +241,7 @@ create table challenge (
   consumed_at timestamp with time zone,
   completion_hash bytea,
   principal_id uuid,
+  mismatched_at timestamp with time zone,
   constraint challenge_pkey PRIMARY KEY (organization_id, id),
   constraint challenge_organization_id_id_fkey FOREIGN KEY (organization_id, id) REFERENCES enrollment_token(organization_id, id),
   constraint challenge_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
@@ -258,7 +259,7 @@ create policy tenant_only on challenge as restrictive for all to qflare_api, qfl
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant insert, select on challenge to qflare_api;
-grant update (sealed_challenge, trust_sequence, expires_at, consumed_at, completion_hash, principal_id) on challenge to qflare_api;
+grant update (sealed_challenge, trust_sequence, expires_at, consumed_at, completion_hash, principal_id, mismatched_at) on challenge to qflare_api;
 
 create table directory (
   id uuid not null,

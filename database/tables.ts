@@ -111,6 +111,7 @@ export interface Tables {
     expires_at: Timestamp
     consumed_at: NullableTimestamp
     completion_hash: NullableBytes
+    mismatched_at: NullableTimestamp
     principal_id: string | null
   }
   evidence: { organization_id: string; id: string; principal_id: string; body: string; received_at: Timestamp }

@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { exitCodes } from '../client/command/exit-codes.ts'
 import { parseFlags } from '../client/command/flags.ts'
 import { parseCount } from '../client/command/parse-values.ts'
@@ -14,8 +15,8 @@ import { createStage, toSummary } from './stage.ts'
 /** Of one request for tokens. */
 const MAX_DEVICES = 500
 const DEFAULT_DEVICES = 50
-/** As shells have it: 128 and the number of SIGINT. */
-const INTERRUPTED = 130
+/** What ends the demo early, with the devices revoked all the same. */
+const endings = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 const usage = `npm run demo -- [--devices N] [--keep] [--url URL]
 
@@ -61,17 +62,15 @@ async function main(args: string[]): Promise<number> {
   await operator.listDevices({ limit: 1 })
   const stage = createStage()
   const start = performance.now()
-  const interruption = new AbortController()
-  // The first ctrl-C cleans up; the second ends at once.
-  process.once('SIGINT', () => interruption.abort())
-  const { signal } = interruption
+  const signal = endOnSignals()
   stage.say(bold(`QFLARE: a fleet meets ${server.url}`))
   const devices = values.devices ?? DEFAULT_DEVICES
   const results = await show(stage, { server, operator, devices, isKept: values.keep === true, signal })
   stage.say(toSummary(results))
   if (signal.aborted) {
     console.log('Interrupted: this shows nothing.')
-    return INTERRUPTED
+    // As shells have it.
+    return 128 + constants.signals[signal.reason as (typeof endings)[number]]
   }
   const failed = results.filter(({ problems }) => problems.length > 0)
   const seconds = ((performance.now() - start) / 1000).toFixed(1)
@@ -81,6 +80,19 @@ async function main(args: string[]): Promise<number> {
       : `${failed.length} of ${results.length} steps did not go as they should: ${failed.map(({ title }) => title).join(', ')}.`,
   )
   return failed.length === 0 ? exitCodes.ok : exitCodes.refused
+}
+
+/** The first signal cleans up; it is the reason. The second ends at once. */
+function endOnSignals(): AbortSignal {
+  const interruption = new AbortController()
+  const end = (name: NodeJS.Signals) => {
+    for (const ending of endings) process.off(ending, end)
+    // A terminal that hung up takes no more text; the devices are revoked without it.
+    if (name === 'SIGHUP') process.stdout.on('error', () => undefined)
+    interruption.abort(name)
+  }
+  for (const ending of endings) process.on(ending, end)
+  return interruption.signal
 }
 
 try {

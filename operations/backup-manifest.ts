@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { canonicalJson, encode, fromBase64url, toBase64url } from '../protocol/encoding.ts'
@@ -7,6 +6,7 @@ import { signatureAlgorithm } from '../protocol/wire.ts'
 import type { Keyring } from '../runtime/custody/keyring.ts'
 import { openServiceKeys } from '../runtime/custody/service-keys.ts'
 import { createRootKeyWrapper } from '../runtime/custody/wrapper.ts'
+import { readSmallFile } from '../runtime/read-small-file.ts'
 import type { StoredKeys } from './open-custody.ts'
 import { OperationError } from './operation-error.ts'
 
@@ -14,6 +14,9 @@ export const MANIFEST_FILE = 'manifest.json'
 export const ARCHIVE_FILE = 'base.tar'
 export const PASSWORD_FILE = 'postgres-password'
 export const ROOT_KEY_FILE = 'root-key'
+
+/** With a hundred keys it has not a tenth of that. */
+const MAX_MANIFEST_BYTES = 1 << 20
 
 const base64url = z.string().regex(/^[A-Za-z0-9_-]*$/)
 const timestamp = z.int().min(0)
@@ -61,12 +64,15 @@ export function sealManifest(keyring: Keyring, manifest: UnsignedManifest): Back
 
 /** What is read is not believed yet: see `verifyManifest`. Throws `backup_incomplete`. */
 export async function readManifest(folder: string): Promise<BackupManifest> {
-  const text = await readFile(join(folder, MANIFEST_FILE), 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw new OperationError(
-      'backup_incomplete',
-      `${folder} is no whole backup: ${MANIFEST_FILE}, which is written last, cannot be read (${error.code ?? error.message}).`,
-    )
-  })
+  const text = await readSmallFile(join(folder, MANIFEST_FILE), { maxBytes: MAX_MANIFEST_BYTES }).then(
+    ({ content }) => content.toString('utf8'),
+    (error: NodeJS.ErrnoException) => {
+      throw new OperationError(
+        'backup_incomplete',
+        `${folder} is no whole backup: ${MANIFEST_FILE}, which is written last, cannot be read (${error.code ?? error.message}).`,
+      )
+    },
+  )
   try {
     return backupManifest.parse(JSON.parse(text))
   } catch {

@@ -1,17 +1,20 @@
 import { realpath } from 'node:fs/promises'
-import { dirname, join, relative, resolve } from 'node:path'
+import { basename, dirname, join, relative, resolve, sep } from 'node:path'
 import { usageError } from '../client/command/exit-codes.ts'
 import { printResult, toList } from '../client/command/print.ts'
 import { withProgress } from '../client/command/progress.ts'
+import { inspectEmbedded } from '../database/inspect-embedded.ts'
 import { choosePrimitives } from '../protocol/primitives/choose.ts'
 import type { Config } from '../runtime/config.ts'
+import { readVersion } from '../runtime/release.ts'
+import { catchSignals } from './catch-signals.ts'
 import { createBackup } from './create-backup.ts'
 import { configOf, dataDirectoryFlag, defineOperation, environmentNotes } from './define-operation.ts'
 import { formatBytes } from './format-bytes.ts'
-import { openLocalDatabase } from './local-database.ts'
+import { noDatabase, openLocalDatabase } from './local-database.ts'
 import { openCustody } from './open-custody.ts'
 import { OperationError } from './operation-error.ts'
-import { readVersion } from './release.ts'
+import { requireOwnFolder } from './require-own-folder.ts'
 
 export const backup = defineOperation({
   name: 'backup',
@@ -26,17 +29,20 @@ export const backup = defineOperation({
   notes: `The root key is not in a backup unless you say so: kept apart, a thief needs both. Temporal keys are in none: they have to die on time. A restore ends all sessions, and devices exchange again by themselves.\n\n${environmentNotes}`,
   async run({ values }) {
     const { env, config } = configOf(values)
+    await requireOwnFolder(config.dataDirectory)
     if ((values.out === undefined) === (values.check !== true)) throw usageError('Either --out FOLDER or --check.')
     const folder = values.out === undefined ? undefined : await placeOf(values.out, config)
     const crypto = await choosePrimitives(config.crypto)
+    using interruption = catchSignals()
     await using local = await openLocalDatabase(config, 'any', (message) => console.error(message))
+    interruption.signal.throwIfAborted()
     const { database, superuser } = local
     const custody = await openCustody({ database, crypto, env, config })
     const { trustDomain, sequence } = custody.trust
     const { rootKid } = custody.serviceKeys
     if (folder === undefined || superuser === undefined) {
       const shown = { belongTogether: true, rootKid, trustDomain, trustSequence: sequence }
-      printResult(
+      await printResult(
         values.json,
         shown,
         `Root key and database belong together: root of trust ${rootKid}, ${trustDomain}.`,
@@ -51,11 +57,12 @@ export const backup = defineOperation({
         withRootKey: values['with-root-key'] === true,
         qflareVersion: readVersion(),
         now: database.readClock,
+        signal: interruption.signal,
         onProgress: (done, expected) => report(`${formatBytes(done)} of about ${formatBytes(expected)}`),
       }),
     )
     const { keks: _keks, signingKeys: _signingKeys, mac: _mac, ...shown } = manifest
-    printResult(values.json, { folder, ...shown }, describe(folder, manifest, values['with-root-key'] === true))
+    await printResult(values.json, { folder, ...shown }, describe(folder, manifest, values['with-root-key'] === true))
     return undefined
   },
 })
@@ -69,15 +76,20 @@ async function placeOf(out: string, config: Config): Promise<string> {
     )
   }
   const folder = resolve(out)
-  const parent = await realpath(dirname(folder))
-  const inside = relative(await realpath(config.dataDirectory), join(parent, 'x'))
-  if (!inside.startsWith('..')) {
-    throw new OperationError(
-      'place_taken',
-      'A backup inside the data folder would be lost with it: choose another place.',
-    )
-  }
-  return folder
+  const found = await inspectEmbedded(config.dataDirectory)
+  if (found.state === 'none') throw noDatabase(config.dataDirectory)
+  const place = join(await realpath(dirname(folder)), basename(folder))
+  const homes = [await realpath(config.dataDirectory), ...('folder' in found ? [found.folder] : [])]
+  if (!homes.some((home) => isInside(home, place))) return folder
+  throw new OperationError(
+    'place_taken',
+    'A backup inside the data folder would be lost with it: choose another place.',
+  )
+}
+
+function isInside(home: string, place: string): boolean {
+  const way = relative(home, place)
+  return way !== '..' && !way.startsWith(`..${sep}`)
 }
 
 function describe(

@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto'
 import { statfsSync } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { type FileHandle, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import type { ClientConfig } from 'pg'
 import { receiveBaseBackup } from '../database/base-backup.ts'
 import { readServerFacts } from '../database/inspect-server.ts'
 import { toBase64url } from '../protocol/encoding.ts'
+import { syncFolder, writeNewFile } from '../runtime/durable-file.ts'
 import {
   ARCHIVE_FILE,
   type BackupManifest,
@@ -27,8 +28,8 @@ type FileFacts = UnsignedManifest['files'][number]
 const SPACE_MARGIN_BYTES = 256 << 20
 
 /**
- * Writes a backup of the embedded database to a new folder of mode 0700, while the service works on it or not. The manifest is
- * written last: without it the folder is no backup, and what failed is removed. Throws `place_taken`, `no_space`.
+ * Writes a backup of the embedded database to a new folder of mode 0700, while the service works on it or not. It gets its
+ * name when it is whole; until then it is `….partial-`, and what failed is removed. Throws `place_taken`, `no_space`.
  */
 export async function createBackup(options: {
   superuser: ClientConfig
@@ -38,50 +39,65 @@ export async function createBackup(options: {
   qflareVersion: string
   /** Of the database. */
   now: () => Promise<number>
+  signal: AbortSignal
   onProgress: (doneBytes: number, expectedBytes: number) => void
 }): Promise<BackupManifest> {
-  const { superuser, custody, folder } = options
-  await makeNewFolder(folder)
+  const { folder } = options
+  // Before hours of work; again at the end.
+  if (!(await isFree(folder))) throw placeTaken(folder)
+  const partial = await mkdtemp(`${folder}.partial-`)
   try {
-    const startedAt = await options.now()
-    const { version, migrations } = await readServerFacts(superuser)
-    const files = [await writeArchive(options)]
-    files.push(await writeSecret(folder, PASSWORD_FILE, String(superuser.password)))
-    if (options.withRootKey) files.push(await writeSecret(folder, ROOT_KEY_FILE, toBase64url(custody.rootKey)))
-    const manifest = sealManifest(custody.serviceKeys.keyring, {
-      format: 'qflare-backup/1',
-      qflareVersion: options.qflareVersion,
-      postgresVersion: version,
-      migrations,
-      trustDomain: custody.trust.trustDomain,
-      rootKid: custody.serviceKeys.rootKid,
-      trustSequence: custody.trust.sequence,
-      startedAt: Math.floor(startedAt),
-      finishedAt: Math.floor(await options.now()),
-      files,
-      ...toManifestKeys(custody.stored),
+    const manifest = await writeFiles({ ...options, folder: partial })
+    options.signal.throwIfAborted()
+    // rename(2) takes the place of nothing but an empty folder.
+    await rename(partial, folder).catch((error: NodeJS.ErrnoException) => {
+      throw ['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(error.code ?? '') ? placeTaken(folder) : error
     })
-    await writeSecret(folder, `${MANIFEST_FILE}.new`, JSON.stringify(manifest, null, 2))
-    await rename(join(folder, `${MANIFEST_FILE}.new`), join(folder, MANIFEST_FILE))
-    await syncFolder(folder)
+    await syncFolder(dirname(folder))
     return manifest
   } catch (error) {
-    await rm(folder, { recursive: true, force: true })
+    await rm(partial, { recursive: true, force: true })
     throw error
   }
 }
 
-async function makeNewFolder(folder: string): Promise<void> {
+async function isFree(folder: string): Promise<boolean> {
   try {
-    await mkdir(folder, { mode: 0o700 })
+    return (await readdir(folder)).length === 0
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
-    const isFree = (await readdir(folder).catch(() => ['a file'])).length === 0
-    // An empty folder is taken away too when the backup fails, so that it is made anew here.
-    if (!isFree) throw new OperationError('place_taken', `${folder} exists already: a backup goes to a new folder.`)
-    await rm(folder, { recursive: true })
-    await mkdir(folder, { mode: 0o700 })
+    const { code } = error as NodeJS.ErrnoException
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error
+    return code === 'ENOENT'
   }
+}
+
+function placeTaken(folder: string): OperationError {
+  return new OperationError('place_taken', `${folder} exists already: a backup goes to a new folder.`)
+}
+
+async function writeFiles(options: Parameters<typeof createBackup>[0]): Promise<BackupManifest> {
+  const { superuser, custody, folder } = options
+  const startedAt = await options.now()
+  const { version, migrations } = await readServerFacts(superuser)
+  const files = [await writeArchive(options)]
+  files.push(await writeSecret(folder, PASSWORD_FILE, String(superuser.password)))
+  if (options.withRootKey) files.push(await writeSecret(folder, ROOT_KEY_FILE, toBase64url(custody.rootKey)))
+  const manifest = sealManifest(custody.serviceKeys.keyring, {
+    format: 'qflare-backup/1',
+    qflareVersion: options.qflareVersion,
+    postgresVersion: version,
+    migrations,
+    trustDomain: custody.trust.trustDomain,
+    rootKid: custody.serviceKeys.rootKid,
+    trustSequence: custody.trust.sequence,
+    startedAt: Math.floor(startedAt),
+    finishedAt: Math.floor(await options.now()),
+    files,
+    ...toManifestKeys(custody.stored),
+  })
+  await writeSecret(folder, MANIFEST_FILE, JSON.stringify(manifest, null, 2))
+  await syncFolder(folder)
+  return manifest
 }
 
 async function writeArchive(options: Parameters<typeof createBackup>[0]): Promise<FileFacts> {
@@ -100,7 +116,7 @@ async function writeArchive(options: Parameters<typeof createBackup>[0]): Promis
       expectedBytes = bytes
       requireSpace(folder, bytes)
     }
-    await receiveBaseBackup(options.superuser, { begin, output })
+    await receiveBaseBackup(options.superuser, { begin, output, signal: options.signal })
     output.end()
     await finished(output)
     await file.sync()
@@ -110,7 +126,8 @@ async function writeArchive(options: Parameters<typeof createBackup>[0]): Promis
   }
 }
 
-function requireSpace(folder: string, expectedBytes: number): void {
+/** Throws `no_space` unless the disk of `folder` has room for so much, and for the log that is written meanwhile. */
+export function requireSpace(folder: string, expectedBytes: number): void {
   const { bavail, bsize } = statfsSync(folder)
   if (bavail * bsize > expectedBytes + SPACE_MARGIN_BYTES) return
   const needed = Math.ceil((expectedBytes + SPACE_MARGIN_BYTES) / (1 << 20))
@@ -141,21 +158,6 @@ async function append(file: FileHandle, chunk: Buffer, done: (error?: Error) => 
 
 async function writeSecret<N extends string>(folder: string, name: N, text: string) {
   const content = Buffer.from(`${text}\n`)
-  const file = await open(join(folder, name), 'wx', 0o600)
-  try {
-    await file.writeFile(content)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
+  await writeNewFile(join(folder, name), content)
   return { name, sizeBytes: content.length, sha256: createHash('sha256').update(content).digest('hex') }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder)
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
 }

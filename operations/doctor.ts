@@ -23,7 +23,7 @@ export const doctor = defineOperation({
     const problems = count('problem')
     const warnings = count('warning')
     const headline = `problems: ${problems}, warnings: ${warnings}, not seen: ${count('unseen')}`
-    printResult(values.json, { problems, warnings, findings }, `${toText(findings)}\n\n${headline}`)
+    await printResult(values.json, { problems, warnings, findings }, `${toText(findings)}\n\n${headline}`)
     return problems === 0 ? exitCodes.ok : exitCodes.refused
   },
 })

@@ -15,8 +15,8 @@ export interface LocalDatabase extends AsyncDisposable {
   superuser: ClientConfig | undefined
 }
 
-/** What is asked of the schema: nothing, this release's, or to become this release's first. */
-export type SchemaWish = 'any' | 'current' | 'migrated'
+/** What is asked of the schema: nothing, or that it is this release's. */
+export type SchemaWish = 'any' | 'current'
 
 /**
  * A running embedded PostgreSQL is joined; a stopped one is started under the lock of its data folder, so that no service starts
@@ -48,6 +48,14 @@ export async function openLocalDatabase(
   )
 }
 
+/** The one of a server that is this process's alone, migrated to this release's schema. */
+export function openOwnDatabase(superuser: ClientConfig): Promise<LocalDatabase> {
+  return open(
+    asWorker({ ...superuser, database: EMBEDDED_DATABASE }, async () => {}),
+    'migrated',
+  )
+}
+
 interface Server {
   connection: ClientConfig
   role: string | undefined
@@ -59,7 +67,10 @@ function asWorker(superuser: ClientConfig, stop: () => Promise<void>): Server {
   return { connection: superuser, role: 'qflare_worker', superuser, stop }
 }
 
-async function open({ connection, role, superuser, stop }: Server, schema: SchemaWish): Promise<LocalDatabase> {
+async function open(
+  { connection, role, superuser, stop }: Server,
+  schema: SchemaWish | 'migrated',
+): Promise<LocalDatabase> {
   await using stack = new AsyncDisposableStack()
   stack.defer(stop)
   if (schema === 'migrated' && superuser !== undefined) await migrate(superuser)
@@ -70,7 +81,7 @@ async function open({ connection, role, superuser, stop }: Server, schema: Schem
   return { database, superuser, [Symbol.asyncDispose]: () => opened.disposeAsync() }
 }
 
-function noDatabase(dataDirectory: string): OperationError {
+export function noDatabase(dataDirectory: string): OperationError {
   return new OperationError(
     'no_database',
     `There is no database in ${dataDirectory}. Is this the folder that the service was started in? --data-dir names another.`,

@@ -3,6 +3,7 @@ import { insertApiToken, revokeOtherApiTokens } from '../database/repositories/a
 import { insertEvents } from '../database/repositories/audit-outbox.ts'
 import { insertDirectoryEntry } from '../database/repositories/directory.ts'
 import { findOrganizationId } from '../database/repositories/organizations.ts'
+import { lockInitialization } from '../database/repositories/service-keys.ts'
 import { toBase64url } from '../protocol/encoding.ts'
 import { NIL_UUID } from '../protocol/log/audit-event.ts'
 import type { Primitives } from '../protocol/primitives.ts'
@@ -18,10 +19,14 @@ const MAX_NAMED_TOKENS = 500
 
 /**
  * Makes an admin token for an organization, and its event, in one transaction; with `revokesOthers` no other API token of the
- * organization is good any more. `keepToken` makes the text durable before the commit. Throws `organization_unknown`.
+ * organization is good any more. `keepToken` makes the text durable before the commit, one at a time. Throws `organization_unknown`.
  */
 export async function recoverAdminToken(
-  parts: { database: Database; crypto: Primitives; keepToken: (token: string) => Promise<void> },
+  parts: {
+    database: Database
+    crypto: Primitives
+    keepToken: (token: string, organizationId: string) => Promise<void>
+  },
   wish: { organization: string; revokesOthers: boolean },
 ): Promise<{ id: string; organizationId: string; revoked: string[] }> {
   const { database, crypto } = parts
@@ -33,6 +38,8 @@ export async function recoverAdminToken(
   const id = newId()
   const secret = `${id}.${toBase64url(crypto.randomBytes(32))}`
   const revoked = await database.withOrganization(organizationId, async (tx) => {
+    // Of two at once neither writes over the file of the other.
+    await lockInitialization(tx)
     await insertDirectoryEntry(tx, id, organizationId)
     await insertApiToken(tx, {
       id,
@@ -60,7 +67,7 @@ export async function recoverAdminToken(
       at,
     )
     await insertEvents(tx, [event])
-    await parts.keepToken(`qf_${secret}`)
+    await parts.keepToken(`qf_${secret}`, organizationId)
     return others
   })
   return { id, organizationId, revoked }

@@ -1,4 +1,4 @@
-import { readFile, rm, stat } from 'node:fs/promises'
+import { lstat, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Database } from '../database/open.ts'
 import { placeCluster } from '../database/place-cluster.ts'
@@ -9,37 +9,55 @@ import type { Primitives } from '../protocol/primitives.ts'
 import { createEventWriter } from '../runtime/audit-events.ts'
 import { newId } from '../runtime/ids.ts'
 import { loadRootKey, writeSecretFileOnce } from '../runtime/secrets.ts'
-import { temporalKeyFolders } from '../runtime/temporal/temporal-key-folder.ts'
+import { listTemporalHomes } from '../runtime/temporal/temporal-key-folder.ts'
 import { ARCHIVE_FILE, type BackupManifest, PASSWORD_FILE } from './backup-manifest.ts'
+import { openOwnDatabase } from './local-database.ts'
 import { OperationError } from './operation-error.ts'
-import { readBackupSecret, type VerifiedBackup } from './verify-backup.ts'
+import { requireOwnFolder } from './require-own-folder.ts'
+import { fileOf, readBackupSecret, requireGenuine, type VerifiedBackup } from './verify-backup.ts'
 
 /**
- * Puts a verified backup into a data folder that has no database. Temporal keys of an earlier life of the folder are removed:
- * they are newer than the database, which could neither use nor destroy them. Throws `place_taken`, `not_owner`, and
- * EmbeddedPostgresError.
+ * Puts a verified backup into a data folder that has no database. What is unpacked is compared once more: the files may be others
+ * by now. All that belongs to the restore is done before the database appears in its place, so that one that was killed did
+ * nothing or everything: this release's schema, the event, the root key, and the end of the temporal keys of an earlier life of
+ * the folder, which are newer than the database. Throws `place_taken`, `not_owner`, `backup_changed`, and EmbeddedPostgresError.
  */
 export async function restoreBackup(options: {
   backup: VerifiedBackup
+  crypto: Primitives
   folder: string
   dataDirectory: string
+  signal: AbortSignal
   log: (message: string) => void
   onProgress: (doneBytes: number) => void
 }): Promise<void> {
-  const { backup, folder, dataDirectory } = options
+  const { backup, folder, dataDirectory, signal, log } = options
   await requireOwnFolder(dataDirectory)
   if (!backup.isRootKeyElsewhere) await requireNoOtherRootKey(dataDirectory, backup.rootKey)
-  const password = await readBackupSecret(folder, PASSWORD_FILE)
-  const { log, onProgress } = options
-  await placeCluster({ dataDirectory, password, archive: join(folder, ARCHIVE_FILE), log, onProgress })
-  const { memory, disk } = await temporalKeyFolders(dataDirectory)
-  for (const keys of [memory, disk]) await rm(keys, { recursive: true, force: true })
-  if (backup.isRootKeyElsewhere) return
-  await writeSecretFileOnce(join(dataDirectory, 'root-key'), `${toBase64url(backup.rootKey)}\n`)
+  const archive = fileOf(backup.manifest, ARCHIVE_FILE)
+  await placeCluster({
+    dataDirectory,
+    password: await readBackupSecret(folder, backup.manifest, PASSWORD_FILE),
+    archive: { path: join(folder, ARCHIVE_FILE), sizeBytes: archive.sizeBytes },
+    requireGenuine: (sha256) => requireGenuine(archive, sha256),
+    prepare: async (superuser) => {
+      await using local = await openOwnDatabase(superuser)
+      await recordRestore({ database: local.database, crypto: options.crypto }, backup.manifest)
+      for (const home of await listTemporalHomes(dataDirectory)) await rm(home, { recursive: true, force: true })
+      signal.throwIfAborted()
+      if (backup.isRootKeyElsewhere) return
+      await writeSecretFileOnce(join(dataDirectory, 'root-key'), `${toBase64url(backup.rootKey)}\n`)
+    },
+    log,
+    onProgress: (done) => {
+      signal.throwIfAborted()
+      options.onProgress(done)
+    },
+  })
 }
 
 /** What the log says of it. The database is the one that was restored. */
-export async function recordRestore(
+async function recordRestore(
   parts: { database: Database; crypto: Primitives },
   { rootKid, finishedAt, qflareVersion }: BackupManifest,
 ): Promise<void> {
@@ -59,18 +77,9 @@ export async function recordRestore(
   await parts.database.withOrganization(NIL_UUID, (tx) => insertEvents(tx, [event]))
 }
 
-async function requireOwnFolder(dataDirectory: string): Promise<void> {
-  const uid = (await stat(dataDirectory).catch(() => undefined))?.uid
-  if (uid === undefined || uid === process.getuid?.()) return
-  throw new OperationError(
-    'not_owner',
-    `${dataDirectory} belongs to user id ${uid}: restore as that user, who has to be the service's.`,
-  )
-}
-
 async function requireNoOtherRootKey(dataDirectory: string, rootKey: Uint8Array): Promise<void> {
   const path = join(dataDirectory, 'root-key')
-  if ((await readFile(path).catch(() => undefined)) === undefined) return
+  if ((await lstat(path).catch(() => undefined)) === undefined) return
   const there = await loadRootKey({ env: {}, dataDirectory, isEmbedded: true, mayMake: false })
   if (toBase64url(there) === toBase64url(rootKey)) return
   throw new OperationError(

@@ -1,18 +1,22 @@
 import { resolve } from 'node:path'
+import { quoted } from '../client/command/completion-words.ts'
 import { confirm, yesFlag } from '../client/command/confirm.ts'
 import { usageError } from '../client/command/exit-codes.ts'
 import { printResult, toList } from '../client/command/print.ts'
 import { withProgress } from '../client/command/progress.ts'
+import { printLine } from '../client/command/stdout.ts'
 import { inspectEmbedded } from '../database/inspect-embedded.ts'
 import { choosePrimitives } from '../protocol/primitives/choose.ts'
+import type { Primitives } from '../protocol/primitives.ts'
 import type { Config } from '../runtime/config.ts'
-import type { BackupManifest } from './backup-manifest.ts'
+import { ARCHIVE_FILE, type BackupManifest } from './backup-manifest.ts'
+import { catchSignals } from './catch-signals.ts'
 import { configOf, dataDirectoryFlag, defineOperation, environmentNotes } from './define-operation.ts'
 import { formatBytes } from './format-bytes.ts'
-import { openLocalDatabase } from './local-database.ts'
 import { OperationError } from './operation-error.ts'
-import { recordRestore, restoreBackup } from './restore-backup.ts'
-import { type VerifiedBackup, verifyBackup } from './verify-backup.ts'
+import { requireOwnFolder } from './require-own-folder.ts'
+import { restoreBackup } from './restore-backup.ts'
+import { fileOf, type VerifiedBackup, verifyBackup } from './verify-backup.ts'
 
 /** What a restore undoes without anybody seeing it. */
 const forgotten = [
@@ -55,16 +59,26 @@ export const restore = defineOperation({
       }),
     )
     if (isCheck) return say(values.json, 'The backup is whole, and the root key opens it.', backup.manifest)
+    requireTrustDomain(backup.manifest, config)
     await confirm(
       values.yes,
       async () => `Restore what was there at ${momentOf(backup.manifest)} to ${config.dataDirectory}?`,
     )
-    await place(backup, folder, config)
-    await using local = await openLocalDatabase(config, 'migrated', (message) => console.error(message))
-    await recordRestore({ database: local.database, crypto }, backup.manifest)
-    return say(values.json, `Restored to ${config.dataDirectory}; npm start goes on from there.`, backup.manifest)
+    await place({ backup, crypto, folder }, config)
+    await say(values.json, `Restored to ${config.dataDirectory}.`, backup.manifest)
+    if (values.json !== true) await printLine(`\n${whatNext(config.dataDirectory)}`)
+    return undefined
   },
 })
+
+function whatNext(dataDirectory: string): string {
+  const lines = [
+    'The file admin-token does not come back; the tokens of then work again, and qflare admin-token recover makes a new one.',
+    'The service goes on from there:',
+    `QFLARE_DATA_DIR=${quoted(dataDirectory)} npm start`,
+  ]
+  return lines.join('\n')
+}
 
 async function requireFreePlace(config: Config): Promise<void> {
   const { dataDirectory } = config
@@ -74,6 +88,7 @@ async function requireFreePlace(config: Config): Promise<void> {
       'The database is at DATABASE_URL: restore it with its own tools (docs/operations.md). qflare backup --check then sees whether the root key is its.',
     )
   }
+  await requireOwnFolder(dataDirectory)
   const found = await inspectEmbedded(dataDirectory)
   if (found.state === 'none') return
   const what =
@@ -81,20 +96,33 @@ async function requireFreePlace(config: Config): Promise<void> {
   throw new OperationError('place_taken', `${what} Restore to another data folder, or move this one away first.`)
 }
 
-function place(backup: VerifiedBackup, folder: string, { dataDirectory }: Config): Promise<void> {
-  const total = backup.manifest.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
-  return withProgress((report) =>
+/** The service would not start. */
+function requireTrustDomain({ trustDomain }: BackupManifest, config: Config): void {
+  if (trustDomain === config.trustDomain) return
+  throw new OperationError(
+    'trust_domain_wrong',
+    `The backup is of ${trustDomain}, but QFLARE_TRUST_DOMAIN is ${config.trustDomain}. Set QFLARE_TRUST_DOMAIN=${trustDomain}, here and for the service.`,
+  )
+}
+
+async function place(
+  parts: { backup: VerifiedBackup; crypto: Primitives; folder: string },
+  { dataDirectory }: Config,
+): Promise<void> {
+  const total = fileOf(parts.backup.manifest, ARCHIVE_FILE).sizeBytes
+  using interruption = catchSignals()
+  await withProgress((report) =>
     restoreBackup({
-      backup,
-      folder,
+      ...parts,
       dataDirectory,
+      signal: interruption.signal,
       log: (message) => console.error(message),
       onProgress: (done) => report(`restoring: ${formatBytes(done)} of ${formatBytes(total)}`),
     }),
   )
 }
 
-function say(json: boolean | undefined, headline: string, manifest: BackupManifest): undefined {
+async function say(json: boolean | undefined, headline: string, manifest: BackupManifest): Promise<undefined> {
   const { rootKid, trustDomain, qflareVersion, startedAt, finishedAt } = manifest
   const rows = toList([
     ['made', momentOf(manifest)],
@@ -103,7 +131,7 @@ function say(json: boolean | undefined, headline: string, manifest: BackupManife
   ])
   const lost = ['What happened after the backup is forgotten:', ...forgotten.map((line) => `- ${line}`)].join('\n')
   const shown = { rootKid, trustDomain, qflareVersion, startedAt, finishedAt, forgotten }
-  printResult(json, shown, `${headline}\n\n${rows}\n\n${lost}`)
+  await printResult(json, shown, `${headline}\n\n${rows}\n\n${lost}`)
   return undefined
 }
 

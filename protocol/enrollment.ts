@@ -33,8 +33,15 @@ const publicKeyLengths = Object.values(signatureAlgorithms).map((algorithm) => a
   ...number[],
 ]
 
-/** Of a device or coordinator: 1 to 128 characters. */
-export const displayName = printable.min(1).max(128)
+/** What is left when everything that shows nothing is taken out; U+2800 is the braille pattern without dots. */
+const visible = /[^\p{White_Space}\p{Default_Ignorable_Code_Point}\u2800]/u
+/** Of a device or coordinator, and of whatever else people name: 1 to 128 characters, at least one of them visible. */
+export const displayName = printable
+  .min(1)
+  .max(128)
+  .refine((name) => visible.test(name), 'Holds no visible character.')
+/** How a name may begin: with blanks too. */
+export const displayNamePrefix = printable.min(1).max(128)
 
 const MAX_METADATA_MEMBERS = 32
 /** What an edge team wants to remember of a device; nobody vouches for it. */

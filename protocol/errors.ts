@@ -7,7 +7,6 @@ export const protocolErrorCodes = [
   'confirmation_invalid',
   'trust_invalid',
   'ciphertext_invalid',
-  'epoch_gone',
   'crypto_unavailable',
 ] as const
 

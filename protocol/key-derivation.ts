@@ -9,7 +9,7 @@ export function extract(crypto: Primitives, salt: Uint8Array, ikm: Uint8Array): 
 }
 
 /** HKDF-Expand (RFC 5869 §2.3) with SHA3-512; at most 255 × 64 bytes. */
-export function expand(crypto: Primitives, prk: Uint8Array, info: Uint8Array, length: number): Uint8Array {
+export function expand(crypto: Primitives, prk: Uint8Array, info: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
   if (length > 255 * HASH_BYTES) throw new RangeError(`HKDF gives at most ${255 * HASH_BYTES} bytes, not ${length}`)
   const result = new Uint8Array(length)
   let previous = new Uint8Array(0)

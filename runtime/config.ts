@@ -9,6 +9,8 @@ export interface Config {
     port: number
     trustProxy: string[] | undefined
     corsOrigins: string[]
+    /** At once, of one address; 0 is no limit. */
+    connectionsPerAddress: number
     tls: TlsFiles | undefined
   }
   /** Where health and metrics are served apart from the API; undefined: at the API's port, to this machine only. */
@@ -36,6 +38,7 @@ export interface TlsFiles {
 export interface LimitsPerMinute {
   address: number
   addressRefused: number
+  apiToken: number
   device: number
   organization: number
 }
@@ -93,8 +96,10 @@ const environment = z.object({
     .default('SecP384r1MLKEM1024:X25519MLKEM768'),
   QFLARE_OPERATOR_HOST: z.string().default('127.0.0.1'),
   QFLARE_OPERATOR_PORT: decimal(0, 65_535).optional(),
+  QFLARE_LIMIT_CONNECTIONS: decimal(0, 10_000).default(1_000),
   QFLARE_LIMIT_ADDRESS: decimal(0, MAX_PER_MINUTE).default(60_000),
   QFLARE_LIMIT_ADDRESS_REFUSED: decimal(0, MAX_PER_MINUTE).default(600),
+  QFLARE_LIMIT_API_TOKEN: decimal(0, MAX_PER_MINUTE).default(12_000),
   QFLARE_LIMIT_DEVICE: decimal(0, MAX_PER_MINUTE).default(120),
   QFLARE_LIMIT_ORGANIZATION: decimal(0, MAX_PER_MINUTE).default(120_000),
   QFLARE_DATA_DIR: z.string().min(1).default('.qflare'),
@@ -143,12 +148,14 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
       port: variables.PORT,
       trustProxy: variables.QFLARE_TRUST_PROXY,
       corsOrigins: variables.QFLARE_CORS_ORIGINS,
+      connectionsPerAddress: variables.QFLARE_LIMIT_CONNECTIONS,
       tls: tlsFiles(variables),
     },
     operator: operatorAddress(variables),
     limits: {
       address: variables.QFLARE_LIMIT_ADDRESS,
       addressRefused: variables.QFLARE_LIMIT_ADDRESS_REFUSED,
+      apiToken: variables.QFLARE_LIMIT_API_TOKEN,
       device: variables.QFLARE_LIMIT_DEVICE,
       organization: variables.QFLARE_LIMIT_ORGANIZATION,
     },

@@ -4,6 +4,7 @@ import type { Config } from './config.ts'
 /** All that may be logged: what is not named here is dropped, so that no secret is logged by accident. */
 const allowedFields = [
   'address',
+  'apiTokenId',
   'bucket',
   'code',
   'count',

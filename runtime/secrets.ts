@@ -1,9 +1,14 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { chown, link, mkdir, open, readFile, rename, stat, unlink } from 'node:fs/promises'
+import { link, mkdir, rename, rm, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fromBase64url, toBase64url } from '../protocol/encoding.ts'
 import { ConfigError } from './config.ts'
 import { ROOT_KEY_BYTES } from './custody/wrapper.ts'
+import { syncFolder, writeNewFile } from './durable-file.ts'
+import { FileError, readSmallFile } from './read-small-file.ts'
+
+/** Of a file with one key or token. */
+export const MAX_SECRET_BYTES = 4096
 
 /**
  * The root key, from QFLARE_ROOT_KEY_FILE, QFLARE_ROOT_KEY or, embedded, the data folder. `mayMake`: only where nothing was
@@ -17,7 +22,7 @@ export async function loadRootKey(source: {
 }): Promise<Uint8Array> {
   const { QFLARE_ROOT_KEY_FILE: file, QFLARE_ROOT_KEY: text } = source.env
   if (file) {
-    const content = await readSecretFile(file).catch((error: unknown) => {
+    const content = await readSecretFile(file, true).catch((error: unknown) => {
       if (error instanceof ConfigError) throw error
       throw new ConfigError([`QFLARE_ROOT_KEY_FILE: ${file} cannot be read (${String(error)}).`])
     })
@@ -32,9 +37,9 @@ export async function loadRootKey(source: {
   const own = join(source.dataDirectory, 'root-key')
   if (source.mayMake) await writeSecretFileOnce(own, `${toBase64url(randomBytes(ROOT_KEY_BYTES))}\n`)
   try {
-    return parseRootKey(own, await readSecretFile(own))
+    return parseRootKey(own, await readSecretFile(own, false))
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+    if (!hasCode(error, 'ENOENT')) throw error
     throw new ConfigError([
       `${own}: is missing, but the database holds values that were sealed under it. Restore it from the backup of this data folder.`,
     ])
@@ -56,57 +61,76 @@ export async function refuseLoneRootKey(dataDirectory: string): Promise<void> {
 /** Creates the file with mode 0600, whole or not at all, and durably; an existing one stays as it is. */
 export async function writeSecretFileOnce(path: string, text: string): Promise<void> {
   const folder = dirname(path)
-  const draft = `${path}.draft-${randomUUID()}`
   await mkdir(folder, { recursive: true, mode: 0o700 })
-  const file = await open(draft, 'wx', 0o600)
+  const draft = `${path}.draft-${randomUUID()}`
+  await writeNewFile(draft, text)
   try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  try {
-    await link(draft, path)
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
+    await linkIfFree(draft, path)
   } finally {
     await unlink(draft)
   }
-  const handle = await open(folder, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
+  await syncFolder(folder)
 }
 
-export function adminTokenFile(dataDirectory: string): string {
-  return join(dataDirectory, 'admin-token')
+/** The file of an organization's admin token; the organization `default` needs no name. Its id, because a name may be anything. */
+export function adminTokenFile(dataDirectory: string, organizationId?: string): string {
+  return join(dataDirectory, organizationId === undefined ? 'admin-token' : `admin-token.${organizationId}`)
 }
 
 /**
- * Writes `admin-token` for the owner of the data folder. One that is there is put aside as `admin-token.replaced`: it is of another
- * database, of a start that was killed before it committed, or lost its worth.
+ * Writes a token to `path`, for the owner of the folder. One that is there is put aside under the first name that is free of
+ * `….replaced`, `….replaced-2` and so on: it is of another database, of a start that was killed before it committed, or lost its
+ * worth. Whatever fails, a token that was there is in some file. One caller at a time: under the lock of its transaction.
  */
-export async function keepAdminToken(dataDirectory: string, token: string): Promise<void> {
-  const path = adminTokenFile(dataDirectory)
-  await rename(path, `${path}.replaced`).catch((error: unknown) => {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
-  })
-  await writeSecretFileOnce(path, `${token}\n`)
-  const { uid, gid } = await stat(dataDirectory)
-  // Root works for the user that the folder belongs to.
-  if (process.getuid?.() === 0 && uid !== 0) await chown(path, uid, gid)
+export async function keepAdminToken(path: string, token: string): Promise<void> {
+  const folder = dirname(path)
+  const { uid, gid } = await stat(folder)
+  const draft = `${path}.draft-${randomUUID()}`
+  // A start as root works for the user that the folder belongs to.
+  await writeNewFile(draft, `${token}\n`, process.getuid?.() === 0 ? { uid, gid } : undefined)
+  try {
+    if (await putAside(path)) await rename(draft, path)
+    else await link(draft, path)
+  } finally {
+    await rm(draft, { force: true })
+  }
+  await syncFolder(folder)
 }
 
-async function readSecretFile(path: string): Promise<string> {
-  const { mode } = await stat(path)
-  if ((mode & 0o077) !== 0) {
-    throw new ConfigError([
-      `${path}: other users may read it (mode ${(mode & 0o777).toString(8)}); run chmod 600 on it.`,
-    ])
+/** Under a second name; false when there is no such file. */
+async function putAside(path: string): Promise<boolean> {
+  try {
+    for (let number = 1; ; number++) {
+      if (await linkIfFree(path, `${path}.replaced${number === 1 ? '' : `-${number}`}`)) return true
+    }
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false
+    throw error
   }
-  return readFile(path, 'utf8')
+}
+
+/** link(2) fails when the name is taken, and follows no link. False then. */
+async function linkIfFree(path: string, name: string): Promise<boolean> {
+  try {
+    await link(path, name)
+    return true
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false
+    throw error
+  }
+}
+
+/** Throws ConfigError, and what the system refuses. */
+async function readSecretFile(path: string, followsLinks: boolean): Promise<string> {
+  const { content, permissions } = await readSmallFile(path, { maxBytes: MAX_SECRET_BYTES, followsLinks }).catch(
+    (error: unknown) => {
+      throw error instanceof FileError ? new ConfigError([`${path}: cannot be read (${error.message})`]) : error
+    },
+  )
+  if ((permissions & 0o077) !== 0) {
+    throw new ConfigError([`${path}: other users may read it (mode ${permissions.toString(8)}); run chmod 600 on it.`])
+  }
+  return content.toString('utf8')
 }
 
 function parseRootKey(source: string, text: string): Uint8Array {
@@ -119,4 +143,8 @@ function parseRootKey(source: string, text: string): Uint8Array {
       `${source}: is not a root key: 32 bytes as base64url without padding or 64 hexadecimal digits.`,
     ])
   }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code
 }

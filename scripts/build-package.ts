@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -23,7 +23,7 @@ export interface BuiltPackage {
 
 /**
  * The client library as an npm package in `folder`, which is emptied first: JavaScript and types compiled by `tsc`, and one
- * module for browsers without imports. The same sources give the same bytes. Throws what the compiler said.
+ * module for browsers without imports. The same sources give the same bytes and modes. Throws what the compiler said.
  */
 export async function buildPackage(folder: string): Promise<BuiltPackage> {
   await rm(folder, { recursive: true, force: true })
@@ -35,7 +35,16 @@ export async function buildPackage(folder: string): Promise<BuiltPackage> {
   const bundle = 'browser/qflare.js'
   const bundleBytes = await bundleForBrowsers(join(folder, 'client', 'browser.js'), join(folder, bundle))
   await writeFile(join(folder, 'browser', 'LICENSES.txt'), await licenses())
+  await setModes(folder)
   return { ...manifest, folder, bundle, bundleBytes }
+}
+
+/** For everybody to read, whatever the umask is here: npm packs the modes, and who installs as root runs as another. */
+async function setModes(folder: string): Promise<void> {
+  await chmod(folder, 0o755)
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    await chmod(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644)
+  }
 }
 
 async function compile(folder: string): Promise<void> {

@@ -3,7 +3,17 @@
 // node_modules from under a service that already runs.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -38,4 +48,28 @@ if (installed !== wanted) {
     process.exit(1)
   }
   writeFileSync(stampFile, wanted)
+}
+
+try {
+  linkCommand()
+} catch (error) {
+  // Where node_modules may not be written, everything else works.
+  console.error(`npx --no qflare may not find its command: ${error.message}`)
+}
+
+/**
+ * `npx --no qflare` looks here first. Without this link npm makes one in its cache, once for each checkout, which is dead as soon
+ * as the file that it names is moved. npm links the commands of dependencies only, not those of the package itself.
+ */
+function linkCommand() {
+  const folder = join(root, 'node_modules', '.bin')
+  const target = join('..', '..', JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).bin.qflare)
+  const link = join(folder, 'qflare')
+  if (lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() && readlinkSync(link) === target) return
+  mkdirSync(folder, { recursive: true })
+  // By rename: two starts at once do not stand in each other's way.
+  const draft = `${link}.${process.pid}`
+  rmSync(draft, { force: true })
+  symlinkSync(target, draft)
+  renameSync(draft, link)
 }

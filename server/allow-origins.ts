@@ -1,7 +1,7 @@
 import type { NextFunction, Request, Response } from 'express'
 
 const METHODS = 'GET, POST, PUT, PATCH, DELETE'
-const REQUEST_HEADERS = 'authorization, cache-control, content-type, idempotency-key, x-request-id'
+const REQUEST_HEADERS = 'authorization, cache-control, content-type, x-request-id'
 const ANSWER_HEADERS = 'location, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after, x-request-id'
 /** Chromium keeps the answer to a preflight no longer. Seconds. */
 const PREFLIGHT_SECONDS = 7_200
@@ -18,15 +18,22 @@ export function allowOrigins(origins: readonly string[]) {
     // What is cached for one origin is not given to another, nor to who names none.
     res.vary('origin')
     const origin = req.get('origin')
-    if (origin === undefined || !allowed.has(origin)) return next()
-    res.set('access-control-allow-origin', origin)
-    res.set('access-control-expose-headers', ANSWER_HEADERS)
-    if (req.method !== 'OPTIONS' || req.get('access-control-request-method') === undefined) return next()
-    res.set('access-control-allow-methods', METHODS)
-    res.set('access-control-allow-headers', REQUEST_HEADERS)
-    res.set('access-control-max-age', String(PREFLIGHT_SECONDS))
-    res.status(204).end()
+    if (origin !== undefined && allowed.has(origin)) {
+      res.set('access-control-allow-origin', origin)
+      res.set('access-control-expose-headers', ANSWER_HEADERS)
+    }
+    next()
   }
+}
+
+/** Answers what a browser asks before it lets an allowed page send; it stands behind the limits, like every answer. */
+export function answerPreflight(req: Request, res: Response, next: NextFunction): void {
+  const isPreflight = req.method === 'OPTIONS' && req.get('access-control-request-method') !== undefined
+  if (!isPreflight || !res.hasHeader('access-control-allow-origin')) return next()
+  res.set('access-control-allow-methods', METHODS)
+  res.set('access-control-allow-headers', REQUEST_HEADERS)
+  res.set('access-control-max-age', String(PREFLIGHT_SECONDS))
+  res.status(204).end()
 }
 
 /** Health and metrics are not for pages, whatever port they are served at. */

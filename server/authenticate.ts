@@ -7,7 +7,7 @@ import { type Caller, hasRole } from './caller.ts'
 import { ServiceError } from './errors.ts'
 import type { Access } from './route.ts'
 import { ACCESS_TOKEN_PREFIX, type AccessTokens } from './services/access-tokens.ts'
-import { apiTokenStatusAt } from './services/api-tokens.ts'
+import { apiTokenStatusAt } from './services/api-token-status.ts'
 import { API_TOKEN_PREFIX, hashCredential } from './services/credentials.ts'
 
 const MAX_HEADER_LENGTH = 512

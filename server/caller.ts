@@ -1,12 +1,14 @@
 import type { ApiRole } from '../protocol/api-roles.ts'
 import type { PrincipalKind } from '../protocol/enrollment.ts'
 import type { AuditEvent } from '../protocol/log/audit-event.ts'
+import type { LogFields } from '../runtime/logger.ts'
 
 /** Who asks, as far as that was proved. */
 export type Caller =
   | { type: 'anonymous' }
   | { type: 'api_token'; id: string; organizationId: string; roles: readonly ApiRole[]; isServiceAdmin: boolean }
-  | { type: PrincipalKind; id: string; organizationId: string; sessionId: string }
+  /** `expiresAt`: of the access token. */
+  | { type: PrincipalKind; id: string; organizationId: string; sessionId: string; expiresAt: number }
 
 export type Operator = Extract<Caller, { type: 'api_token' }>
 export type SessionCaller = Extract<Caller, { type: PrincipalKind }>
@@ -18,4 +20,11 @@ export function hasRole(caller: Caller, role: ApiRole): boolean {
 
 export function actorOf(caller: Operator | SessionCaller): AuditEvent['actor'] {
   return { type: caller.type, id: caller.id }
+}
+
+/** Who asked, for a line of the log. A coordinator is a device there. */
+export function logFieldsOf(caller: Caller): LogFields {
+  if (caller.type === 'anonymous') return {}
+  const { organizationId, id } = caller
+  return caller.type === 'api_token' ? { organizationId, apiTokenId: id } : { organizationId, deviceId: id }
 }

@@ -1,4 +1,4 @@
-import { isIP } from 'node:net'
+import { BlockList, isIP } from 'node:net'
 import type { Request } from 'express'
 
 /**
@@ -16,6 +16,18 @@ export function addressKey(address: string): string | undefined {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
   if (family === 4 || mapped !== undefined) return mapped ?? address
   return `${firstGroups(address).join(':')}::/64`
+}
+
+/** Whether an address is one of these or in one of these networks; an IPv4 address also in the notation of IPv6. */
+export function createAddressMatch(networks: readonly string[]): (address: string) => boolean {
+  const list = new BlockList()
+  for (const network of networks) {
+    const [address = '', prefix] = network.split('/')
+    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
+    if (prefix === undefined) list.addAddress(address, family)
+    else list.addSubnet(address, Number(prefix), family)
+  }
+  return (address) => isIP(address) !== 0 && list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
 }
 
 /** The first four of the eight groups, without leading zeros. */

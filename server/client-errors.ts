@@ -12,7 +12,10 @@ interface Exchange {
   res: ServerResponse
 }
 
-/** Answers what the parser refuses, and who is too slow, as problems like every other refusal; then closes the connection. */
+/**
+ * Answers what the parser refuses, who is too slow, and who takes us for a proxy (CONNECT), as problems like every other
+ * refusal; then closes the connection.
+ */
 export function answerClientErrors(server: Server): void {
   const latest = new WeakMap<Duplex, Exchange>()
   const note = (req: IncomingMessage, res: ServerResponse): void => void latest.set(req.socket, { req, res })
@@ -20,19 +23,32 @@ export function answerClientErrors(server: Server): void {
   server.prependListener('checkExpectation', note)
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
     const refusal = toRefusal(error.code ?? '')
-    if (refusal === undefined || !socket.writable || !isAnswerable(latest.get(socket), socket)) {
-      socket.destroy(error)
-      return
-    }
-    socket.end(problemText(refusal))
-    setTimeout(() => socket.destroy(), LINGER_MS).unref()
+    if (refusal === undefined || !socket.writable || !isAnswerable(latest.get(socket), socket)) socket.destroy(error)
+    else answerLast(socket, refusal)
   })
+  server.on('connect', (_req: IncomingMessage, socket: Duplex) => {
+    // Nobody else listens any more: Node hands the connection over.
+    socket.on('error', () => socket.destroy())
+    if (isAnswerable(latest.get(socket), socket)) answerLast(socket, notProxy())
+    else socket.destroy()
+  })
+}
+
+function notProxy(): ServiceError {
+  return new ServiceError('malformed', 'CONNECT is for proxies, and this is none.')
+}
+
+function answerLast(socket: Duplex, refusal: ServiceError): void {
+  socket.end(problemText(refusal))
+  setTimeout(() => socket.destroy(), LINGER_MS).unref()
 }
 
 /** Whether an answer that is written now is taken for that of the request at fault, and not for another's or a part of it. */
 function isAnswerable(exchange: Exchange | undefined, socket: Duplex): boolean {
-  if (exchange === undefined || exchange.res.writableFinished) return true
+  if (exchange === undefined) return true
   const { req, res } = exchange
+  // Before the end of a request, what is at fault is that request: it has had its answer.
+  if (res.writableFinished) return req.complete
   // A response has the socket when its turn has come; a request that is complete is not the one that is at fault.
   return res.socket === socket && !res.headersSent && !req.complete
 }

@@ -13,6 +13,7 @@ import { createAuthenticate } from './authenticate.ts'
 import { createRateLimits } from './rate-limits.ts'
 import { listRoutes } from './routes.ts'
 import { createAccessTokens } from './services/access-tokens.ts'
+import { createNoteRefusedAccess } from './services/note-refused-access.ts'
 import { createPublishedKeys } from './services/published-keys.ts'
 import { createReadiness } from './services/readiness.ts'
 import { createTemporalKeys } from './services/temporal-keys.ts'
@@ -93,6 +94,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     routes,
     authenticate,
     limits,
+    noteRefusedAccess: createNoteRefusedAccess(parts),
     trustProxy: config.http.trustProxy,
     corsOrigins: config.http.corsOrigins,
     logger: parts.logger,

@@ -1,24 +1,34 @@
 import express, { type Express, type NextFunction, type Request, type Response } from 'express'
 import helmet from 'helmet'
 import { isUuid } from '../protocol/encoding.ts'
-import { isLoopback } from '../runtime/config.ts'
 import { newId } from '../runtime/ids.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
-import { allowOrigins } from './allow-origins.ts'
+import { allowOrigins, answerPreflight } from './allow-origins.ts'
 import { type Authenticate, requireAccess } from './authenticate.ts'
-import type { Caller } from './caller.ts'
+import { type Caller, logFieldsOf } from './caller.ts'
 import { ServiceError } from './errors.ts'
-import { authenticateWithinLimits, limitAddress, noteRateLimit } from './limit-requests.ts'
+import {
+  authenticateWithinLimits,
+  limitAddress,
+  limitOrganization,
+  noteRateLimit,
+  weighRequest,
+} from './limit-requests.ts'
 import { RateLimitedError, type RateLimits } from './rate-limits.ts'
 import { readBody } from './read-body.ts'
 import { logError, toProblem } from './respond-error.ts'
 import type { Route, RouteAnswer } from './route.ts'
+import type { NoteRefusedAccess } from './services/note-refused-access.ts'
+import { requireStrictHttp } from './strict-http.ts'
+import { isFromThisMachine } from './this-machine.ts'
+import { warnOfProxy } from './warn-of-proxy.ts'
 
 export interface HttpParts {
   routes: readonly Route[]
   authenticate: Authenticate
   limits: RateLimits
+  noteRefusedAccess: NoteRefusedAccess
   /** Whoever reaches this port may call what is for the machine itself. */
   isOperatorPort: boolean
   trustProxy: string[] | undefined
@@ -27,7 +37,7 @@ export interface HttpParts {
   metrics: Metrics
 }
 
-/** The whole order of a request: headers, id, origin, limit, route, access, body, answer; then errors. */
+/** The whole order of a request: headers, id, form, origin, limits, route, access, body, answer; then errors. */
 export function createHttpApp(parts: HttpParts): Express {
   const app = express()
   app.disable('x-powered-by')
@@ -41,9 +51,11 @@ export function createHttpApp(parts: HttpParts): Express {
   app.use(helmet())
   app.use(identifyRequest)
   app.use(observeRequest(parts))
-  app.use(requireHost)
+  app.use(requireStrictHttp)
+  if (parts.trustProxy === undefined && !parts.isOperatorPort) app.use(warnOfProxy(parts.logger))
   app.use(allowOrigins(parts.corsOrigins))
   app.use(limitAddress(parts.limits, new Set(machinePaths(parts.routes))))
+  app.use(answerPreflight)
   for (const route of parts.routes) app[route.method](route.path, answerRoute(route, parts))
   refuseOtherMethods(app, parts.routes)
   app.use(() => {
@@ -89,20 +101,12 @@ function observeRequest({ logger, metrics }: HttpParts) {
         method: req.method,
         route,
         status,
+        ...logFieldsOf((res.locals.caller as Caller | undefined) ?? anonymous),
         durationMs: Math.round(durationMs * 10) / 10,
       })
     })
     next()
   }
-}
-
-/** RFC 9112 §3.2; Node leaves it to us (server/listener.ts). */
-function requireHost(req: Request, res: Response, next: NextFunction): void {
-  if (req.httpVersion === '1.1' && req.headers.host === undefined) {
-    res.set('connection', 'close')
-    throw new ServiceError('malformed', 'A request of HTTP/1.1 names a Host.')
-  }
-  next()
 }
 
 function machinePaths(routes: readonly Route[]): string[] {
@@ -116,23 +120,27 @@ function answerRoute(route: Route, parts: HttpParts) {
       route.access === 'anyone' || route.access === 'machine'
         ? anonymous
         : await authenticateWithinLimits(parts, req, res)
-    requireAccess(route.access, caller, parts.isOperatorPort || isFromThisMachine(req))
-    const body = route.body === undefined ? undefined : await readBody(req, route.maxBodyBytes)
-    const request = {
-      body,
-      params: req.params as Record<string, string>,
-      query: singleValues(req.query),
-      caller,
-      requestId: String(res.locals.requestId),
+    res.locals.caller = caller
+    const requestId = String(res.locals.requestId)
+    try {
+      requireAccess(route.access, caller, parts.isOperatorPort || isFromThisMachine(req))
+      await limitOrganization(parts.limits, caller, res)
+      const body = route.body === undefined ? undefined : await readBody(req, route.maxBodyBytes)
+      const request = {
+        body,
+        params: req.params as Record<string, string>,
+        query: singleValues(req.query),
+        caller,
+        requestId,
+        weigh: (weight: number) => weighRequest(parts.limits, caller, weight, res),
+      }
+      send(res, await route.answer(request))
+    } catch (error) {
+      const isForbidden = error instanceof ServiceError && error.code === 'forbidden'
+      if (isForbidden && caller.type !== 'anonymous') await parts.noteRefusedAccess(caller, route, requestId)
+      throw error
     }
-    send(res, await route.answer(request))
   }
-}
-
-/** Who came through a proxy on this machine is not the machine, whether that proxy is a trusted one or not. */
-function isFromThisMachine(req: Request): boolean {
-  const isForwarded = req.headers['x-forwarded-for'] !== undefined || req.headers.forwarded !== undefined
-  return !isForwarded && isLoopback(req.ip ?? '')
 }
 
 const anonymous: Caller = { type: 'anonymous' }
@@ -146,7 +154,8 @@ function singleValues(query: Request['query']): Record<string, string> {
   )
 }
 
-function send(res: Response, { status, body, headers = {} }: RouteAnswer): void {
+function send(res: Response, { status, body, headers = {}, rateLimits = [] }: RouteAnswer): void {
+  for (const state of rateLimits) noteRateLimit(res, state)
   res.status(status).set({ 'cache-control': 'no-store', ...headers })
   if (body === undefined) res.end()
   else if (typeof body === 'string' || body instanceof Uint8Array) res.end(body)

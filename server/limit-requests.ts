@@ -1,6 +1,6 @@
 import type { NextFunction, Request, Response } from 'express'
 import type { Authenticate } from './authenticate.ts'
-import type { Caller } from './caller.ts'
+import { type Caller, hasRole } from './caller.ts'
 import { clientAddress } from './client-address.ts'
 import { ServiceError } from './errors.ts'
 import type { RateLimitState } from './rate-limit.ts'
@@ -14,33 +14,46 @@ export function limitAddress(limits: RateLimits, freePaths: ReadonlySet<string>)
   }
 }
 
-/** `authenticate` under the limits of whoever proves to be somebody, and of who proves to be nobody. Throws `rate_limited` too. */
+/**
+ * `authenticate` under the limits of who proves to be somebody, and of who proves to be nobody: a right token is taken however
+ * many wrong ones came from its address. Throws `rate_limited` too.
+ */
 export async function authenticateWithinLimits(
   { authenticate, limits }: { authenticate: Authenticate; limits: RateLimits },
   req: Request,
   res: Response,
 ): Promise<Caller> {
   const authorization = req.get('authorization')
-  const isApiToken = /^bearer qf_/i.test(authorization ?? '')
-  if (isApiToken) await limits.check('address_refused', clientAddress(req))
+  let caller: Caller
   try {
-    const caller = await authenticate(authorization)
-    await countCaller(limits, caller, res)
-    return caller
+    caller = await authenticate(authorization)
   } catch (error) {
     const isRefused = error instanceof ServiceError && error.code === 'unauthenticated'
-    if (isApiToken && isRefused) await limits.take('address_refused', clientAddress(req))
+    if (isRefused && /^bearer qf_/i.test(authorization ?? '')) await limits.take('address_refused', clientAddress(req))
     throw error
   }
+  if (caller.type === 'api_token') noteRateLimit(res, await limits.take('api_token', caller.id))
+  else if (caller.type !== 'anonymous') noteRateLimit(res, await limits.take('device', caller.id))
+  return caller
 }
 
-async function countCaller(limits: RateLimits, caller: Caller, res: Response): Promise<void> {
+/**
+ * Counts for the organization of the caller what he was let through to, or who may nothing could use up what the others may. An
+ * admin is not turned away: he has to be able to end what uses it up, and his token has a limit of its own.
+ */
+export async function limitOrganization(limits: RateLimits, caller: Caller, res: Response): Promise<void> {
   if (caller.type === 'anonymous') return
-  const states =
-    caller.type === 'api_token'
-      ? [await limits.take('organization', caller.organizationId)]
-      : await limits.takePrincipal(caller)
-  for (const state of states) noteRateLimit(res, state)
+  const { organizationId } = caller
+  if (hasRole(caller, 'admin')) await limits.count('organization', organizationId)
+  else noteRateLimit(res, await limits.take('organization', organizationId))
+}
+
+/** Counts a request as `weight` of them, once it was let through as one. */
+export async function weighRequest(limits: RateLimits, caller: Caller, weight: number, res: Response): Promise<void> {
+  if (caller.type !== 'api_token' || weight < 2) return
+  noteRateLimit(res, await limits.count('api_token', caller.id, weight - 1))
+  const state = await limits.count('organization', caller.organizationId, weight - 1)
+  if (!hasRole(caller, 'admin')) noteRateLimit(res, state)
 }
 
 /** Of several limits the headers say that of which the least is left. */

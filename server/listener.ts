@@ -3,6 +3,7 @@ import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { SecureContextOptions } from 'node:tls'
 import { answerClientErrors } from './client-errors.ts'
+import { type ConnectionLimits, limitConnections } from './limit-connections.ts'
 
 /** A part that listens on a port. */
 export interface Listener {
@@ -49,15 +50,16 @@ export async function startListener(
   app: RequestListener,
   address: ListenerAddress,
   tls: SecureContextOptions | undefined,
+  connections: Omit<ConnectionLimits, 'total'>,
 ): Promise<Listener> {
   const tlsServer = tls === undefined ? undefined : createTlsServer({ ...bounds, ...tls }, app)
   const server: Server = tlsServer ?? createServer(bounds, app)
   answerClientErrors(server)
   // RFC 9110 §10.1.1 lets us ignore an expectation that we do not know; Node would answer it in plain text.
   server.on('checkExpectation', app)
-  // A connection on which nothing moves, in either direction, is given up; so are more than anybody needs.
+  limitConnections(server, { ...connections, total: MAX_CONNECTIONS })
+  // A connection on which nothing moves, in either direction, is given up.
   server.setTimeout(SILENCE_MS)
-  server.maxConnections = MAX_CONNECTIONS
   await listen(server, address)
   const { port } = server.address() as AddressInfo
   const host = address.host.includes(':') ? `[${address.host}]` : address.host

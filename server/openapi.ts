@@ -21,6 +21,7 @@ export function describeApi(routes: readonly Route[], version: string): OpenApiD
     const path = route.path.replace(/:(\w+)/g, '{$1}')
     paths[path] = { ...paths[path], [route.method]: describeRoute(route, components) }
   }
+  const refusedMethod = describeRefusal(['method_not_allowed'], components, true)
   return {
     openapi: '3.1.1',
     info: {
@@ -29,7 +30,8 @@ export function describeApi(routes: readonly Route[], version: string): OpenApiD
       summary: 'Post-quantum trust service of a federated-learning fleet',
       description:
         'Enrolment, ML-KEM-1024 key exchanges in time buckets, devices and tenants. Every answer has `X-Request-Id`; errors' +
-        ' are problem details (RFC 9457), and an unknown path or method is `not_found` or `method_not_allowed`.',
+        ' are problem details (RFC 9457). An unknown path is `not_found`; an unknown method `method_not_allowed`, and both' +
+        ' may be `rate_limited`.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/' }],
@@ -38,6 +40,7 @@ export function describeApi(routes: readonly Route[], version: string): OpenApiD
     components: {
       schemas: Object.fromEntries(Object.entries(components).sort(([a], [b]) => (a < b ? -1 : 1))),
       headers: sharedHeaders,
+      responses: { MethodNotAllowed: refusedMethod },
       securitySchemes: {
         apiToken: { type: 'http', scheme: 'bearer', description: 'An API token: `qf_<id>.<secret>`.' },
         accessToken: { type: 'http', scheme: 'bearer', description: 'The access token of a session: `qs_…`.' },
@@ -46,11 +49,25 @@ export function describeApi(routes: readonly Route[], version: string): OpenApiD
   }
 }
 
+const number = { type: 'integer', minimum: 0 }
 const sharedHeaders = {
-  'X-Request-Id': { description: 'Names this request in the log.', schema: { type: 'string', format: 'uuid' } },
-  'Retry-After': { description: 'Seconds to wait before trying again.', schema: { type: 'string' } },
-  Location: { description: 'Where what was made can be fetched.', schema: { type: 'string' } },
+  'X-Request-Id': {
+    description: 'Names this request in the log.',
+    required: true,
+    schema: { type: 'string', format: 'uuid' },
+  },
+  'Retry-After': { description: 'Seconds to wait before trying again.', required: true, schema: number },
+  Location: { description: 'Where what was made can be fetched.', required: true, schema: { type: 'string' } },
+  Allow: { description: 'The methods that this path takes.', required: true, schema: { type: 'string' } },
+  'WWW-Authenticate': { description: 'How to prove who asks.', required: true, schema: { const: 'Bearer' } },
+  'RateLimit-Limit': { description: 'Requests a minute, of the limit of which the least is left.', schema: number },
+  'RateLimit-Remaining': { description: 'Of them, how many are left.', schema: number },
+  'RateLimit-Reset': { description: 'Seconds until the limit begins anew.', schema: number },
 } as const
+type HeaderName = keyof typeof sharedHeaders
+
+/** There where a limit is in force; only what is for the machine itself has none. */
+const rateLimitHeaders = ['RateLimit-Limit', 'RateLimit-Remaining', 'RateLimit-Reset'] as const
 
 const callers: Record<Access, { who: string; security: JsonObject[] }> = {
   anyone: { who: 'anyone', security: [] },
@@ -120,23 +137,37 @@ function describeQuery({ query }: Route, components: Components): JsonObject[] {
 }
 
 function describeResponses(route: Route, components: Components): JsonObject {
-  const responses: Record<string, JsonObject> = {}
+  const isLimited = route.access !== 'machine'
+  const responses: Record<string, Response> = {}
   for (const [status, answer] of Object.entries(route.answers)) {
-    responses[status] = describeAnswer(answer, components)
+    responses[status] = describeAnswer(answer, components, isLimited)
   }
   for (const [status, codes] of Map.groupBy(errorCodesOf(route), (code) => errorTable[code].status)) {
     const answer = responses[status]
-    const refusal = describeRefusal(codes, components)
-    responses[status] = {
-      ...refusal,
-      ...answer,
-      content: { ...(answer?.content as object | undefined), ...(refusal.content as object) },
-    }
+    const refusal = describeRefusal(codes, components, isLimited)
+    responses[status] = answer === undefined ? refusal : joinResponses(answer, refusal)
   }
   return responses
 }
 
-function describeAnswer(answer: AnswerSpec, components: Components): JsonObject {
+interface Response extends JsonObject {
+  headers: JsonObject
+  content?: JsonObject
+}
+
+/** One status that is an answer or a refusal: what only one of them has may be missing. */
+function joinResponses(answer: Response, refusal: Response): Response {
+  const optional = Object.keys(refusal.headers)
+    .filter((name) => !(name in answer.headers))
+    .map((name) => [name, { ...sharedHeaders[name as HeaderName], required: false }] as const)
+  return {
+    ...answer,
+    headers: { ...answer.headers, ...Object.fromEntries(optional) },
+    content: { ...answer.content, ...refusal.content },
+  }
+}
+
+function describeAnswer(answer: AnswerSpec, components: Components, isLimited: boolean): Response {
   const { body, contentType, description } = answer
   const content =
     body === undefined
@@ -146,17 +177,24 @@ function describeAnswer(answer: AnswerSpec, components: Components): JsonObject 
       : { 'application/json': { schema: describe(body, components) } }
   return {
     description,
-    headers: headersOf('X-Request-Id', ...(answer.hasLocation === true ? (['Location'] as const) : [])),
+    headers: headersOf(isLimited, answer.hasLocation === true ? ['Location'] : []),
     ...(content === undefined ? {} : { content }),
   }
 }
 
-function describeRefusal(codes: readonly ErrorCode[], components: Components): JsonObject {
+/** What a refusal has besides its body, by its status. */
+const refusalHeaders: Partial<Record<number, readonly HeaderName[]>> = {
+  401: ['WWW-Authenticate'],
+  405: ['Allow'],
+  429: ['Retry-After'],
+  503: ['Retry-After'],
+}
+
+function describeRefusal(codes: readonly ErrorCode[], components: Components, isLimited: boolean): Response {
   const { status } = errorTable[codes[0] as ErrorCode]
-  const isWorthRetrying = status === 429 || status === 503
   return {
     description: codes.map((code) => `\`${code}\`: ${errorTable[code].title}.`).join(' '),
-    headers: headersOf('X-Request-Id', ...(isWorthRetrying ? (['Retry-After'] as const) : [])),
+    headers: headersOf(isLimited, refusalHeaders[status]),
     content: {
       'application/problem+json': {
         schema: {
@@ -167,8 +205,9 @@ function describeRefusal(codes: readonly ErrorCode[], components: Components): J
   }
 }
 
-function headersOf(...names: (keyof typeof sharedHeaders)[]): JsonObject {
-  return Object.fromEntries(names.map((name) => [name, { $ref: `#/components/headers/${name}` }]))
+function headersOf(isLimited: boolean, names: readonly HeaderName[] = []): JsonObject {
+  const all: HeaderName[] = ['X-Request-Id', ...names, ...(isLimited ? rateLimitHeaders : [])]
+  return Object.fromEntries(all.map((name) => [name, { $ref: `#/components/headers/${name}` }]))
 }
 
 /** What a route says itself, and what follows from its access, path and body. */

@@ -24,7 +24,8 @@ export interface RateLimitState {
  * are gone when it ends; a store that processes share can take their place.
  */
 export interface RateLimit {
-  take(key: string): Promise<RateLimitState>
+  /** Counts one request, or something that weighs as several. */
+  take(key: string, requests?: number): Promise<RateLimitState>
   /** What `take` would say, without counting. */
   peek(key: string): Promise<RateLimitState>
 }
@@ -57,10 +58,10 @@ export function createMemoryRateLimit(limit: number, maxKeys = MAX_KEYS): RateLi
   })
 
   return {
-    async take(key) {
+    async take(key, requests = 1) {
       await remember(key)
       // It counts as `consume` does, and does not throw when the limit is exceeded, which under attack is the common case.
-      const { consumedPoints, msBeforeNext } = await limiter.penalty(key)
+      const { consumedPoints, msBeforeNext } = await limiter.penalty(key, requests)
       return toState(consumedPoints, msBeforeNext, consumedPoints > limit)
     },
     async peek(key) {

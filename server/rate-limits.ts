@@ -6,13 +6,14 @@ import { createMemoryRateLimit, type RateLimit, type RateLimitState } from './ra
 /**
  * What is limited, and by which key:
  * - `address`: every request of an address.
- * - `address_refused`: refused API tokens of an address. Only requests with API tokens are turned away for it: behind one address
- *   there may be a fleet, which must not be locked out by whoever guesses there.
- * - `device`: what a device has proved to be its own, a signed exchange or a call with its access token. What anybody can send in
- *   its name does not count, or sending it would lock the device out.
- * - `organization`: what anybody of it has proved to be.
+ * - `address_refused`: refused API tokens of an address. It turns away those alone: behind one address there may be a proxy and
+ *   everybody, who must not be locked out by whoever guesses there.
+ * - `api_token`: every request with an API token, also one that it may not make.
+ * - `device`: what a device has proved to be its own, an exchange that was stored or a call with its access token. What anybody
+ *   can send in its name does not count, or sending it would lock the device out; nor does a message that is sent again.
+ * - `organization`: what anybody of it has proved to be and may do. It does not turn its admins away.
  */
-export type RateLimitName = 'address' | 'address_refused' | 'device' | 'organization'
+export type RateLimitName = 'address' | 'address_refused' | 'api_token' | 'device' | 'organization'
 
 export class RateLimitedError extends ServiceError {
   readonly state: RateLimitState
@@ -27,17 +28,19 @@ export class RateLimitedError extends ServiceError {
 const details = {
   address: 'Too many requests come from this address.',
   address_refused: 'Too many API tokens of this address were refused.',
+  api_token: 'This API token asks too often.',
   device: 'This device asks too often.',
   organization: 'This organization asks too often.',
 } as const satisfies Record<RateLimitName, string>
 
+/** Undefined where a limit is off. */
 export interface RateLimits {
-  /** Counts a request. Undefined where this limit is off. Throws RateLimitedError. */
+  /** Counts a request. Throws RateLimitedError. */
   take(name: RateLimitName, key: string): Promise<RateLimitState | undefined>
   /** Throws as `take` would, and counts nothing. */
   check(name: RateLimitName, key: string): Promise<void>
-  /** Counts what a device or coordinator has proved to have sent: for itself and for its organization. */
-  takePrincipal(principal: { id: string; organizationId: string }): Promise<(RateLimitState | undefined)[]>
+  /** Counts what is let through whatever is left, and what weighs as several requests. */
+  count(name: RateLimitName, key: string, requests?: number): Promise<RateLimitState | undefined>
 }
 
 export function createRateLimits(perMinute: LimitsPerMinute, metrics: Metrics): RateLimits {
@@ -45,6 +48,7 @@ export function createRateLimits(perMinute: LimitsPerMinute, metrics: Metrics): 
   const limits: Record<RateLimitName, RateLimit | undefined> = {
     address: create(perMinute.address),
     address_refused: create(perMinute.addressRefused),
+    api_token: create(perMinute.apiToken),
     device: create(perMinute.device),
     organization: create(perMinute.organization),
   }
@@ -55,20 +59,15 @@ export function createRateLimits(perMinute: LimitsPerMinute, metrics: Metrics): 
     throw new RateLimitedError(name, state)
   }
 
-  async function take(name: RateLimitName, key: string): Promise<RateLimitState | undefined> {
-    const state = await limits[name]?.take(key)
-    refuseExceeded(name, state)
-    return state
-  }
-
   return {
-    take,
+    async take(name, key) {
+      const state = await limits[name]?.take(key)
+      refuseExceeded(name, state)
+      return state
+    },
     async check(name, key) {
       refuseExceeded(name, await limits[name]?.peek(key))
     },
-    async takePrincipal({ id, organizationId }) {
-      // What the device is refused does not count for its organization.
-      return [await take('device', id), await take('organization', organizationId)]
-    },
+    count: async (name, key, requests) => limits[name]?.take(key, requests),
   }
 }

@@ -1,6 +1,7 @@
 import type { ZodType, z } from 'zod'
 import type { Caller, Operator, SessionCaller } from './caller.ts'
 import { type ErrorCode, ServiceError } from './errors.ts'
+import type { RateLimitState } from './rate-limit.ts'
 
 /** Who may call a route, and what is known of the caller then. There is no default: each route says it. */
 interface CallerOf {
@@ -34,14 +35,17 @@ export interface RouteAnswer {
   status: number
   body?: unknown
   headers?: Record<string, string>
+  /** Those that the route counted itself; undefined where one is off. */
+  rateLimits?: readonly (RateLimitState | undefined)[]
 }
 
 type AnswerOf<S extends AnswerSpecs> = {
-  [Status in keyof S]: { status: Status; headers?: Record<string, string> } & (S[Status] extends { body: infer B }
-    ? { body: DeepReadonly<z.input<B>> }
-    : S[Status] extends { contentType: string }
-      ? { body: string | Uint8Array; headers: Record<string, string> }
-      : { body?: never })
+  [Status in keyof S]: { status: Status } & Pick<RouteAnswer, 'headers' | 'rateLimits'> &
+    (S[Status] extends { body: infer B }
+      ? { body: DeepReadonly<z.input<B>> }
+      : S[Status] extends { contentType: string }
+        ? { body: string | Uint8Array; headers: Record<string, string> }
+        : { body?: never })
 }[keyof S]
 
 /** A route may give out what it is itself not allowed to change. */
@@ -54,6 +58,8 @@ export interface RouteRequest<C = Caller, Query = unknown, Body = unknown> {
   body: Body
   caller: C
   requestId: string
+  /** Lets this request count as so many, for its API token and organization. It goes on whatever is left of their limits. */
+  weigh(requests: number): Promise<void>
 }
 
 /** What a route says of itself: the documentation is made from it, and the request is checked with it. */
@@ -95,20 +101,20 @@ export function defineRoute<A extends Access, const S extends AnswerSpecs, Query
         ...request,
         // The one place that believes `requireAccess`: it has let only such callers through.
         caller: request.caller as CallerOf[A],
-        query: (query === undefined ? undefined : parseInput(query, request.query)) as z.output<Query>,
-        body: (body === undefined ? undefined : parseInput(body, request.body)) as z.output<Body>,
+        query: (query === undefined ? undefined : parseInput(query, request.query, 'parameter')) as z.output<Query>,
+        body: (body === undefined ? undefined : parseInput(body, request.body, 'member')) as z.output<Body>,
       }) as Promise<RouteAnswer>
     },
   }
 }
 
-/** What untrusted input means by a schema. Throws `malformed` naming the first member at fault. */
-export function parseInput<S extends ZodType>(schema: S, input: unknown): z.output<S> {
+/** What untrusted input means by a schema. Throws `malformed` naming the first member or parameter at fault. */
+function parseInput<S extends ZodType>(schema: S, input: unknown, part: 'member' | 'parameter'): z.output<S> {
   const parsed = schema.safeParse(input)
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]
   const unknown = issue?.code === 'unrecognized_keys' ? issue.keys[0] : undefined
   const field = [...(issue?.path ?? []), ...(unknown === undefined ? [] : [unknown])].join('.')
-  const detail = unknown === undefined ? (issue?.message ?? 'Not as expected.') : 'This member is not known here.'
+  const detail = unknown === undefined ? (issue?.message ?? 'Not as expected.') : `This ${part} is not known here.`
   throw new ServiceError('malformed', field === '' ? detail : `${field}: ${detail}`, field === '' ? {} : { field })
 }

@@ -3,6 +3,7 @@ import type { Clock } from '../runtime/clock.ts'
 import { type Config, ConfigError, type TlsFiles } from '../runtime/config.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
+import { createAddressMatch } from './client-address.ts'
 import { fingerprint, followTlsFiles } from './follow-tls-files.ts'
 import { createHttpApp, type HttpParts } from './http.ts'
 import { type Listener, type ListenerAddress, startListener } from './listener.ts'
@@ -39,7 +40,7 @@ export async function startListeners(
     const machineRoutes = http.routes.filter(({ access }) => access === 'machine')
     const app = createHttpApp({ ...http, routes: machineRoutes, isOperatorPort: true, trustProxy: undefined })
     const variables = { host: 'QFLARE_OPERATOR_HOST', port: 'QFLARE_OPERATOR_PORT' }
-    operatorListener = await startListener(app, { ...operator, variables }, undefined)
+    operatorListener = await startListener(app, { ...operator, variables }, undefined, connectionLimits(parts, []))
     stack.defer(operatorListener.close)
   }
   const app = createHttpApp({ ...http, routes, isOperatorPort: false })
@@ -56,15 +57,16 @@ async function startApi(
   stack: AsyncDisposableStack,
 ): Promise<Listener> {
   const { config, clock, logger, metrics } = parts
-  const files = config.http.tls
+  const { tls: files, trustProxy = [] } = config.http
+  const connections = connectionLimits(parts, trustProxy)
   if (files === undefined) {
-    const listener = await startListener(app, address, undefined)
+    const listener = await startListener(app, address, undefined, connections)
     stack.defer(listener.close)
     return listener
   }
   const inUse = await fingerprint(files)
   const credential = await requireTlsCredential(files, clock.now())
-  const listener = await startListener(app, address, credential.context)
+  const listener = await startListener(app, address, credential.context, connections)
   stack.defer(listener.close)
   const note = ({ expiresAt }: TlsCredential) => metrics.tlsCertificateExpiresSeconds.set(expiresAt / 1000)
   note(credential)
@@ -75,6 +77,10 @@ async function startApi(
   const following = followTlsFiles({ files, use, now: clock.now, logger, inUse })
   stack.defer(following.close)
   return listener
+}
+
+function connectionLimits({ config }: ListenerParts, exempt: readonly string[]) {
+  return { perAddress: config.http.connectionsPerAddress, isExempt: createAddressMatch(exempt) }
 }
 
 async function requireTlsCredential(files: TlsFiles, now: number): Promise<TlsCredential> {

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { Client } from 'pg'
+import { temporalKeyFolder } from '../../runtime/temporal/temporal-key-folder.ts'
 
 export interface BenchService {
   url: string
@@ -21,8 +22,10 @@ export interface BenchService {
 const READY_WITHIN_MS = 60_000
 /** Thousands of exchanges a minute from one address and by 16 devices are what a bench is, and what limits are against. */
 const NO_LIMITS = {
+  QFLARE_LIMIT_CONNECTIONS: '0',
   QFLARE_LIMIT_ADDRESS: '0',
   QFLARE_LIMIT_ADDRESS_REFUSED: '0',
+  QFLARE_LIMIT_API_TOKEN: '0',
   QFLARE_LIMIT_DEVICE: '0',
   QFLARE_LIMIT_ORGANIZATION: '0',
 }
@@ -47,6 +50,8 @@ export async function startBenchService(nodeArguments: readonly string[] = []): 
       child.kill('SIGTERM')
       await exited
     }
+    // The temporal keys are on the memory file system, where nobody else would remove them.
+    await rm(await temporalKeyFolder(dataDirectory), { recursive: true, force: true })
     await rm(dataDirectory, { recursive: true, force: true })
   }
   try {

@@ -4,7 +4,7 @@ import { SESSION_MS } from '../../protocol/exchange/session-states.ts'
 
 /**
  * Registers devices `from` to `to`, each with a key, a directory entry and an ACTIVE session of the current bucket, by one
- * INSERT … SELECT generate_series a table: a million in about a minute. Their keys and MACs are filler, so that none of them
+ * INSERT … SELECT generate_series a table: a million in one to four minutes. Their keys and MACs are filler, so that none of them
  * could exchange, and their sessions hold the chain of one epoch instead of 13; the statistics are as autovacuum would
  * leave them.
  */

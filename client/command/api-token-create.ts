@@ -2,7 +2,7 @@ import { apiRoles } from '../../protocol/api-roles.ts'
 import { defineCommand } from './define-command.ts'
 import { usageError } from './exit-codes.ts'
 import { durationFlag, nameFlag, parseList } from './parse-values.ts'
-import { formatTime, printResult } from './print.ts'
+import { formatTime, printNewSecret, printResult } from './print.ts'
 import { keepNewSecret } from './secret-file.ts'
 import { openOperatorOf, operatorNotes } from './settings.ts'
 
@@ -30,15 +30,15 @@ export const apiTokenCreate = defineCommand({
     if (name === undefined || roles === undefined) throw usageError('An API token needs --name and --roles.')
     const operator = await openOperatorOf(flags)
     const make = () => operator.createApiToken({ name, roles, ttlSeconds })
-    const { token, ...made } = out === undefined ? await make() : await keepNewSecret(out, make)
+    const { token, ...made } = await keepNewSecret(out, make)
     const shown = { ...made, name, roles }
     const note =
       made.expiresAt === null ? 'It does not expire.' : `It expires ${formatTime(made.expiresAt, Date.now())}.`
     if (out === undefined) {
-      printResult(json, { ...shown, token }, token)
+      await printNewSecret(json, { ...shown, token }, token, `qflare api-token revoke ${made.id}`)
       if (json !== true) console.error(`The token is on stdout, this once. ${note}`)
     } else {
-      printResult(json, { ...shown, file: out }, `The token is in ${out}. ${note}`)
+      await printResult(json, { ...shown, file: out }, `The token is in ${out}. ${note}`)
     }
     return undefined
   },

@@ -16,7 +16,7 @@ export const apiTokenRevoke = defineCommand({
     const operator = await openOperatorOf(values)
     await confirm(values.yes, async () => `Revoke the API token ${id} for good?`)
     await operator.revokeApiToken(id)
-    printResult(values.json, { id, status: 'revoked' }, `The API token ${id} is revoked.`)
+    await printResult(values.json, { id, status: 'revoked' }, `The API token ${id} is revoked.`)
     return undefined
   },
 })

@@ -48,7 +48,7 @@ function completionCommand(entries: readonly Entry[]) {
         return { ...description, summary: entry.summary }
       })
       const script = scripts[shell](await Promise.all(commands))
-      printResult(values.json, { shell, script }, script.trimEnd())
+      await printResult(values.json, { shell, script }, script.trimEnd())
       return undefined
     },
   })

@@ -43,7 +43,7 @@ export const deviceSet = defineCommand({
     // The server replaces metadata as a whole.
     const metadata = members === undefined ? undefined : withMembers((await operator.getDevice(id)).metadata, members)
     const device = await operator.updateDevice(id, { name, type, capabilities, metadata })
-    printResult(json, device, deviceText(device))
+    await printResult(json, device, deviceText(device))
     return undefined
   },
 })

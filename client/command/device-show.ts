@@ -18,7 +18,7 @@ export const deviceShow = defineCommand({
     const id = parseIdArgument(typed, deviceIdName)
     const operator = await openOperatorOf(values)
     const device = await operator.getDevice(id)
-    printResult(values.json, device, deviceText(device))
+    await printResult(values.json, device, deviceText(device))
     return undefined
   },
 })

@@ -36,7 +36,7 @@ function changeStatusCommand(
       const operator = await openOperatorOf(values)
       await confirm(values.yes, async () => question(`${(await operator.getDevice(id)).name} (${id})`))
       const device = await (action === 'suspend' ? operator.suspendDevice(id) : operator.revokeDevice(id))
-      printResult(values.json, device, `${printable(device.name)} (${device.id}) is ${printable(device.status)}.`)
+      await printResult(values.json, device, `${printable(device.name)} (${device.id}) is ${printable(device.status)}.`)
       return undefined
     },
   })
@@ -54,7 +54,7 @@ export const deviceResume = defineCommand({
     const id = parseIdArgument(typed, deviceIdName)
     const operator = await openOperatorOf(values)
     const device = await operator.resumeDevice(id)
-    printResult(values.json, device, `${printable(device.name)} (${device.id}) is ${printable(device.status)}.`)
+    await printResult(values.json, device, `${printable(device.name)} (${device.id}) is ${printable(device.status)}.`)
     return undefined
   },
 })

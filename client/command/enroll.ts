@@ -36,7 +36,7 @@ export const enroll = defineCommand({
     const { kind, alg } = values
     const name = values.name ?? hostname()
     if (!enrollmentCompletion.shape.name.safeParse(name).success) {
-      throw usageError('--name has 1 to 128 characters, none of them a control character.')
+      throw usageError('--name has 1 to 128 characters: no control characters, and at least one that shows.')
     }
     const path = statePath(values)
     const token = await readToken(values['token-file'])
@@ -52,7 +52,7 @@ export const enroll = defineCommand({
       ['server', status.serverUrl],
       ['state', path],
     ])
-    printResult(values.json, { ...status, stateFile: path }, text)
+    await printResult(values.json, { ...status, stateFile: path }, text)
     return undefined
   },
 })

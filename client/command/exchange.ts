@@ -20,7 +20,7 @@ export const exchange = defineCommand({
       ['exchange again', formatTime(session.nextExchangeAt, now)],
       ...clockRow(session.clockOffsetMs),
     ])
-    printResult(values.json, { deviceId, ...session }, text)
+    await printResult(values.json, { deviceId, ...session }, text)
     return undefined
   },
 })

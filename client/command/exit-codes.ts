@@ -6,7 +6,7 @@ export const exitCodesHelp = `Exit codes:
   1  refused: by the server, or the server's answer by this device
   2  the command line is wrong
   3  no QFLARE server answers there
-  4  the state of the device or a token file is missing or cannot be used`
+  4  the state of the device, a token file or stdout is missing or cannot be used`
 
 /** What the command finds wrong before it asks a server. `code` is for programs. */
 export class CommandError extends Error {

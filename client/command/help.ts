@@ -38,11 +38,22 @@ export function overview(entries: readonly Entry[]): string {
 ${section('Commands (each has --help)', commandLines(entries))}
 
 ${paragraphs(
-  'Flags follow the command. `qflare help COMMAND` says more about one, `qflare version` prints the version. No flag takes a secret: tokens come from files, from the environment or from stdin.',
+  'Flags follow the command. `qflare help COMMAND` says more about one, `qflare version` prints the version. No flag takes a secret: tokens come from files, from the environment or from stdin. In a checkout, `qflare` is `npx --no qflare`, here and in every hint.',
 )}
+
+${section('Environment (flags win)', twoColumns(variables))}
 
 ${exitCodesHelp}`
 }
+
+/** What the commands read; those on this machine itself read the settings of the service besides. */
+const variables = [
+  ['QFLARE_URL', 'the server, as --url'],
+  ['QFLARE_STATE', 'the file of the device, as --state'],
+  ['QFLARE_DATA_DIR', 'the data folder, where device.json and admin-token are without the others'],
+  ['QFLARE_ADMIN_TOKEN_FILE', 'the file of an API token'],
+  ['QFLARE_ENROLLMENT_TOKEN', 'an enrolment token, as --token-file'],
+] as const
 
 function commandLines(entries: readonly Entry[]): string[] {
   return twoColumns(entries.map(({ name, summary }) => [name, summary]))

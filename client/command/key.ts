@@ -23,7 +23,7 @@ export const key = defineCommand({
     context: {
       type: 'string',
       value: 'BASE64URL',
-      help: 'only a round key has one (protocol.md, section 5)',
+      help: 'of a round key, and of no other (protocol.md, section 5)',
       parse: parseContext,
       expects: 'base64url without padding',
     },
@@ -37,6 +37,7 @@ export const key = defineCommand({
     const { reveal = false, out, json, purpose, context } = values
     if (reveal && out !== undefined) throw usageError('Either --reveal or --out.')
     if (context !== undefined && purpose !== 'round') throw usageError(`A key of purpose ${purpose} has no context.`)
+    if (context === undefined && purpose === 'round') throw usageError('A round key needs its --context.')
 
     const crypto = await choosePrimitives()
     const device = await openDeviceOf(values, crypto)
@@ -55,7 +56,7 @@ export const key = defineCommand({
         reveal ? toBase64url(secret) : out === undefined ? 'not shown: --reveal prints it, --out FILE writes it' : out,
       ],
     ])
-    printResult(
+    await printResult(
       json,
       { ...shown, ...(reveal ? { key: toBase64url(secret) } : {}), ...(out ? { file: out } : {}) },
       text,
@@ -66,7 +67,8 @@ export const key = defineCommand({
 
 function parseContext(text: string): Uint8Array | undefined {
   try {
-    return fromBase64url(text)
+    const context = fromBase64url(text)
+    return context.length === 0 ? undefined : context
   } catch (error) {
     if (error instanceof ProtocolError) return undefined
     throw error

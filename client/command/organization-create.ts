@@ -1,7 +1,7 @@
 import { defineCommand } from './define-command.ts'
 import { usageError } from './exit-codes.ts'
 import { parseName } from './parse-values.ts'
-import { printable, printResult } from './print.ts'
+import { printable, printNewSecret, printResult } from './print.ts'
 import { keepNewSecret } from './secret-file.ts'
 import { openOperatorOf, operatorNotes } from './settings.ts'
 
@@ -16,20 +16,23 @@ export const organizationCreate = defineCommand({
   notes: `Only an admin of the service may do this: the admin token of the first start is one.\n\n${operatorNotes}`,
   async run({ values: { out, json, ...flags }, positionals: [typed = ''] }) {
     const name = parseName(typed)
-    if (name === undefined) throw usageError('NAME has 1 to 128 characters, none of them a control character.')
+    if (name === undefined)
+      throw usageError('NAME has 1 to 128 characters: no control characters, and at least one that shows.')
     const operator = await openOperatorOf(flags)
     const make = async () => {
       const { adminToken, ...organization } = await operator.createOrganization({ name })
       return { organization, adminToken, token: adminToken.token }
     }
-    const { organization, adminToken } = out === undefined ? await make() : await keepNewSecret(out, make)
+    const { organization, adminToken } = await keepNewSecret(out, make)
     const made = `${printable(organization.name)} (${organization.id}) is made.`
     if (out === undefined) {
-      printResult(json, { ...organization, adminToken }, adminToken.token)
+      // Its API tokens are its own: an admin of another organization, as the caller is, revokes none of them.
+      const revocation = `qflare admin-token recover --revoke-others --organization "${name}"`
+      await printNewSecret(json, { ...organization, adminToken }, adminToken.token, revocation)
       if (json !== true) console.error(`${made} Its admin token is on stdout, this once.`)
     } else {
       const { token: _, ...shown } = adminToken
-      printResult(
+      await printResult(
         json,
         { ...organization, adminToken: { ...shown, file: out } },
         `${made} Its admin token is in ${out}.`,

@@ -71,7 +71,7 @@ export const nameFlag = {
   type: 'string',
   value: 'NAME',
   parse: parseName,
-  expects: '1 to 128 characters, none of them a control character',
+  expects: '1 to 128 characters: no control characters, and at least one that shows',
 } as const
 
 export function parseName(text: string): string | undefined {

@@ -32,7 +32,7 @@ export async function printList<T>(
   const titles = Object.keys(list.columns)
   const rows = items.map((item) => Object.values(list.columns).map((textOf) => textOf(item)))
   const text = items.length === 0 ? `There are no such ${list.what}.` : toTable(titles, rows)
-  printResult(flags.json, { items, more }, text)
+  await printResult(flags.json, { items, more }, text)
   if (more && flags.json !== true)
     console.error(`There are more ${list.what}: --limit N lists the first N, --all every one.`)
 }

@@ -1,8 +1,32 @@
+import { cutToWidth, displayWidth, padToWidth } from './display-width.ts'
+import { printLine, printOnce } from './stdout.ts'
 import { bold, screenWidth } from './terminal.ts'
 
-/** For programs the whole value as one JSON object, for people `text`. */
-export function printResult(json: boolean | undefined, value: unknown, text: string): void {
-  console.log(json === true ? JSON.stringify(value, null, 2) : text)
+/** For programs the whole value as one JSON object, for people `text`. Exit code 4 when stdout cannot be written. */
+export function printResult(json: boolean | undefined, value: unknown, text: string): Promise<void> {
+  return printLine(json === true ? toJson(value, 2) : text)
+}
+
+/** The same for a secret that is shown this once: `revocation` is the command that ends it when it could not be printed. */
+export function printNewSecret(
+  json: boolean | undefined,
+  value: unknown,
+  secret: string,
+  revocation: string,
+): Promise<void> {
+  const rescue = `The token is made, and nobody holds it. This ends it: ${revocation}`
+  return printOnce(json === true ? toJson(value, 2) : secret, rescue)
+}
+
+/** JSON that does not steer a terminal either: control and format characters are written as \uXXXX. */
+export function toJson(value: unknown, indent?: number): string {
+  // JSON.stringify does so with those below U+0020; what is left of them is its own line breaks.
+  return JSON.stringify(value, null, indent).replace(/[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
+    character
+      .split('')
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      .join(''),
+  )
 }
 
 /** Names and values under each other. */
@@ -14,11 +38,11 @@ export function toList(rows: readonly (readonly [string, string | number])[]): s
 /** The first column holds ids: on a screen that is too narrow the others are cut, the widest first, and it never is. */
 export function toTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [header, ...rows.map((row) => row.map(printable))]
-  const wanted = header.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)))
+  const wanted = header.map((_, column) => Math.max(...lines.map((line) => displayWidth(line[column] ?? ''))))
   const widths = fitColumns(wanted, screenWidth())
   const [title = '', ...texts] = lines.map((line) =>
     line
-      .map((cell, column) => cut(cell, widths[column] ?? 0).padEnd(widths[column] ?? 0))
+      .map((cell, column) => padToWidth(cutToWidth(cell, widths[column] ?? 0), widths[column] ?? 0))
       .join('  ')
       .trimEnd(),
   )
@@ -41,10 +65,6 @@ function fitColumns(wanted: readonly number[], screen: number | undefined): numb
     widths[widest] = width - 1
   }
   return widths
-}
-
-function cut(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, width - 1)}…`
 }
 
 /** Text from elsewhere without what would steer a terminal. */

@@ -1,14 +1,16 @@
 import { ProtocolError, type ProtocolErrorCode } from '../../protocol/errors.ts'
 import { type ClientErrorCode, isClientErrorCode, QflareError } from '../errors.ts'
 import { CommandError, type ExitCode, exitCodes } from './exit-codes.ts'
-import { printable } from './print.ts'
+import { printable, toJson } from './print.ts'
 
 const { refused, usage, unreachable, localState } = exitCodes
 
 const clientErrors = {
   network: [unreachable, 'Is the service running (npm start)? --url or QFLARE_URL names another.'],
   timeout: [unreachable, 'Try again; qflare status shows what the server is missing.'],
+  tls_failed: [unreachable, ''],
   bad_answer: [unreachable, 'Is this the URL of a QFLARE server, of a version that fits this command?'],
+  input_invalid: [usage, ''],
   insecure_url: [usage, 'For a network that you trust with the tokens there is --insecure-http.'],
   token_invalid: [usage, 'qflare token create makes one.'],
   policy_refused: [refused, 'Choose another --alg, or ask the operator for a token of another policy.'],
@@ -17,6 +19,7 @@ const clientErrors = {
   not_enrolled: [localState, 'qflare enroll makes one; --state names another file.'],
   already_enrolled: [localState, '--state names a file for another device.'],
   no_session: [localState, 'qflare exchange makes one.'],
+  epoch_gone: [localState, 'Ask for the current epoch; after a long pause, qflare exchange first.'],
   state_unusable: [localState, ''],
   state_changed: [localState, 'Try again when the other process is done.'],
 } as const satisfies Record<ClientErrorCode, readonly [ExitCode, string]>
@@ -55,18 +58,20 @@ interface Report {
   retryAfterSeconds?: number | undefined
 }
 
-/** One line on stderr: what went wrong, what to do, the code and the request id. Gives the exit code. */
+/** On stderr, one line but for lists: what went wrong, what to do, the code and the request id. Gives the exit code. */
 export function reportError(error: unknown, json: boolean): ExitCode {
   const { exitCode, ...report } = toReport(error)
   if (json) {
-    console.error(JSON.stringify({ error: report }))
+    console.error(toJson({ error: report }))
     return exitCode
   }
   const { code, message, advice, requestId, retryAfterSeconds } = report
   const wait = retryAfterSeconds === undefined ? '' : ` The server asks to wait ${retryAfterSeconds} s.`
   const named = [code, requestId === undefined ? '' : `request ${requestId}`].filter(Boolean).join(', ')
   const line = `${message}${wait}${advice === '' ? '' : ` ${advice}`} (${named})`
-  console.error(`qflare: ${printable(line)}`)
+  // Our own messages may list things; a server's stays one line, so that it cannot pretend to be ours.
+  const lines = error instanceof CommandError ? line.split(/\n\s*/) : [line]
+  console.error(`qflare: ${lines.map(printable).join('\n  ')}`)
   return exitCode
 }
 

@@ -5,6 +5,7 @@ import { type ExitCode, exitCodes, usageError } from './exit-codes.ts'
 import { findNearest } from './find-nearest.ts'
 import { commandHelp, groupHelp, overview } from './help.ts'
 import { reportError } from './report-error.ts'
+import { printLine } from './stdout.ts'
 
 export type { Entry } from './entries.ts'
 
@@ -57,8 +58,8 @@ function noSuchCommand(words: readonly string[], members: readonly Entry[], all:
   return `There is no such command. ${hint}`
 }
 
-function say(text: string): ExitCode {
-  console.log(text)
+async function say(text: string): Promise<ExitCode> {
+  await printLine(text)
   return exitCodes.ok
 }
 

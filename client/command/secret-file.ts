@@ -1,5 +1,6 @@
 import { open, rm, writeFile } from 'node:fs/promises'
 import { CommandError, exitCodes } from './exit-codes.ts'
+import { requireReader } from './stdout.ts'
 
 /** A new file that only its owner can read; an existing one is not written over. Exit code 4. */
 export async function writeSecretFile(path: string, secret: string | Uint8Array): Promise<void> {
@@ -10,9 +11,16 @@ export async function writeSecretFile(path: string, secret: string | Uint8Array)
 
 /**
  * The same for a secret that somebody else makes: first the file, so that none is made that could not be kept. When `make`
- * throws, the file is gone again.
+ * throws, the file is gone again. Without a `path` the caller prints it (`printNewSecret`), and stdout is looked at first.
  */
-export async function keepNewSecret<T extends { token: string }>(path: string, make: () => Promise<T>): Promise<T> {
+export async function keepNewSecret<T extends { token: string }>(
+  path: string | undefined,
+  make: () => Promise<T>,
+): Promise<T> {
+  if (path === undefined) {
+    requireReader()
+    return make()
+  }
   const file = await open(path, 'wx', 0o600).catch((error: NodeJS.ErrnoException) => {
     throw cannotWrite(path, error)
   })

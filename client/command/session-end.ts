@@ -16,7 +16,7 @@ export const sessionEnd = defineCommand({
     const operator = await openOperatorOf(values)
     await confirm(values.yes, async () => `End the session ${id}?`)
     await operator.endSession(id)
-    printResult(values.json, { id, state: 'REVOKED' }, `The session ${id} is ended.`)
+    await printResult(values.json, { id, state: 'REVOKED' }, `The session ${id} is ended.`)
     return undefined
   },
 })

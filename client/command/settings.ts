@@ -30,7 +30,7 @@ export const stateFlag = {
 export const operatorNotes =
   "An operator's command: the API token is read from the file that QFLARE_ADMIN_TOKEN_FILE names, or from admin-token in the data folder (QFLARE_DATA_DIR, or .qflare in the current folder), where an embedded service puts one at its first start."
 
-/** Throws `insecure_url`. */
+/** Throws `input_invalid`, `insecure_url`. */
 export function serverOptions(flags: ServerFlags): { url: string; allowInsecureHttp: boolean } {
   const allowInsecureHttp = flags['insecure-http'] === true
   return { url: parseServerUrl(namedUrl(flags) ?? DEFAULT_URL, { allowInsecureHttp }), allowInsecureHttp }
@@ -40,7 +40,7 @@ export function statePath(flags: StateFlags): string {
   return flags.state ?? readVariable('QFLARE_STATE') ?? join(dataFolder(), 'device.json')
 }
 
-/** Throws `not_enrolled`, `state_unusable`, `insecure_url`. */
+/** Throws `not_enrolled`, `state_unusable`, `input_invalid`, `insecure_url`. */
 export function openDeviceOf(flags: ServerFlags & StateFlags, crypto?: Primitives): Promise<QflareDevice> {
   return openDevice({
     store: createFileStore(statePath(flags)),

@@ -25,7 +25,7 @@ export const status = defineCommand({
       server: { url, ...shown, ready: shown.ready ?? null, error: error?.code ?? null },
     }
     const rows = [...deviceRows(device, statePath(values)), ...serverRows(url, health)]
-    printResult(values.json, json, toList(rows))
+    await printResult(values.json, json, toList(rows))
     return exitCodeOf(device, health)
   },
 })

@@ -28,7 +28,7 @@ export async function createTokensOf(
   const format = formatOf(out, '--out')
   const orders = parseTokenOrders(from, await readOrders(from), kind)
   const operator = await openOperator()
-  const file = await openTokenFile(out, orders, order.isContinued)
+  await using file = await openTokenFile(out, orders, order.isContinued)
   await withProgress(async (report) => {
     let made = file.made
     for (const batch of toBatches(orders.slice(made))) {
@@ -40,7 +40,9 @@ export async function createTokensOf(
         })
       if (answers.length !== batch.length)
         throw new QflareError('bad_answer', 'The answer has another number of tokens.')
-      await file.append(batch.map((one, index) => ({ ...one, ...pick(answers[index]) })))
+      await file.append(batch.map((one, index) => ({ ...one, ...pick(answers[index]) }))).catch((error: unknown) => {
+        throw withLoss(error, batch.length)
+      })
       made += batch.length
     }
     await file.finish(format)
@@ -74,6 +76,13 @@ function toBatches(orders: readonly TokenOrder[]): TokenOrder[][] {
     }
   }
   return batches
+}
+
+/** The error of a disk, and what became of the tokens that it did not take. */
+function withLoss(error: unknown, batch: number): unknown {
+  if (!(error instanceof CommandError)) return error
+  const lost = `${batch} tokens are made, and some or all of them nobody holds: qflare token list --status open shows them.`
+  return new CommandError(error.exitCode, `${error.message} ${lost} --continue goes on from what is there.`, error.code)
 }
 
 /** The error, and what became of the tokens before it. */

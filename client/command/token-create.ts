@@ -3,7 +3,7 @@ import type { QflareOperator } from '../operator.ts'
 import { defineCommand } from './define-command.ts'
 import { usageError } from './exit-codes.ts'
 import { durationFlag, labelFlag, labelsFlag, nameFlag } from './parse-values.ts'
-import { formatTime, printResult } from './print.ts'
+import { formatTime, printNewSecret, printResult } from './print.ts'
 import { keepNewSecret } from './secret-file.ts'
 import { openOperatorOf, operatorNotes } from './settings.ts'
 import { createTokensOf } from './token-bulk.ts'
@@ -26,7 +26,7 @@ export const tokenCreate = defineCommand({
     'qflare token create --name edge-1 --type camera --ttl 2h --out device.token',
     'qflare token create --from fleet.csv --out fleet-tokens.csv --ttl 7d',
   ],
-  notes: `A .csv has a header with some of name, type, capabilities (between semicolons) and kind; a .jsonl has an object of these on each line. Every line is checked before the first token is made. What is made goes to FILE.partial batch by batch, and FILE appears when it is complete; after an interruption the same command with --continue goes on.\n\n${operatorNotes}`,
+  notes: `A .csv has a header with some of name, type, capabilities (between semicolons) and kind; a .jsonl has an object of these on each line. Every line is checked before the first token is made. What is made goes to FILE.partial batch by batch, and FILE appears when it is complete; after an interruption the same command with --continue goes on. One process at a time makes a FILE (FILE.lock).\nNames stand in a .csv as they were given: a spreadsheet may take one that begins with = for a formula.\n\n${operatorNotes}`,
   async run({ values }) {
     const { from, out, name, type, capabilities, kind, ttl: ttlSeconds, json } = values
     if (from === undefined) {
@@ -45,7 +45,7 @@ export const tokenCreate = defineCommand({
     const order = { from, out, kind, ttlSeconds, isContinued: values.continue === true }
     const { tokens, continuedAt } = await createTokensOf(order, () => openOperatorOf(values))
     const before = continuedAt === 0 ? '' : `, ${continuedAt} of them from the run before`
-    printResult(
+    await printResult(
       json,
       { tokens, continuedAt, file: out },
       `${tokens} tokens are in ${out}${before}. Each serves one enrolment.`,
@@ -59,13 +59,13 @@ async function createOne(
   make: () => ReturnType<QflareOperator['createEnrollmentToken']>,
   { out, json }: { out: string | undefined; json: boolean | undefined },
 ): Promise<void> {
-  const { id, token, expiresAt } = out === undefined ? await make() : await keepNewSecret(out, make)
+  const { id, token, expiresAt } = await keepNewSecret(out, make)
   const shown = { id, expiresAt, ...wish }
   const note = `It serves one enrolment and expires ${formatTime(expiresAt, Date.now())}.`
   if (out === undefined) {
-    printResult(json, { ...shown, token }, token)
+    await printNewSecret(json, { ...shown, token }, token, `qflare token revoke ${id}`)
     if (json !== true) console.error(`The token is on stdout, this once. ${note}`)
   } else {
-    printResult(json, { ...shown, file: out }, `The token is in ${out}. ${note}`)
+    await printResult(json, { ...shown, file: out }, `The token is in ${out}. ${note}`)
   }
 }

@@ -1,9 +1,13 @@
 import { createHash } from 'node:crypto'
-import { open, readFile, rename, rm, stat, truncate } from 'node:fs/promises'
+import { link, open, rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { syncFolder } from '../file-store.ts'
 import { toCsvLine } from './csv.ts'
 import { CommandError, exitCodes } from './exit-codes.ts'
+import { lockFile } from './file-lock.ts'
 import { cannotWrite } from './secret-file.ts'
 import type { TokenFileFormat, TokenOrder } from './token-orders.ts'
+import { openPartial, type PartialFile } from './token-partial.ts'
 
 /** A token that was made, with what was asked. */
 export interface MadeToken extends TokenOrder {
@@ -13,14 +17,16 @@ export interface MadeToken extends TokenOrder {
 }
 
 /**
- * Tokens on their way into a file. `<file>.partial`, mode 0600, takes batch after batch, each on the disk before the next is
- * asked for; its first line says what it is a part of. At the end the file itself appears at once, complete.
+ * Tokens on their way into a file, by one process at a time (`<file>.lock`). `<file>.partial` takes batch after batch, each on
+ * the disk before the next is asked for. At the end the file itself appears at once, complete, over nothing that is there.
  */
-export interface TokenFile {
+export interface TokenFile extends AsyncDisposable {
   readonly partial: string
   /** How many an earlier run made. */
   readonly made: number
+  /** Exit code 4 when the disk does not take them. */
   append(tokens: readonly MadeToken[]): Promise<void>
+  /** Exit code 4 when these are not all tokens and nothing else, or the file is there by now. */
   finish(format: TokenFileFormat): Promise<void>
 }
 
@@ -30,66 +36,68 @@ export async function openTokenFile(
   orders: readonly TokenOrder[],
   isContinued: boolean,
 ): Promise<TokenFile> {
-  const partial = `${path}.partial`
-  if ((await stat(path).catch(() => undefined)) !== undefined) throw refused(`${path} exists already.`)
-  const head = `${JSON.stringify({ tokens: orders.length, digest: digestOf(orders) })}\n`
-  const made = isContinued ? await readPartial(partial, head) : await startPartial(partial, head)
-  return {
-    partial,
-    made,
-    append: (tokens) => appendLines(partial, tokens.map(toJsonLine).join('')),
-    finish: (format) => finishFile(path, partial, format),
-  }
-}
-
-async function startPartial(partial: string, head: string): Promise<number> {
-  const file = await open(partial, 'wx', 0o600).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw cannotWrite(partial, error)
-    throw refused(`${partial} has what an earlier run made, or makes at this moment: --continue goes on with it.`)
+  const partialPath = `${path}.partial`
+  // Before the lock: a run that can do nothing leaves no lock file.
+  await requireAbsent(path)
+  if (isContinued && !(await isThere(partialPath))) throw refused(`There is nothing to continue at ${partialPath}.`)
+  const lock = await lockFile(`${path}.lock`).catch((error: NodeJS.ErrnoException) => {
+    throw cannotWrite(`${path}.lock`, error)
   })
+  if (lock === undefined) throw refused(`Another process makes ${path} at this moment.`)
   try {
-    await file.writeFile(head)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  return 0
-}
-
-/** Gives the number of whole lines after the first; half of a line, from a crash in between, is cut off. */
-async function readPartial(partial: string, head: string): Promise<number> {
-  const text = await readFile(partial, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw refused(`There is nothing to continue at ${partial} (${error.code ?? error.message}).`)
-  })
-  if (!text.startsWith(head)) throw refused(`${partial} is a part of other tokens than those of --from.`)
-  const whole = text.slice(0, text.lastIndexOf('\n') + 1)
-  await truncate(partial, Buffer.byteLength(whole))
-  return whole.split('\n').length - 2
-}
-
-async function appendLines(partial: string, text: string): Promise<void> {
-  const file = await open(partial, 'a')
-  try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
+    // Again: whoever had the lock may be done.
+    await requireAbsent(path)
+    const partial = await openPartial(partialPath, { head: headOf(orders), tokens: orders.length, isContinued })
+    return {
+      partial: partialPath,
+      made: partial.made,
+      append: (tokens) => partial.append(tokens.map(toJsonLine).join('')),
+      finish: (format) => finishFile(path, partial, format),
+      async [Symbol.asyncDispose]() {
+        await partial.close()
+        lock.release()
+      },
+    }
+  } catch (error) {
+    lock.release()
+    throw error
   }
 }
 
-async function finishFile(path: string, partial: string, format: TokenFileFormat): Promise<void> {
-  const lines = (await readFile(partial, 'utf8')).split('\n').slice(1, -1)
+async function finishFile(path: string, partial: PartialFile, format: TokenFileFormat): Promise<void> {
+  const lines = await partial.readAll()
   const complete = `${path}.complete`
   await rm(complete, { force: true })
-  const file = await open(complete, 'wx', 0o600)
   try {
-    await file.writeFile(format === 'jsonl' ? `${lines.join('\n')}\n` : toCsv(lines))
+    await writeNew(complete, format === 'jsonl' ? `${lines.join('\n')}\n` : toCsv(lines))
+    // Not a rename, which would write over what came to be there in between.
+    await link(complete, path)
+    await syncFolder(dirname(path))
+  } catch (error) {
+    await rm(complete, { force: true })
+    const { message } = cannotWrite(path, error as NodeJS.ErrnoException)
+    throw refused(`${message} All tokens are in ${partial.path}: --continue tries again.`)
+  }
+  // The lock file last, and while it is locked: whoever locks it now finds the file there.
+  for (const left of [complete, partial.path, `${path}.lock`]) await rm(left, { force: true })
+}
+
+async function writeNew(path: string, content: string): Promise<void> {
+  const file = await open(path, 'wx', 0o600)
+  try {
+    await file.writeFile(content)
     await file.sync()
   } finally {
     await file.close()
   }
-  await rename(complete, path)
-  await rm(partial)
+}
+
+async function requireAbsent(path: string): Promise<void> {
+  if (await isThere(path)) throw refused(`${path} exists already.`)
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined
 }
 
 function toJsonLine({ name, kind, type, capabilities, id, token, expiresAt }: MadeToken): string {
@@ -104,8 +112,10 @@ function toCsv(lines: readonly string[]): string {
   return `${['name,kind,type,capabilities,id,token,expiresAt', ...rows].join('\n')}\n`
 }
 
-function digestOf(orders: readonly TokenOrder[]): string {
-  return createHash('sha256').update(JSON.stringify(orders)).digest('hex')
+/** Of what the file of `--from` asks for. */
+function headOf(orders: readonly TokenOrder[]): string {
+  const digest = createHash('sha256').update(JSON.stringify(orders)).digest('hex')
+  return JSON.stringify({ tokens: orders.length, digest })
 }
 
 function refused(message: string): CommandError {

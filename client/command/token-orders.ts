@@ -105,7 +105,7 @@ function toOrder(
   const foundKind = principalKinds.find((one) => one === kind)
   if (foundKind === undefined) throw refuse(`has a kind that is none of ${principalKinds.join(', ')}.`)
   if (name !== undefined && !displayName.safeParse(name).success) {
-    throw refuse('has a name that is not 1 to 128 characters without control characters.')
+    throw refuse('has a name that is not 1 to 128 characters without control characters, at least one that shows.')
   }
   if (type !== undefined && !deviceLabel.safeParse(type).success) {
     throw refuse('has a type that is not 1 to 64 of a-z, 0-9, ".", "_" and "-".')

@@ -16,7 +16,7 @@ export const tokenRevoke = defineCommand({
     const operator = await openOperatorOf(values)
     await confirm(values.yes, async () => `Revoke the enrolment token ${id} for good?`)
     await operator.revokeEnrollmentToken(id)
-    printResult(values.json, { id, status: 'revoked' }, `The enrolment token ${id} is revoked.`)
+    await printResult(values.json, { id, status: 'revoked' }, `The enrolment token ${id} is revoked.`)
     return undefined
   },
 })

@@ -21,7 +21,7 @@ async function openOrEnroll(): Promise<QflareDevice> {
 
 /** A new nonce for every payload; receiver and epoch are found by what stands beside the ciphertext and is covered by its tag. */
 async function encrypt({ sessionId, epoch, key }: DeviceKey, payload: string) {
-  const aes = await crypto.subtle.importKey('raw', Uint8Array.from(key.subarray(0, 32)), 'AES-GCM', false, ['encrypt'])
+  const aes = await crypto.subtle.importKey('raw', key.subarray(0, 32), 'AES-GCM', false, ['encrypt'])
   key.fill(0)
   const iv = crypto.getRandomValues(new Uint8Array(12))
   const additionalData = new TextEncoder().encode(JSON.stringify([sessionId, epoch]))

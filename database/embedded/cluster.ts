@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
-import { chown, mkdtemp, open, readdir, readFile, rename, rm } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { chown, mkdtemp, open, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { type Account, runAs } from './account.ts'
 import type { Binaries } from './binaries.ts'
 import { EmbeddedPostgresError, findErrorCode, toMessage } from './error.ts'
 import { type Location, syncFolder } from './location.ts'
+import { readSmallFile } from './read-small-file.ts'
 
 /** One folder with everything of one PostgreSQL: `data/`, `password`, its log and, if the path is short, its socket. */
 export interface Cluster {
@@ -52,7 +52,7 @@ export async function createCluster({ folder, account }: Location, binaries: Bin
 
 export async function openCluster({ folder, account }: Location, binaries: Binaries): Promise<Cluster> {
   const pgdata = join(folder, 'data')
-  const found = await readFile(join(pgdata, 'PG_VERSION'), 'utf8').catch((error: unknown) => {
+  const found = await readSmallFile(join(pgdata, 'PG_VERSION')).catch((error: unknown) => {
     throw unreadable(`${pgdata} is not a PostgreSQL data folder`, error)
   })
   const major = binaries.version.split('.')[0]
@@ -64,18 +64,6 @@ export async function openCluster({ folder, account }: Location, binaries: Binar
     )
   }
   return { folder, pgdata, account, password: await readPassword(join(folder, 'password')) }
-}
-
-/** What starts that did not come to their end have left. Call under the folder lock only. */
-export async function removeLeftovers(folder: string, log: (message: string) => void): Promise<void> {
-  const parent = dirname(folder)
-  for (const name of await readdir(parent)) {
-    if (!name.startsWith(`${basename(folder)}.new-`)) continue
-    // an initdb that outlived its starter may still be writing there
-    await rm(join(parent, name), { recursive: true, force: true, maxRetries: 5 }).catch((error: unknown) =>
-      log(`${join(parent, name)} is left from an interrupted start and could not be removed: ${toMessage(error)}`),
-    )
-  }
 }
 
 export async function writePassword(file: string, account: Account | undefined, password: string): Promise<void> {
@@ -91,13 +79,7 @@ export async function writePassword(file: string, account: Account | undefined, 
 
 export async function readPassword(file: string): Promise<string> {
   try {
-    // the folder belongs to the less trusted account: as root, read nothing else in its name
-    const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW)
-    try {
-      return (await handle.readFile('utf8')).trim()
-    } finally {
-      await handle.close()
-    }
+    return (await readSmallFile(file)).trim()
   } catch (error) {
     throw unreadable(`The superuser's password in ${file} cannot be read`, error)
   }

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { open, readdir, readFile, realpath, rename, stat } from 'node:fs/promises'
+import { open, readdir, realpath, rename, rm, stat } from 'node:fs/promises'
 import { isAbsolute, join } from 'node:path'
 import { type Account, canEnter, findServiceAccount, isRoot } from './account.ts'
 import { EmbeddedPostgresError, findErrorCode, toMessage } from './error.ts'
+import { readSmallFile } from './read-small-file.ts'
 import { makeSystemFolder, systemFolder } from './system-folder.ts'
 
 export interface Location {
@@ -57,18 +58,30 @@ export async function findCluster(dataDirectory: string): Promise<Location | und
   )
 }
 
-/** Call once the cluster exists: recorded earlier, a crash in between would look like lost data. */
-export async function recordLocation(dataDirectory: string, folder: string): Promise<void> {
+/** Says where a cluster is about to be made. It counts when the cluster is there: earlier, a crash would look like lost data. */
+export async function announceLocation(dataDirectory: string, folder: string): Promise<void> {
   if (folder === join(dataDirectory, 'postgres')) return
-  const file = recordFile(dataDirectory)
-  const handle = await open(`${file}.new`, 'w', 0o600)
+  const file = `${recordFile(dataDirectory)}.new`
+  await rm(file, { force: true })
+  const handle = await open(file, 'wx', 0o600)
   try {
     await handle.writeFile(`${folder}\n`)
     await handle.sync()
   } finally {
     await handle.close()
   }
-  await rename(`${file}.new`, file)
+  await syncFolder(dataDirectory)
+}
+
+/** Call once the cluster exists. Safe to repeat. */
+export async function recordLocation(dataDirectory: string): Promise<void> {
+  const file = recordFile(dataDirectory)
+  try {
+    await rename(`${file}.new`, file)
+  } catch (error) {
+    if (findErrorCode(error) === 'ENOENT') return
+    throw error
+  }
   await syncFolder(dataDirectory)
 }
 
@@ -114,13 +127,25 @@ async function chooseOutside(dataDirectory: string, log: (message: string) => vo
 
 async function findRecord(dataDirectory: string): Promise<string | undefined> {
   const file = recordFile(dataDirectory)
-  const folder = await readFile(file, 'utf8').catch((error: unknown) => {
+  const folder = await readIfThere(file)
+  if (folder === undefined) return findAnnounced(file)
+  if (isAbsolute(folder)) return folder
+  throw unreachable(`${file} does not name a folder. Write the path of the PostgreSQL data into it.`)
+}
+
+/** Of a start that was killed when the cluster was in its place and was not recorded yet: it counts from when it is there. */
+async function findAnnounced(file: string): Promise<string | undefined> {
+  const folder = await readIfThere(`${file}.new`)
+  return folder !== undefined && isAbsolute(folder) && !(await isEmpty(folder)) ? folder : undefined
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return (await readSmallFile(file)).trim()
+  } catch (error) {
     if (findErrorCode(error) === 'ENOENT') return undefined
     throw error
-  })
-  if (folder === undefined) return undefined
-  if (isAbsolute(folder.trim())) return folder.trim()
-  throw unreachable(`${file} does not name a folder. Write the path of the PostgreSQL data into it.`)
+  }
 }
 
 async function isEmpty(folder: string): Promise<boolean> {

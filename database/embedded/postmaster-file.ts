@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { runAs } from './account.ts'
 import type { Cluster } from './cluster.ts'
 import { findErrorCode } from './error.ts'
+import { readSmallFile } from './read-small-file.ts'
 
 /** A running PostgreSQL server of ours. */
 export interface Postmaster {
@@ -40,7 +41,7 @@ export async function isForeignProcess(cluster: Cluster, processId: number): Pro
 
 /** Lines of postmaster.pid: id, data folder, start time, port, socket folder, address, shared memory, status. */
 export async function readPidFile(pgdata: string): Promise<PidFile | undefined> {
-  const text = await readFile(join(pgdata, 'postmaster.pid'), 'utf8').catch((error: unknown) => {
+  const text = await readSmallFile(join(pgdata, 'postmaster.pid')).catch((error: unknown) => {
     if (findErrorCode(error) === 'ENOENT') return ''
     throw error
   })

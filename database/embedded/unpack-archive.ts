@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
 import { chown, type FileHandle, mkdir, open } from 'node:fs/promises'
 import { join, normalize } from 'node:path'
 import type { Account } from './account.ts'
@@ -14,39 +16,72 @@ interface Entry {
 }
 
 /**
- * Unpacks the tar archive of a base backup (POSIX ustar) into a new folder, for `account` alone, durably. `onProgress` hears how
- * many bytes of the archive are done. Throws `archive_invalid` for what PostgreSQL does not put into one.
+ * Unpacks the tar archive of a base backup (POSIX ustar) into a new folder, for `account` alone, durably, and gives the SHA-256
+ * of the bytes that it unpacked, which nobody has checked before. `onProgress` hears how many of them are done; a throw ends
+ * it. Throws `archive_invalid` for what PostgreSQL does not put into one, and for another size.
  */
 export async function unpackArchive(
-  archive: string,
+  archive: { path: string; sizeBytes: number },
   folder: string,
   account: Account | undefined,
   onProgress: (doneBytes: number) => void,
-): Promise<void> {
+): Promise<string> {
   const folders = [folder]
   await makeFolder(folder, account)
-  const source = await open(archive)
+  // A FIFO in its place would let us wait.
+  const file = await open(archive.path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
-    let offset = 0
+    const source = readerOf(file, archive.sizeBytes, onProgress)
     for (;;) {
-      const header = Buffer.alloc(BLOCK_BYTES)
-      const { bytesRead } = await source.read(header, 0, BLOCK_BYTES, offset)
-      if (bytesRead !== BLOCK_BYTES) throw invalid('it ends in the middle')
+      const header = await source.read(BLOCK_BYTES)
       if (header.every((byte) => byte === 0)) break
       const entry = parseHeader(header)
       const path = join(folder, entry.name)
-      offset += BLOCK_BYTES
       if (entry.isFolder) {
         await makeFolder(path, account)
         folders.push(path)
-      } else await copyOut(source, offset, entry, path, account)
-      offset += Math.ceil(entry.sizeBytes / BLOCK_BYTES) * BLOCK_BYTES
-      onProgress(offset)
+      } else await copyOut(source, entry, path, account)
     }
+    const sha256 = await source.finish()
+    for (const made of folders.toReversed()) await syncFolder(made)
+    return sha256
   } finally {
-    await source.close()
+    await file.close()
   }
-  for (const made of folders.toReversed()) await syncFolder(made)
+}
+
+interface Reader {
+  /** So many bytes, in memory that the next call may use again. */
+  read(lengthBytes: number): Promise<Buffer>
+  /** Reads what is left, and gives the SHA-256 of all. */
+  finish(): Promise<string>
+}
+
+/** What is read is hashed, from the first byte to the last, each once. */
+function readerOf(file: FileHandle, sizeBytes: number, onProgress: (doneBytes: number) => void): Reader {
+  const hash = createHash('sha256')
+  const memory = Buffer.alloc(COPY_BYTES)
+  let done = 0
+  async function read(lengthBytes: number): Promise<Buffer> {
+    if (done + lengthBytes > sizeBytes) throw invalid('it ends in the middle')
+    for (let filled = 0; filled < lengthBytes; ) {
+      const { bytesRead } = await file.read(memory, filled, lengthBytes - filled, done + filled)
+      if (bytesRead === 0) throw invalid('it ends in the middle')
+      filled += bytesRead
+    }
+    done += lengthBytes
+    const bytes = memory.subarray(0, lengthBytes)
+    hash.update(bytes)
+    onProgress(done)
+    return bytes
+  }
+  return {
+    read,
+    async finish() {
+      while (done < sizeBytes) await read(Math.min(COPY_BYTES, sizeBytes - done))
+      return hash.digest('hex')
+    },
+  }
 }
 
 /** Attacker-controlled where nobody checked the archive: no name leads out of the folder, nothing is a link. */
@@ -73,21 +108,19 @@ async function makeFolder(path: string, account: Account | undefined): Promise<v
   if (account) await chown(path, account.uid, account.gid)
 }
 
-async function copyOut(source: FileHandle, start: number, entry: Entry, path: string, account: Account | undefined) {
+async function copyOut(source: Reader, entry: Entry, path: string, account: Account | undefined): Promise<void> {
   const target = await open(path, 'wx', 0o600)
   try {
     if (account) await target.chown(account.uid, account.gid)
-    const buffer = Buffer.alloc(Math.min(COPY_BYTES, entry.sizeBytes))
-    for (let done = 0; done < entry.sizeBytes; ) {
-      const { bytesRead } = await source.read(buffer, 0, Math.min(buffer.length, entry.sizeBytes - done), start + done)
-      if (bytesRead === 0) throw invalid(`it ends within ${entry.name}`)
-      await target.writeFile(buffer.subarray(0, bytesRead))
-      done += bytesRead
+    for (let left = entry.sizeBytes; left > 0; left -= COPY_BYTES) {
+      await target.writeFile(await source.read(Math.min(COPY_BYTES, left)))
     }
     await target.sync()
   } finally {
     await target.close()
   }
+  // Up to the next header.
+  await source.read((BLOCK_BYTES - (entry.sizeBytes % BLOCK_BYTES)) % BLOCK_BYTES)
 }
 
 function invalid(reason: string): EmbeddedPostgresError {

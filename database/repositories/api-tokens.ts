@@ -1,4 +1,4 @@
-import type { Selectable } from 'kysely'
+import { type RawBuilder, type Selectable, sql } from 'kysely'
 import type { Database, Statement, Tx } from '../open.ts'
 import type { Tables } from '../tables.ts'
 
@@ -43,6 +43,35 @@ export async function findApiToken(database: Database, id: string): Promise<ApiC
   return row && { id, organizationId, ...toCredential(row) }
 }
 
+/**
+ * Uses of the API tokens of the transaction's organization: many at once, and none beside a revocation. Until the transaction
+ * ends. Not a lock of the token's row: those who share one pass by whoever waits to change the row, so that the holder of a
+ * token could put off its revocation by using it without a break. This lock lets nobody in before who waits longer.
+ */
+export async function shareApiTokens(tx: Tx): Promise<void> {
+  await sql`select pg_advisory_xact_lock_shared(${apiTokensKey})`.execute(tx)
+}
+
+/** Revocations, one at a time: every use of before has ended, and every use of after waits. Not by who shares it already. */
+export async function lockApiTokens(tx: Tx): Promise<void> {
+  await sql`select pg_advisory_xact_lock(${apiTokensKey})`.execute(tx)
+}
+
+const apiTokensKey: RawBuilder<number> = sql`hashtextextended('qflare api tokens ' || current_organization(), 0)`
+
+/** What may have changed of a token since it was authenticated. */
+export async function findApiTokenEnd(
+  tx: Tx,
+  id: string,
+): Promise<Pick<ApiToken, 'expiresAt' | 'revokedAt'> | undefined> {
+  const row = await tx
+    .selectFrom('api_token')
+    .select(['expires_at', 'revoked_at'])
+    .where('id', '=', id)
+    .executeTakeFirst()
+  return row && { expiresAt: row.expires_at ?? undefined, revokedAt: row.revoked_at ?? undefined }
+}
+
 /** Newest first, below `beforeId` where it is given. */
 export async function listApiTokens(
   tx: Tx,
@@ -58,13 +87,13 @@ export async function listApiTokens(
   return rows.map(toApiToken)
 }
 
-/** Locks the token's row, so that of parallel revocations one comes first. */
-export async function lockApiToken(tx: Tx, id: string): Promise<ApiToken | undefined> {
-  const row = await tx.selectFrom('api_token').selectAll().where('id', '=', id).forUpdate().executeTakeFirst()
+/** In the organization of the transaction. */
+export async function findApiTokenById(tx: Tx, id: string): Promise<ApiToken | undefined> {
+  const row = await tx.selectFrom('api_token').selectAll().where('id', '=', id).executeTakeFirst()
   return row && toApiToken(row)
 }
 
-/** The row is locked by the caller. */
+/** The caller holds `lockApiTokens`. */
 export async function markApiTokenRevoked(tx: Tx, id: string, revokedAt: number): Promise<void> {
   await tx
     .updateTable('api_token')
@@ -73,8 +102,9 @@ export async function markApiTokenRevoked(tx: Tx, id: string, revokedAt: number)
     .executeTakeFirstOrThrow()
 }
 
-/** Every token of the organization but one, that is not revoked yet; their ids. */
+/** Every token of the organization but one, that is not revoked yet; their ids. Nobody uses one of them beside it. */
 export async function revokeOtherApiTokens(tx: Tx, keptId: string, revokedAt: number): Promise<string[]> {
+  await lockApiTokens(tx)
   const rows = await tx
     .updateTable('api_token')
     .set({ revoked_at: new Date(revokedAt) })

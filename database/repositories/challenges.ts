@@ -23,6 +23,7 @@ export async function replaceEnrollmentChallenge(
     expires_at: new Date(challenge.expiresAt),
     consumed_at: null,
     completion_hash: null,
+    mismatched_at: null,
     principal_id: null,
   }
   const { numUpdatedRows } = await tx
@@ -59,6 +60,17 @@ export async function consumeChallenge(tx: Tx, id: string, completionHash: Uint8
     .where('id', '=', id)
     .where('consumed_at', 'is', null)
     .where(sql<boolean>`expires_at > ${new Date(now)}`)
+    .executeTakeFirst()
+  return numUpdatedRows === 1n
+}
+
+/** True for the first completion that was not signed over this challenge. */
+export async function markChallengeMismatched(tx: Tx, id: string, now: number): Promise<boolean> {
+  const { numUpdatedRows } = await tx
+    .updateTable('challenge')
+    .set({ mismatched_at: new Date(now) })
+    .where('id', '=', id)
+    .where('mismatched_at', 'is', null)
     .executeTakeFirst()
   return numUpdatedRows === 1n
 }

@@ -25,7 +25,11 @@ export async function listPrincipals(
 ): Promise<Principal[]> {
   // The limit is a literal for the planner: an unknown one counts as a tenth of all devices.
   let query = selectPrincipals(tx).orderBy('principal.id', 'desc').limit(sql.lit(page.limit))
-  if (page.beforeId !== undefined) query = query.where('principal.id', '<', page.beforeId)
+  if (page.beforeId !== undefined) {
+    query = query.where('principal.id', '<', page.beforeId)
+    // For the planner, which would join by reading every key from the newest device on, up to the cursor.
+    query = query.where('identity_key.principal_id', '<', page.beforeId)
+  }
   for (const condition of conditionsOf(page)) query = query.where(condition)
   return (await query.execute()).map(toPrincipal)
 }

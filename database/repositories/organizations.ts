@@ -15,6 +15,14 @@ export async function insertOrganization(tx: Tx, row: Organization): Promise<voi
     .execute()
 }
 
+/**
+ * From here on the transaction is this organization and sees nothing more of the one before: what is made for a new tenant is
+ * stored together with what was checked of its maker, or not at all.
+ */
+export async function enterOrganization(tx: Tx, id: string): Promise<void> {
+  await sql`select set_config('qflare.organization_id', ${id}, true)`.execute(tx)
+}
+
 /** As the organization itself. */
 export async function findOrganization(tx: Tx, id: string): Promise<Organization | undefined> {
   const row = await tx.selectFrom('organization').selectAll().where('id', '=', id).executeTakeFirst()

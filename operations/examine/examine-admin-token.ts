@@ -1,9 +1,9 @@
-import { readFile, stat } from 'node:fs/promises'
 import type { Database } from '../../database/open.ts'
 import { findApiToken } from '../../database/repositories/api-tokens.ts'
 import { isUuid } from '../../protocol/encoding.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
-import { adminTokenFile } from '../../runtime/secrets.ts'
+import { FileError, readSmallFile } from '../../runtime/read-small-file.ts'
+import { adminTokenFile, MAX_SECRET_BYTES } from '../../runtime/secrets.ts'
 import { errorText, type Finding, findingsOf } from './finding.ts'
 
 const { ok, warning, problem, unseen } = findingsOf('admin token')
@@ -17,19 +17,19 @@ export async function examineAdminToken(
   const path = adminTokenFile(dataDirectory)
   let text: string
   try {
-    const { mode } = await stat(path)
-    if ((mode & 0o077) !== 0) {
-      const permissions = (mode & 0o777).toString(8)
+    const { content, permissions } = await readSmallFile(path, { maxBytes: MAX_SECRET_BYTES })
+    if ((permissions & 0o077) !== 0) {
       return [
         problem(
-          `others may read ${path} (mode ${permissions})`,
+          `others may read ${path} (mode ${permissions.toString(8)})`,
           `chmod 600 ${path}, and revoke the token if somebody did.`,
         ),
       ]
     }
-    text = (await readFile(path, 'utf8')).trim()
+    text = content.toString('utf8').trim()
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [unseen(`there is no ${path}`, RECOVER)]
+    if (error instanceof FileError) return [problem(error.message, RECOVER)]
     return [unseen(`${path} cannot be read (${errorText(error)})`, 'Run this as the user of the service, or as root.')]
   }
   const [id = '', secret] = text.replace(/^qf_/, '').split('.')

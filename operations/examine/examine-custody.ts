@@ -4,7 +4,7 @@ import { type Config, ConfigError } from '../../runtime/config.ts'
 import { loadRootKey } from '../../runtime/secrets.ts'
 import type { Environment } from '../define-operation.ts'
 import { type Custody, openCustody, readStoredKeys } from '../open-custody.ts'
-import { errorText, type Finding, findingsOf } from './finding.ts'
+import { daysText, errorText, type Finding, findingsOf } from './finding.ts'
 
 const custody = findingsOf('custody')
 const trust = findingsOf('trust')
@@ -78,7 +78,7 @@ function validityFinding(key: { use: string; kid: string; notAfter: number }, no
   if (now >= key.notAfter)
     return trust.problem(`${named} has ended`, 'Devices refuse what it signs: it has to be replaced.')
   if (key.notAfter - now > SOON_MS) return undefined
-  return trust.warning(`${named} ends in ${days} days`, 'Plan its replacement before then.')
+  return trust.warning(`${named} ends in ${daysText(days)}`, 'Plan its replacement before then.')
 }
 
 function problemsOf(error: unknown): string {

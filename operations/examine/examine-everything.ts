@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { openDatabase } from '../../database/open.ts'
 import { choosePrimitives } from '../../protocol/primitives/choose.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
@@ -14,6 +15,9 @@ import { examineTemporalKeys } from './examine-temporal-keys.ts'
 import { examineTls } from './examine-tls.ts'
 import { errorText, type Finding, findingsOf } from './finding.ts'
 
+/** Of the examination of one part. */
+const LIMIT_MS = 30_000
+
 /** Every part of the service on this machine, in the order in which one rests on the other. Changes nothing, starts nothing. */
 export async function examineEverything(env: Environment, url: string | undefined): Promise<Finding[]> {
   const { findings, config } = examineConfiguration(env)
@@ -23,7 +27,7 @@ export async function examineEverything(env: Environment, url: string | undefine
   findings.push(...folderFindings)
   const uid = facts?.uid ?? 0
   const isOurs = [0, uid].includes(process.getuid?.() ?? 0)
-  const postgres = await examinePostgres(config, isOurs)
+  const postgres = await examinePostgresInTime(config, isOurs)
   findings.push(...postgres.findings)
   const parts = { env, config, crypto, uid, isOurs, hasFolder: facts !== undefined }
   findings.push(...(await guarded('database', () => examineInside(parts, postgres))))
@@ -82,12 +86,26 @@ async function examineDatabase(
   return findings
 }
 
-/** Garbage in one part keeps nobody from looking at the others. */
+async function examinePostgresInTime(config: Config, isOurs: boolean): Promise<PostgresExamination> {
+  let examined: PostgresExamination = { findings: [], connection: undefined, isInUse: false, isNew: false }
+  const findings = await guarded('database', async () => {
+    examined = await examinePostgres(config, isOurs)
+    return examined.findings
+  })
+  return { ...examined, findings }
+}
+
+/** Garbage in one part keeps nobody from looking at the others, nor does what never answers. */
 async function guarded(part: string, examine: () => Promise<Finding[]>): Promise<Finding[]> {
   try {
-    return await examine()
+    return await Promise.race([examine(), failLate()])
   } catch (error) {
     const advice = 'What the message names is in the way; the parts after it were looked at.'
     return [findingsOf(part).problem(`it could not be examined (${errorText(error)})`, advice)]
   }
+}
+
+async function failLate(): Promise<never> {
+  await sleep(LIMIT_MS, undefined, { ref: false })
+  throw new Error(`no answer within ${LIMIT_MS / 1000} s`)
 }

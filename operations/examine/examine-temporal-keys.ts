@@ -5,7 +5,7 @@ import { listTemporalKeys } from '../../database/repositories/temporal-keys.ts'
 import { BUCKET_MS, bucketAt, GRACE_MS } from '../../protocol/exchange/bucket.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import { findRecord, isOnMemory, listRecords } from '../../runtime/temporal/file-temporal-key-store.ts'
-import { temporalKeyFolders } from '../../runtime/temporal/temporal-key-folder.ts'
+import { listTemporalHomes, temporalKeyFolders } from '../../runtime/temporal/temporal-key-folder.ts'
 import type { TemporalKeyName } from '../../runtime/temporal/temporal-key-store.ts'
 import { BUCKETS_AHEAD, EPOCHS_AHEAD } from '../../runtime/temporal/temporal-record.ts'
 import { type Finding, findingsOf } from './finding.ts'
@@ -39,7 +39,20 @@ export async function examineTemporalKeys(options: {
   findings.push(...overdueFindings(records, now, known.isInUse))
   findings.push(await presentFinding(folder, known, now))
   findings.push(...(await unknownFindings(records, known.database)))
+  findings.push(...otherHomesFindings(await listTemporalHomes(dataDirectory, uid), folder))
   return findings
+}
+
+/** No service destroys them: they are of a data folder that was here before, or of another medium. */
+function otherHomesFindings(homes: readonly string[], own: string): Finding[] {
+  return homes
+    .filter((home) => home !== own)
+    .map((home) =>
+      warning(
+        `${home} has keys of another root of trust or an earlier run`,
+        'The next start destroys them; with DATABASE_URL remove the folder, if no other service uses it.',
+      ),
+    )
 }
 
 async function findFolder(dataDirectory: string, uid: number): Promise<string | undefined> {

@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
 import type { TlsFiles } from '../../runtime/config.ts'
-import { errorText, type Finding, findingsOf } from './finding.ts'
+import { readSmallFile } from '../../runtime/read-small-file.ts'
+import { daysText, errorText, type Finding, findingsOf } from './finding.ts'
 
 const { ok, warning, problem } = findingsOf('TLS')
 
@@ -12,22 +12,29 @@ const SOON_DAYS = 14
 export async function examineTls({ certFile, keyFile }: TlsFiles, now: number): Promise<Finding[]> {
   let certificate: X509Certificate
   let key: KeyObject
+  let permissions: number
   try {
-    certificate = new X509Certificate(await readFile(certFile))
-    key = createPrivateKey(await readFile(keyFile))
+    certificate = new X509Certificate((await readPem(certFile)).content)
+    const read = await readPem(keyFile)
+    permissions = read.permissions
+    key = createPrivateKey(read.content)
   } catch (error) {
     return [
       problem(`certificate or key cannot be read (${errorText(error)})`, `Both are PEM: ${certFile}, ${keyFile}.`),
     ]
   }
-  const { mode } = await stat(keyFile)
   return [
     certificate.checkPrivateKey(key)
       ? ok('the certificate belongs to its key')
       : problem('the certificate is of another key', `Give both of one pair: ${certFile}, ${keyFile}.`),
-    ...((mode & 0o077) === 0 ? [] : [warning(`others may read ${keyFile}`, `chmod 600 ${keyFile}`)]),
+    ...((permissions & 0o077) === 0 ? [] : [warning(`others may read ${keyFile}`, `chmod 600 ${keyFile}`)]),
     validity(certificate, now),
   ]
+}
+
+/** The operator named it, and a mounted secret is a link. */
+function readPem(path: string) {
+  return readSmallFile(path, { maxBytes: 1 << 20, followsLinks: true })
 }
 
 function validity({ validFromDate, validToDate }: X509Certificate, now: number): Finding {
@@ -36,6 +43,6 @@ function validity({ validFromDate, validToDate }: X509Certificate, now: number):
   if (now < validFromDate.getTime())
     return problem('the certificate is not valid yet', 'See the clock of this machine.')
   if (now > validToDate.getTime()) return problem('the certificate has expired', 'Clients refuse it: renew it.')
-  if (days < SOON_DAYS) return warning(`the certificate ends in ${days} days`, 'Renew it.')
+  if (days < SOON_DAYS) return warning(`the certificate ends in ${daysText(days)}`, 'Renew it.')
   return ok(until)
 }

@@ -20,6 +20,11 @@ export function findingsOf(part: string) {
   }
 }
 
+/** `1 day`, `12 days`. */
+export function daysText(days: number): string {
+  return `${days} ${days === 1 ? 'day' : 'days'}`
+}
+
 export function errorText(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(errorText).join(', ')
   return error instanceof Error ? error.message : String(error)

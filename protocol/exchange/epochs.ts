@@ -15,7 +15,7 @@ export function communicationKey(
   crypto: Primitives,
   chain: Uint8Array,
   names: { sessionId: string; epoch: number; purpose: KeyPurpose; context?: Uint8Array },
-): Uint8Array {
+): Uint8Array<ArrayBuffer> {
   const { sessionId, epoch, purpose, context = new Uint8Array(0) } = names
   return expand(crypto, chain, encode('QFLARE-v1 comm', uuidToBytes(sessionId), u64(epoch), purpose, context), 64)
 }

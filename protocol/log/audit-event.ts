@@ -9,6 +9,7 @@ export const MAX_ENTRY_BYTES = 65_535
 export const auditEventTypes = [
   'service.initialized',
   'service.restored',
+  'access.refused',
   'organization.created',
   'api_token.created',
   'api_token.revoked',

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { chmod, link, mkdir, open, readdir, readFile, stat, statfs, unlink } from 'node:fs/promises'
+import { chmod, link, mkdir, readdir, readFile, stat, statfs, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { syncFolder, writeNewFile } from '../durable-file.ts'
 import type { TemporalKeyName, TemporalKeyStore } from './temporal-key-store.ts'
 
 /** tmpfs and ramfs, statfs(2). */
@@ -43,13 +44,7 @@ export async function openFileTemporalKeyStore(folder: string): Promise<Temporal
       const draft = join(folder, `${draftsOf(name)}${randomUUID()}`)
       // Somebody may have cleared the memory file system while we ran.
       await mkdir(folder, { recursive: true, mode: 0o700 })
-      const file = await open(draft, 'wx', 0o600)
-      try {
-        await file.writeFile(record)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
+      await writeNewFile(draft, record)
       try {
         // link(2) fails when the name is taken: of many writers exactly one makes the record, and it is never half there.
         await link(draft, path)
@@ -98,15 +93,6 @@ async function unlinkIfThere(path: string): Promise<boolean> {
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return false
     throw error
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
   }
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdir, realpath, stat } from 'node:fs/promises'
+import { lstat, mkdir, readdir, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 
 const MEMORY_FILE_SYSTEM = '/dev/shm'
@@ -24,11 +24,28 @@ export async function temporalKeyFolder(dataDirectory: string): Promise<string> 
   const { memory: folder, disk } = await temporalKeyFolders(dataDirectory)
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 })
-    const { uid, mode } = await stat(folder)
-    // Anybody may make folders there: one that somebody else made, or opened to others, is not used.
-    if (uid === process.getuid?.() && (mode & 0o077) === 0) return folder
+    if (await isOwn(folder)) return folder
   } catch {
     // no such file system, or not for us
   }
   return disk
+}
+
+/**
+ * What lies in both places, by path: the keys of one root of trust each. More than one is of an earlier data folder of the same
+ * path, or of the time before there was a memory file system; no database knows them.
+ */
+export async function listTemporalHomes(dataDirectory: string, uid = process.getuid?.() ?? 0): Promise<string[]> {
+  const homes: string[] = []
+  for (const folder of Object.values(await temporalKeyFolders(dataDirectory, uid))) {
+    if (!(await isOwn(folder, uid))) continue
+    homes.push(...(await readdir(folder)).map((name) => join(folder, name)))
+  }
+  return homes
+}
+
+/** Anybody may make folders on the memory file system: one that somebody else made, or opened to others, is not used. */
+async function isOwn(folder: string, owner = process.getuid?.()): Promise<boolean> {
+  const facts = await lstat(folder).catch(() => undefined)
+  return facts?.isDirectory() === true && facts.uid === owner && (facts.mode & 0o077) === 0
 }

@@ -5,7 +5,8 @@ import { timestamp, uuid } from '../../protocol/wire.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { pageOf, pageQuery, toPage } from '../page.ts'
 import { defineRoute, type Route } from '../route.ts'
-import { type ApiToken, type ApiTokens, apiTokenStatusAt } from '../services/api-tokens.ts'
+import { apiTokenStatusAt } from '../services/api-token-status.ts'
+import type { ApiToken, ApiTokens } from '../services/api-tokens.ts'
 import { parseId } from './ids.ts'
 
 const YEAR_SECONDS = 31_536_000

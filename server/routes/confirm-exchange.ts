@@ -11,7 +11,7 @@ export function confirmExchangeRoute(confirmExchange: ConfirmExchange): Route {
     summary: 'Confirm an exchange',
     body: confirmRequest,
     answers: { 200: { description: 'The session is ACTIVE.', body: confirmAnswer } },
-    errors: ['confirmation_refused', 'session_state'],
+    errors: ['confirmation_refused', 'session_state', 'overloaded'],
     async answer({ params, body, requestId }) {
       return { status: 200, body: await confirmExchange(parseId(params), body, requestId) }
     },

@@ -1,6 +1,12 @@
 import { z } from 'zod'
 import { deviceCapabilities, deviceLabel } from '../../protocol/device-labels.ts'
-import { deviceMetadata, displayName, principalKinds, principalStatuses } from '../../protocol/enrollment.ts'
+import {
+  deviceMetadata,
+  displayName,
+  displayNamePrefix,
+  principalKinds,
+  principalStatuses,
+} from '../../protocol/enrollment.ts'
 import { decimal, pageOf, pageQuery, toPage } from '../page.ts'
 import { defineRoute, type Route } from '../route.ts'
 import type { Devices } from '../services/devices.ts'
@@ -14,7 +20,7 @@ const listQuery = z.strictObject({
   type: deviceLabel.optional(),
   capability: deviceLabel.optional().meta({ description: 'that the device has, among others' }),
   name: displayName.optional().meta({ description: 'the whole name' }),
-  namePrefix: displayName.optional().meta({ description: 'how the name begins' }),
+  namePrefix: displayNamePrefix.optional().meta({ description: 'how the name begins' }),
   lastSeenBefore: decimal.optional().meta({ description: 'milliseconds since the Unix epoch' }),
   lastSeenAfter: decimal.optional().meta({ description: 'milliseconds since the Unix epoch' }),
 })

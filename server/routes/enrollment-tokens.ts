@@ -89,7 +89,8 @@ export function enrollmentTokenRoutes(tokens: EnrollmentTokens, clock: Clock): R
       body: bulkWish,
       maxBodyBytes: BULK_MAX_BODY_BYTES,
       answers: { 201: { description: 'The tokens, this once.', body: newTokensJson } },
-      async answer({ caller, body: { items }, requestId }) {
+      async answer({ caller, body: { items }, requestId, weigh }) {
+        await weigh(items.length)
         const made = await tokens.create(caller, items.map(toWish), requestId)
         return { status: 201, body: { items: made.map((token, i) => ({ ...token, name: items[i]?.name ?? null })) } }
       },

@@ -25,7 +25,7 @@ const VERSION = 1
  */
 export interface AccessTokens {
   /** The same arguments give the same token. `expiresAt` lies within the epochs that have keys. */
-  issue(caller: SessionCaller, expiresAt: number): Promise<string>
+  issue(holder: Omit<SessionCaller, 'expiresAt'>, expiresAt: number): Promise<string>
   /** Checks the MAC, the time and the state of the session. Throws `unauthenticated`. */
   verify(token: string): Promise<SessionCaller>
 }
@@ -40,12 +40,12 @@ export function createAccessTokens(parts: {
   const refused = () => new ServiceError('unauthenticated', 'The access token is not valid, or its session is over.')
 
   return {
-    async issue(caller, expiresAt) {
+    async issue(holder, expiresAt) {
       const body = concatenate([
-        Uint8Array.of(VERSION, principalKinds.indexOf(caller.type)),
-        uuidToBytes(caller.sessionId),
-        uuidToBytes(caller.id),
-        uuidToBytes(caller.organizationId),
+        Uint8Array.of(VERSION, principalKinds.indexOf(holder.type)),
+        uuidToBytes(holder.sessionId),
+        uuidToBytes(holder.id),
+        uuidToBytes(holder.organizationId),
         u64(expiresAt),
       ])
       const key = await parts.temporalKeys.findEpochKey(bucketAt(expiresAt))
@@ -75,7 +75,7 @@ export function createAccessTokens(parts: {
         throw refused()
       const state = sessionStateAt(holder, now)
       if (state !== 'ACTIVE' && state !== 'SUPERSEDED') throw refused()
-      return { type, id, organizationId, sessionId }
+      return { type, id, organizationId, sessionId, expiresAt }
     },
   }
 }

@@ -1,9 +1,10 @@
 import type { Database } from '../../database/open.ts'
 import {
   type ApiToken,
+  findApiTokenById,
   insertApiToken,
   listApiTokens,
-  lockApiToken,
+  lockApiTokens,
   markApiTokenRevoked,
 } from '../../database/repositories/api-tokens.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
@@ -14,6 +15,7 @@ import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { actorOf, type Operator } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
+import { changeAs, requireCaller } from './change-as.ts'
 import { API_TOKEN_PREFIX, newCredential } from './credentials.ts'
 
 export interface NewApiToken {
@@ -44,10 +46,9 @@ export function createApiTokens(parts: {
       const { organizationId } = admin
       const { name, roles, ttlSeconds } = wish
       const { id, credential, secretHash } = newCredential(parts.crypto)
-      const createdAt = clock.now()
-      const expiresAt = ttlSeconds === undefined ? undefined : createdAt + ttlSeconds * 1000
-      const shared = { id, organizationId, name, roles, secretHash, createdAt, expiresAt }
-      await database.withOrganization(organizationId, async (tx) => {
+      return changeAs(parts, admin, async (tx, createdAt) => {
+        const expiresAt = ttlSeconds === undefined ? undefined : createdAt + ttlSeconds * 1000
+        const shared = { id, organizationId, name, roles, secretHash, createdAt, expiresAt }
         await insertDirectoryEntry(tx, id, organizationId)
         await insertApiToken(tx, { ...shared, isServiceAdmin: false, revokedAt: undefined })
         const event = parts.writeEvent(
@@ -63,8 +64,8 @@ export function createApiTokens(parts: {
           createdAt,
         )
         await insertEvents(tx, [event])
+        return { id, token: `${API_TOKEN_PREFIX}${credential}`, expiresAt: expiresAt ?? null }
       })
-      return { id, token: `${API_TOKEN_PREFIX}${credential}`, expiresAt: expiresAt ?? null }
     },
 
     list(admin: Operator, page: { limit: number; beforeId: string | undefined }): Promise<ApiToken[]> {
@@ -74,9 +75,11 @@ export function createApiTokens(parts: {
     /** At once; revoking twice changes nothing. Throws `forbidden` for a service admin's, unless the caller is one. */
     async revoke(admin: Operator, id: string, requestId: string): Promise<void> {
       const { organizationId } = admin
-      const now = clock.now()
       await database.withOrganization(organizationId, async (tx) => {
-        const token = await lockApiToken(tx, id)
+        await lockApiTokens(tx)
+        const now = clock.now()
+        await requireCaller(tx, admin, now)
+        const token = await findApiTokenById(tx, id)
         if (token === undefined) throw new ServiceError('not_found', 'There is no such API token.')
         if (token.isServiceAdmin && !admin.isServiceAdmin) {
           throw new ServiceError('forbidden', 'This token may administer the service; only such a one may revoke it.')
@@ -99,13 +102,4 @@ export function createApiTokens(parts: {
       })
     },
   }
-}
-
-/** What a token is at a time: it is taken while it is `open`. */
-export function apiTokenStatusAt(
-  token: Pick<ApiToken, 'expiresAt' | 'revokedAt'>,
-  now: number,
-): 'open' | 'expired' | 'revoked' {
-  if (token.revokedAt !== undefined) return 'revoked'
-  return token.expiresAt !== undefined && token.expiresAt <= now ? 'expired' : 'open'
 }

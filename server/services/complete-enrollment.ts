@@ -6,6 +6,7 @@ import {
   consumeChallenge,
   type EnrollmentChallengeRow,
   findEnrollmentChallenge,
+  markChallengeMismatched,
   nameChallengePrincipal,
 } from '../../database/repositories/challenges.ts'
 import { findOrganizationOf, insertDirectoryEntry } from '../../database/repositories/directory.ts'
@@ -22,23 +23,21 @@ import {
 } from '../../database/repositories/principals.ts'
 import { listTrustBundles } from '../../database/repositories/service-keys.ts'
 import { canonicalJson, encode } from '../../protocol/encoding.ts'
-import { type EnrollmentCompletion, enrollmentBytes, evidenceDigest } from '../../protocol/enrollment.ts'
-import { ProtocolError } from '../../protocol/errors.ts'
+import type { EnrollmentCompletion } from '../../protocol/enrollment.ts'
 import { keyId } from '../../protocol/key-id.ts'
 import type { AuditEvent } from '../../protocol/log/audit-event.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
-import { signatureContexts } from '../../protocol/suites.ts'
-import { trustDigest, type WireTrustBundle } from '../../protocol/trust.ts'
+import type { WireTrustBundle } from '../../protocol/trust.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { newId } from '../../runtime/ids.ts'
 import { ServiceError } from '../errors.ts'
-import { openChallenge } from './challenges.ts'
 import { macIdentityKey } from './identity-key-macs.ts'
 import type { IssueAttestationResult } from './issue-attestation-result.ts'
 import { type Appraisal, appraiseEvidence, getPolicy } from './policies.ts'
 import { requireOpenToken } from './start-enrollment.ts'
+import { isCompletionSigned, signedBytesOf } from './verify-completion.ts'
 
 export interface CompleteEnrollmentParts {
   database: Database
@@ -76,13 +75,15 @@ interface Attempt {
   organizationId: string
   token: EnrollmentToken
   completion: EnrollmentCompletion
-  signedBytes: Uint8Array
   trust: WireTrustBundle
   now: number
   requestId: string
 }
 
-/** Step 3 of docs/protocol.md §3. A refused completion has spent its challenge, and leaves an event that says why. */
+/**
+ * Step 3 of docs/protocol.md §3. A completion that is signed over the challenge spends it, whatever becomes of it then, and a
+ * refusal leaves an event that says why. One that is not may be anybody's who knows the id: it spends nothing.
+ */
 export function createCompleteEnrollment(parts: CompleteEnrollmentParts): CompleteEnrollment {
   return async (enrollmentId, completion, requestId) => {
     const { database } = parts
@@ -98,8 +99,11 @@ export function createCompleteEnrollment(parts: CompleteEnrollmentParts): Comple
         const signedBytes = signedBytesOf(parts, organizationId, challenge, completion, trust)
         const completionHash = parts.crypto.hash256(encode('completion', signedBytes, completion.signature))
         if (challenge.consumedAt !== undefined) return repeatAnswer(parts, tx, challenge, completionHash, trust, now)
+        if (now >= challenge.expiresAt) throw challengeExpired()
+        const attempt = { organizationId, token, completion, trust, now, requestId }
+        if (!isCompletionSigned(parts.crypto, completion, signedBytes)) return refuseUnsigned(parts, tx, attempt)
         if (!(await consumeChallenge(tx, enrollmentId, completionHash, now))) throw challengeExpired()
-        return enrol(parts, tx, { organizationId, token, completion, signedBytes, trust, now, requestId })
+        return enrol(parts, tx, attempt)
       }),
     )
     if (outcome instanceof ServiceError) throw outcome
@@ -153,16 +157,12 @@ async function enrol(parts: CompleteEnrollmentParts, tx: Tx, attempt: Attempt): 
   try {
     requireOpenToken(token, now)
     requireTokenTerms(token, completion)
-    const kid = await verifyCompletion(parts, tx, attempt)
+    const kid = await requireNewKey(parts.crypto, tx, completion)
     const appraisal = appraiseEvidence(getPolicy(token.policyId), completion.evidence)
     return await storeDevice(parts, tx, attempt, kid, appraisal)
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error
-    const severity = error.code === 'trust_mismatch' ? 'critical' : 'warning'
-    const subject = { enrollmentTokenId: token.id }
-    await insertEvents(tx, [
-      enrolmentEvent(parts, attempt, 'enrollment.refused', severity, subject, { code: error.code }),
-    ])
+    await insertEvents(tx, [refusalEvent(parts, attempt, 'warning', error)])
     return error
   }
 }
@@ -178,32 +178,25 @@ function requireTokenTerms(token: EnrollmentToken, completion: EnrollmentComplet
   }
 }
 
-/** The `kid` of a key that is usable, new and has signed exactly this enrolment. */
-async function verifyCompletion(parts: CompleteEnrollmentParts, tx: Tx, attempt: Attempt): Promise<string> {
-  const { alg, publicKey } = attempt.completion.identityKey
-  const key = importIdentityKey(parts.crypto, attempt.completion)
-  if (!key.verify(attempt.signedBytes, signatureContexts.enroll, attempt.completion.signature)) {
-    throw new ServiceError(
-      'trust_mismatch',
-      'The signature does not cover this key, challenge, evidence and the trust bundle that this server gave. If the client' +
-        ' is right, somebody stands between it and this server.',
-    )
+/** Returned, not thrown, so that its event is committed. One event a challenge: more would be a weapon of who knows the id. */
+async function refuseUnsigned(parts: CompleteEnrollmentParts, tx: Tx, attempt: Attempt): Promise<ServiceError> {
+  const refusal = new ServiceError(
+    'trust_mismatch',
+    'The signature does not cover this key, challenge, evidence and the trust bundle that this server gave. If the client' +
+      ' is right, somebody stands between it and this server.',
+  )
+  if (await markChallengeMismatched(tx, attempt.token.id, attempt.now)) {
+    await insertEvents(tx, [refusalEvent(parts, attempt, 'critical', refusal)])
   }
-  const kid = keyId(parts.crypto, alg, publicKey)
-  if (await isIdentityKeyKnown(tx, kid)) {
-    throw keyKnown()
-  }
-  return kid
+  return refusal
 }
 
-function importIdentityKey(crypto: Primitives, completion: EnrollmentCompletion) {
+/** The `kid` of a key that nobody has enrolled. */
+async function requireNewKey(crypto: Primitives, tx: Tx, completion: EnrollmentCompletion): Promise<string> {
   const { alg, publicKey } = completion.identityKey
-  try {
-    return crypto.importVerificationKey(alg, publicKey)
-  } catch (error) {
-    if (!(error instanceof ProtocolError)) throw error
-    throw new ServiceError('key_invalid', error.message, { field: 'identityKey.publicKey', cause: error })
-  }
+  const kid = keyId(crypto, alg, publicKey)
+  if (await isIdentityKeyKnown(tx, kid)) throw keyKnown()
+  return kid
 }
 
 async function storeDevice(
@@ -236,24 +229,14 @@ async function storeDevice(
   return { deviceId: id, spiffeId, status: 'ACTIVE', attestation, trust }
 }
 
-function signedBytesOf(
+function refusalEvent(
   parts: CompleteEnrollmentParts,
-  organizationId: string,
-  challenge: EnrollmentChallengeRow,
-  completion: EnrollmentCompletion,
-  trust: WireTrustBundle,
-): Uint8Array {
-  const { alg, publicKey } = completion.identityKey
-  return enrollmentBytes({
-    enrollmentId: challenge.id,
-    challenge: openChallenge(parts.keyring, { organizationId, id: challenge.id }, challenge.sealedChallenge),
-    alg,
-    publicKey,
-    name: completion.name,
-    kind: completion.kind,
-    evidenceDigest: evidenceDigest(parts.crypto, completion.evidence),
-    trustDigest: trustDigest(parts.crypto, trust),
-  })
+  attempt: Attempt,
+  severity: 'warning' | 'critical',
+  { code }: ServiceError,
+) {
+  const subject = { enrollmentTokenId: attempt.token.id }
+  return enrolmentEvent(parts, attempt, 'enrollment.refused', severity, subject, { code })
 }
 
 function enrolmentEvent(

@@ -12,6 +12,7 @@ import type { LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { actorOf, type Operator } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
+import { changeAs } from './change-as.ts'
 import { type Device, getDevice, notFound } from './devices.ts'
 
 export type DeviceLifeCycle = ReturnType<typeof createDeviceLifeCycle>
@@ -37,14 +38,13 @@ const revocation: Step = { type: 'device.revoked', to: 'REVOKED', from: undefine
 export function createDeviceLifeCycle(parts: { database: Database; clock: Clock; writeEvent: WriteEvent }) {
   function take(step: Step) {
     return (operator: Operator, id: string, requestId: string): Promise<Device> =>
-      parts.database.withOrganization(operator.organizationId, async (tx) => {
+      changeAs(parts, operator, async (tx, now) => {
         const locked = await lockPrincipal(tx, id)
         if (locked === undefined) throw notFound()
         if (locked.status === step.to) return getDevice(tx, id)
         if (step.from !== undefined && locked.status !== step.from) {
           throw new ServiceError('session_state', `The device is ${locked.status}.`)
         }
-        const now = parts.clock.now()
         const sessionIds = await listOpenSessionIds(tx, id)
         for (const sessionId of sessionIds) await revokeSession(tx, sessionId, now)
         await step.mark(tx, id, now)

@@ -13,6 +13,7 @@ import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { actorOf, type Operator, type SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
+import { changeAs } from './change-as.ts'
 
 /** As it is stored, with the key that it has now. */
 export type Device = Principal
@@ -38,10 +39,8 @@ export function createDevices(parts: { database: Database; clock: Clock; writeEv
       if (isOwn && Object.keys(wish).some((member) => member !== 'metadata')) {
         throw new ServiceError('forbidden', 'A device changes its metadata; the rest is for an operator.')
       }
-      return database.withOrganization(caller.organizationId, async (tx) => {
-        const locked = await lockPrincipal(tx, id)
-        // Its token was good when the request came; a suspension that was faster holds all the same.
-        if (isOwn && locked?.status !== 'ACTIVE') throw new ServiceError('unauthenticated', 'The device is not active.')
+      return changeAs(parts, caller, async (tx, now) => {
+        await lockPrincipal(tx, id)
         const before = await getDevice(tx, id)
         const change = differences(before, wish)
         const members = Object.keys(change)
@@ -59,7 +58,7 @@ export function createDevices(parts: { database: Database; clock: Clock; writeEv
             data: { members, ...told },
             requestId,
           },
-          parts.clock.now(),
+          now,
         )
         await insertEvents(tx, [event])
         return getDevice(tx, id)

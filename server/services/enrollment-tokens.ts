@@ -16,6 +16,7 @@ import type { LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { actorOf, type Operator } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
+import { changeAs } from './change-as.ts'
 import { newCredential } from './credentials.ts'
 
 export interface EnrollmentTokenParts {
@@ -56,13 +57,12 @@ export function createEnrollmentTokens(parts: EnrollmentTokenParts) {
       requestId: string,
     ): Promise<NewEnrollmentToken[]> {
       const { organizationId } = operator
-      const createdAt = clock.now()
-      const made = wishes.map((wish) => {
-        const { ttlSeconds, ...terms } = wish
-        return { ...newCredential(parts.crypto), ...terms, createdAt, expiresAt: createdAt + ttlSeconds * 1000 }
-      })
-      const tokens = made.map(({ credential: _secret, ...token }) => ({ ...token, organizationId }))
-      await database.withOrganization(organizationId, async (tx) => {
+      return changeAs(parts, operator, async (tx, createdAt) => {
+        const made = wishes.map((wish) => {
+          const { ttlSeconds, ...terms } = wish
+          return { ...newCredential(parts.crypto), ...terms, createdAt, expiresAt: createdAt + ttlSeconds * 1000 }
+        })
+        const tokens = made.map(({ credential: _secret, ...token }) => ({ ...token, organizationId }))
         const ids = tokens.map(({ id }) => id)
         await insertDirectoryEntries(tx, ids, organizationId)
         await insertEnrollmentTokens(tx, tokens)
@@ -78,8 +78,8 @@ export function createEnrollmentTokens(parts: EnrollmentTokenParts) {
           }),
         )
         await insertEvents(tx, events)
+        return made.map(({ id, credential, expiresAt }) => ({ id, token: `${credential}.${parts.pin}`, expiresAt }))
       })
-      return made.map(({ id, credential, expiresAt }) => ({ id, token: `${credential}.${parts.pin}`, expiresAt }))
     },
 
     list(
@@ -96,8 +96,7 @@ export function createEnrollmentTokens(parts: EnrollmentTokenParts) {
     },
 
     async revoke(operator: Operator, id: string, requestId: string): Promise<void> {
-      const now = clock.now()
-      await database.withOrganization(operator.organizationId, async (tx) => {
+      await changeAs(parts, operator, async (tx, now) => {
         const token = await lockEnrollmentToken(tx, id)
         if (token === undefined) throw notFound()
         if (token.usedAt !== undefined)

@@ -2,6 +2,7 @@ import { DatabaseError } from '../../database/errors.ts'
 import type { Database } from '../../database/open.ts'
 import { insertPendingSession } from '../../database/repositories/exchange-changes.ts'
 import { type ExchangeParty, findExchangeParty } from '../../database/repositories/exchanges.ts'
+import { toBase64url } from '../../protocol/encoding.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { bucketAt, isBucketAccepted } from '../../protocol/exchange/bucket.ts'
 import type { ExchangeAnswer, ExchangeRequest } from '../../protocol/exchange/messages.ts'
@@ -17,7 +18,9 @@ import type { Clock } from '../../runtime/clock.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import type { Metrics } from '../../runtime/metrics.ts'
 import { ServiceError } from '../errors.ts'
+import type { RateLimitState } from '../rate-limit.ts'
 import type { RateLimits } from '../rate-limits.ts'
+import { createRunOnce, replayed, runWithinLimits } from './admit-exchange.ts'
 import { isIdentityKeyGenuine } from './identity-key-macs.ts'
 import { observeExchange } from './observe-exchange.ts'
 import { retryOnConflict } from './retry-on-conflict.ts'
@@ -37,17 +40,32 @@ export interface OpenExchangeParts {
   metrics: Metrics
 }
 
-export type OpenExchange = (request: ExchangeRequest, requestId: string) => Promise<ExchangeAnswer>
+export type OpenExchange = (
+  request: ExchangeRequest,
+  requestId: string,
+) => Promise<{ answer: ExchangeAnswer; rateLimits: (RateLimitState | undefined)[] }>
 
 /** The server's first half of docs/protocol.md §4, its checks in the order that is given there. */
 export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
   const { crypto, clock, database } = parts
   const dummy = makeDummyParty(crypto)
+  const runOnce = createRunOnce()
 
   return observed(parts.metrics, async (request, requestId) => {
     const bucketKey = await getOpenBucketKey(parts, request)
     const th1 = initiateHash(crypto, request, bucketKey.certificate)
     const sessionId = sessionIdOf(request.bucket, th1)
+    // With the signature: who takes part of a message and signs it wrongly does not keep the right one out.
+    return runOnce(`${sessionId} ${toBase64url(request.signature)}`, () =>
+      open(request, requestId, { bucketKey, th1, sessionId }),
+    )
+  })
+
+  async function open(
+    request: ExchangeRequest,
+    requestId: string,
+    { bucketKey, th1, sessionId }: { bucketKey: BucketKey; th1: Uint8Array; sessionId: string },
+  ) {
     const party = await findExchangeParty(database, request.deviceId, sessionId, clock.now())
     refuseReplay(party, sessionId)
 
@@ -60,11 +78,12 @@ export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
       if (!isSigned || clientKey === undefined || party?.principal.status !== 'ACTIVE') {
         throw new ServiceError('exchange_refused', 'The device, its key or its signature is not accepted.')
       }
-      // Not before: what anybody can send in the name of a device must not use up what the device may send.
-      await parts.limits.takePrincipal({ id: request.deviceId, organizationId: party.organizationId })
-      return answer(parts, { request, requestId, th1, sessionId, party, clientKey, bucketKey })
+      const principal = { id: request.deviceId, organizationId: party.organizationId }
+      return runWithinLimits(parts.limits, principal, () =>
+        answer(parts, { request, requestId, th1, sessionId, party, clientKey, bucketKey }),
+      )
     })
-  })
+  }
 }
 
 function observed(metrics: Metrics, open: OpenExchange): OpenExchange {
@@ -87,9 +106,7 @@ async function getOpenBucketKey(parts: OpenExchangeParts, request: ExchangeReque
 }
 
 function refuseReplay(party: ExchangeParty | undefined, sessionId: string): void {
-  if (party?.sessions.some((session) => session.id === sessionId)) {
-    throw new ServiceError('replayed', 'This message was taken before; begin a new exchange.')
-  }
+  if (party?.sessions.some((session) => session.id === sessionId)) throw replayed()
 }
 
 async function runQueued<T>(parts: OpenExchangeParts, task: () => Promise<T>): Promise<T> {
@@ -195,7 +212,7 @@ async function answer(
       })
     } catch (error) {
       if (!(error instanceof DatabaseError) || error.code !== 'duplicate') throw error
-      throw new ServiceError('replayed', 'This message was taken before; begin a new exchange.', { cause: error })
+      throw replayed(error)
     }
   })
   return responded.answer

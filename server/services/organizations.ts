@@ -4,6 +4,7 @@ import { insertApiToken } from '../../database/repositories/api-tokens.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
 import { insertDirectoryEntry } from '../../database/repositories/directory.ts'
 import {
+  enterOrganization,
   findOrganization,
   insertOrganization,
   listOrganizations,
@@ -17,6 +18,7 @@ import { newId } from '../../runtime/ids.ts'
 import { actorOf, type Operator } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
 import type { NewApiToken } from './api-tokens.ts'
+import { changeAs } from './change-as.ts'
 import { API_TOKEN_PREFIX, newCredential } from './credentials.ts'
 
 export type { Organization }
@@ -39,11 +41,12 @@ export function createOrganizations(parts: {
       name: string,
       requestId: string,
     ): Promise<Organization & { adminToken: NewApiToken }> {
-      const organization = { id: newId(), name, createdAt: parts.clock.now() }
-      const { id: organizationId, createdAt } = organization
+      const organizationId = newId()
       const { id, credential, secretHash } = newCredential(parts.crypto)
-      await withNameTaken(name, () =>
-        database.withOrganization(organizationId, async (tx) => {
+      return withNameTaken(name, () =>
+        changeAs(parts, serviceAdmin, async (tx, createdAt) => {
+          await enterOrganization(tx, organizationId)
+          const organization = { id: organizationId, name, createdAt }
           await insertOrganization(tx, organization)
           await insertDirectoryEntry(tx, id, organizationId)
           const unlimited = { isServiceAdmin: false, expiresAt: undefined, revokedAt: undefined }
@@ -62,9 +65,9 @@ export function createOrganizations(parts: {
             createdAt,
           )
           await insertEvents(tx, [event])
+          return { ...organization, adminToken: { id, token: `${API_TOKEN_PREFIX}${credential}`, expiresAt: null } }
         }),
       )
-      return { ...organization, adminToken: { id, token: `${API_TOKEN_PREFIX}${credential}`, expiresAt: null } }
     },
 
     list(page: { limit: number; beforeId: string | undefined }): Promise<Organization[]> {
@@ -80,9 +83,9 @@ export function createOrganizations(parts: {
 }
 
 /** Every id is new: what is there already can only be the name. */
-async function withNameTaken(name: string, work: () => Promise<void>): Promise<void> {
+async function withNameTaken<T>(name: string, work: () => Promise<T>): Promise<T> {
   try {
-    await work()
+    return await work()
   } catch (error) {
     if (!(error instanceof DatabaseError) || error.code !== 'duplicate') throw error
     throw new ServiceError('name_taken', `There is an organization of the name ${name}.`, {

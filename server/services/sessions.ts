@@ -1,4 +1,4 @@
-import type { Database } from '../../database/open.ts'
+import type { Database, Tx } from '../../database/open.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
 import { forgetPrincipalSession, lockPrincipal } from '../../database/repositories/principals.ts'
 import { findSession, listSessions, revokeSession, type Session } from '../../database/repositories/sessions.ts'
@@ -7,6 +7,7 @@ import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { actorOf, type Operator, type SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
+import { changeAs } from './change-as.ts'
 
 export type { Session }
 export type Sessions = ReturnType<typeof createSessions>
@@ -16,14 +17,10 @@ export function createSessions(parts: { database: Database; clock: Clock; writeE
   const { database, clock } = parts
   const asOfNow = (session: Session): Session => ({ ...session, state: sessionStateAt(session, clock.now()) })
 
-  async function get(caller: Operator | SessionCaller, id: string): Promise<Session> {
-    const session = await database.withOrganization(caller.organizationId, (tx) => findSession(tx, id))
-    if (session === undefined || !mayKnow(caller, session)) throw notFound()
-    return asOfNow(session)
-  }
-
   return {
-    get,
+    async get(caller: Operator | SessionCaller, id: string): Promise<Session> {
+      return asOfNow(await database.withOrganization(caller.organizationId, (tx) => getSession(tx, caller, id)))
+    },
 
     async list(
       caller: Operator | SessionCaller,
@@ -39,11 +36,11 @@ export function createSessions(parts: { database: Database; clock: Clock; writeE
 
     /** Throws `session_state` when it is over. */
     async revoke(caller: Operator | SessionCaller, id: string, requestId: string): Promise<void> {
-      const { principalId, state } = await get(caller, id)
-      const now = clock.now()
       const over = (ended: SessionState) => new ServiceError('session_state', `The session is ${ended} already.`)
-      if (!['PENDING', 'ACTIVE', 'SUPERSEDED'].includes(state)) throw over(state)
-      await database.withOrganization(caller.organizationId, async (tx) => {
+      await changeAs(parts, caller, async (tx, now) => {
+        const { principalId, ...session } = await getSession(tx, caller, id)
+        const state = sessionStateAt(session, now)
+        if (!['PENDING', 'ACTIVE', 'SUPERSEDED'].includes(state)) throw over(state)
         await lockPrincipal(tx, principalId)
         if (!(await revokeSession(tx, id, now))) throw over((await findSession(tx, id))?.state ?? 'CLOSED')
         await forgetPrincipalSession(tx, principalId, id)
@@ -65,10 +62,11 @@ export function createSessions(parts: { database: Database; clock: Clock; writeE
   }
 }
 
-function mayKnow(caller: Operator | SessionCaller, session: Session): boolean {
-  return caller.type === 'api_token' || caller.id === session.principalId
-}
-
-function notFound(): ServiceError {
-  return new ServiceError('not_found', 'There is no such session.')
+/** Throws `not_found`; another's session is not to be told from none. */
+async function getSession(tx: Tx, caller: Operator | SessionCaller, id: string): Promise<Session> {
+  const session = await findSession(tx, id)
+  if (session === undefined || (caller.type !== 'api_token' && caller.id !== session.principalId)) {
+    throw new ServiceError('not_found', 'There is no such session.')
+  }
+  return session
 }

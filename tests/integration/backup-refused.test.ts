@@ -84,7 +84,7 @@ describe('one part alone', () => {
     const open = join(await makeBackupFolder(), 'root-key')
     await cp(rootKey, open)
     await chmod(open, 0o644)
-    await expectNoRestore(join(backups, 'good'), 'database_unusable', /chmod 600/, ['--root-key', open])
+    await expectNoRestore(join(backups, 'good'), 'configuration_invalid', /chmod 600/, ['--root-key', open])
   })
 
   test('a root key without its database starts no empty service in its place', async () => {

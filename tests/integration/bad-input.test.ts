@@ -202,7 +202,7 @@ test.each(['announced', 'chunked'])(
 
     for (let i = 0; i < 3; i++) send(piece)
     if (way === 'chunked') socket.write('0\r\n\r\n')
-    socket.write('GET /live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
+    socket.write('GET /live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n')
     await once(socket, 'close')
     expect(received).toMatch(/\}HTTP\/1\.1 200 OK.*\{"status":"live"\}$/s)
     await expectNothingStored()

@@ -82,6 +82,10 @@ describe('a device that is kept fresh', () => {
     const { deviceId } = await kept.device.exchange()
     const operator = openOperator({ url: service.url, apiToken: service.adminToken })
     await operator.suspendDevice(deviceId)
+    await expect(kept.device.renewToken(), 'sooner than it is due').rejects.toMatchObject({
+      code: 'session_state',
+      message: expect.stringContaining('suspended or revoked'),
+    })
     service.time.now += 3_600_000
     await service.tick()
     const errors: string[] = []

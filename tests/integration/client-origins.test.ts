@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { call } from '../support/api.ts'
+import { expectRefusal } from '../support/refusals.ts'
 import { startTestService, type TestService } from '../support/service.ts'
 
 const origin = 'https://console.example'
@@ -28,13 +29,23 @@ describe('a page of an allowed origin', () => {
     expect(Object.fromEntries(asked.headers)).toMatchObject({
       'access-control-allow-origin': origin,
       'access-control-allow-methods': expect.stringContaining('POST'),
-      'access-control-allow-headers': expect.stringMatching(/authorization, cache-control, content-type/),
+      'access-control-allow-headers': 'authorization, cache-control, content-type, x-request-id',
       vary: expect.stringMatching(/origin/i),
     })
     const answer = await call(service, 'GET', '/v1/buckets', { headers: { origin } })
     expect(answer.status).toBe(200)
     expect(answer.headers.get('access-control-allow-origin')).toBe(origin)
     expect(answer.headers.get('access-control-expose-headers')).toContain('retry-after')
+  })
+
+  test('has what it asks beforehand counted, and may read that it is too often', async () => {
+    const limited = await startTestService({ corsOrigins: [origin], limits: { address: 2 } })
+    onTestFinished(() => limited.close())
+    const ask = () => call(limited, 'OPTIONS', '/v1/exchanges', { headers: preflight })
+    expect([(await ask()).status, (await ask()).status]).toEqual([204, 204])
+    const refused = await ask()
+    expectRefusal(refused, 429, 'rate_limited')
+    expect(refused.headers.get('access-control-allow-origin')).toBe(origin)
   })
 
   test('may read a refusal', async () => {

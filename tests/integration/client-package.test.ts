@@ -2,15 +2,18 @@ import { execFile, spawn } from 'node:child_process'
 import { createDecipheriv, createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { buildPackage } from '../../scripts/build-package.ts'
 import { createToken } from '../support/api.ts'
 import { installPackage, type Project, root, systemNode } from '../support/built-package.ts'
 import { startTestService, type TestService } from '../support/service.ts'
+import { makeServerCredential } from '../support/tls-files.ts'
 
 const run = promisify(execFile)
 let service: TestService
@@ -50,6 +53,19 @@ describe('the built package', () => {
     },
   )
 
+  test.skipIf(systemNode === undefined)('says there in one line what TLS lacks', async () => {
+    const { certificate, privateKey } = makeServerCredential()
+    const tls = createServer({ cert: certificate, key: privateKey, ecdhCurve: 'X25519MLKEM768', minVersion: 'TLSv1.3' })
+    await new Promise<void>((done) => tls.listen(0, '127.0.0.1', done))
+    onTestFinished(() => void tls.close())
+    await cp(join(root, 'client/examples/node20.mjs'), join(project.folder, 'node20.mjs'))
+    const { token } = await createToken(service)
+    const args = ['node20.mjs', `https://localhost:${(tls.address() as AddressInfo).port}`, 'edge-2.json']
+    const { stderr } = await pipe(systemNode as string, args, { cwd: project.folder, input: token }).catch((e) => e)
+    expect(stderr).toMatch(/QflareError: No TLS with https:\/\/localhost:\d+: [^\n]+ \([A-Z0-9_]+\)\.\n/)
+    expect(stderr).toContain("code: 'tls_failed'")
+  })
+
   test('has the same bytes each time, and brings nothing that it does not need', async () => {
     const again = await mkdtemp(join(tmpdir(), 'qflare-built-'))
     try {
@@ -66,6 +82,20 @@ describe('the built package', () => {
       expect(files.filter((file) => /command|operator|examples|\.ts$/.test(file) && !file.endsWith('.d.ts'))).toEqual(
         [],
       )
+    } finally {
+      await rm(again, { recursive: true })
+    }
+  })
+
+  test('can be read by everybody, also when it is built by someone who shares nothing', async () => {
+    const again = await mkdtemp(join(tmpdir(), 'qflare-built-'))
+    try {
+      const program = `import { buildPackage } from ${JSON.stringify(join(root, 'scripts/build-package.ts'))}
+        await buildPackage(${JSON.stringify(join(again, 'own'))})`
+      const command = 'umask 077; exec "$0" --input-type=module -e "$1"'
+      await run('sh', ['-c', command, process.execPath, program])
+      const { stdout } = await run('find', [join(again, 'own'), '-printf', '%y %m\\n'])
+      expect(new Set(stdout.trimEnd().split('\n'))).toEqual(new Set(['d 755', 'f 644']))
     } finally {
       await rm(again, { recursive: true })
     }
@@ -124,14 +154,16 @@ async function checkTypes(files: Record<string, string>, compilerOptions: object
 function ownFile(name: string): string {
   const isBrowser = name.endsWith('browser')
   const create = isBrowser ? "createIndexedDbStore('edge-1')" : "createFileStore('edge-1.json')"
-  return `import { ${create.split('(')[0]}, enrollDevice, openDevice, ProtocolError, QflareError, type DeviceKey, type DeviceStore } from '${name}'
+  return `import { ${create.split('(')[0]}, enrollDevice, isAlarm, openDevice, ProtocolError, QflareError, type DeviceKey, type DeviceStore } from '${name}'
 const store: DeviceStore = ${create}
 const device = await enrollDevice({ url: 'https://trust.example', token: 'a.b.c', name: 'edge-1', store, signal: AbortSignal.timeout(1000) })
 const { key, epoch }: DeviceKey = await device.key('round', { context: new Uint8Array(1), epoch: 3 })
 const bytes: number = key.length + epoch
+await crypto.subtle.importKey('raw', key.subarray(0, 32), 'AES-GCM', false, ['encrypt'])
 const again = await openDevice({ store, wait: (ms, signal) => new Promise((done) => { signal?.throwIfAborted(); setTimeout(done, ms) }) })
 await again.keepFresh({ signal: AbortSignal.timeout(bytes), onError(error, retryInMs) {
-  if (error instanceof QflareError) error.retryAfterSeconds?.toFixed()
+  if (isAlarm(error)) error.code.toUpperCase()
+  else if (error instanceof QflareError) error.retryAfterSeconds?.toFixed()
   else if (error instanceof ProtocolError) error.code.toUpperCase()
   retryInMs.toFixed()
 } })

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Device, openOperator, type QflareOperator } from '../../client/operator.ts'
 import { type Proxy, startProxy } from '../support/proxy.ts'
 import { startTestService, type TestService } from '../support/service.ts'
@@ -139,6 +139,23 @@ describe('when something is not as it should be, npm run demo', { timeout: 120_0
   })
 })
 
+describe('told to end, npm run demo', { timeout: 120_000 }, () => {
+  it.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const)('by %s, revokes its devices and ends with %i', async (signal, code) => {
+    let told = false
+    const run = await start(process.execPath, [main, '--devices', '40'], {}, (child, text) => {
+      if (told || !text.includes('devices enrol')) return
+      told = true
+      child.kill(signal)
+    })
+    expect(run).toMatchObject({ exitCode: code, stderr: '', stdout: expect.stringContaining('Interrupted') })
+    expect((await fleet()).every(({ status }) => status === 'REVOKED')).toBe(true)
+  })
+})
+
 describe.skipIf(process.platform !== 'linux')('on a terminal, npm run demo', { timeout: 120_000 }, () => {
   const onTerminal = (env: Record<string, string>, onOutput: (child: Child, text: string) => void = () => undefined) =>
     start('script', ['-qec', `stty cols 100; ${process.execPath} ${main} --devices 40`, '/dev/null'], env, onOutput)
@@ -170,5 +187,20 @@ describe.skipIf(process.platform !== 'linux')('on a terminal, npm run demo', { t
     expect(stdout).toContain('Interrupted')
     expect(exitCode).toBe(130)
     expect((await fleet()).every(({ status }) => status === 'REVOKED')).toBe(true)
+  })
+
+  it('cleans up when the terminal goes away under it', async () => {
+    let isGone = false
+    const before = (await fleet()).length
+    await onTerminal({}, (child, text) => {
+      if (isGone || !text.includes('exchange keys')) return
+      isGone = true
+      child.kill('SIGKILL')
+    })
+    await vi.waitFor(async () => expect((await fleet()).filter(({ status }) => status !== 'REVOKED')).toEqual([]), {
+      timeout: 60_000,
+      interval: 200,
+    })
+    expect((await fleet()).length).toBe(before + 40)
   })
 })

@@ -119,6 +119,13 @@ test.each<[string, Partial<PrincipalFilter>, string]>([
   }
 })
 
+test('a page far down the list does not read the keys of the devices before it', async () => {
+  const beforeId = '10000000-0000-4000-8000-000000000000'
+  const nodes = await planOf((tx) => listPrincipals(tx, { ...none, limit: 51, beforeId }))
+  const keys = nodes.find((node) => node['Relation Name'] === 'identity_key')
+  expect(keys?.['Index Cond'], JSON.stringify(nodes)).toContain('principal_id')
+})
+
 test('a page of open enrolment tokens is read by its index, within the organization', async () => {
   const nodes = await planOf((tx) =>
     listEnrollmentTokens(tx, { limit: 51, beforeId: undefined, status: 'open' }, Date.now()),

@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { Finding } from '../../operations/examine/finding.ts'
 import { temporalKeyFolders } from '../../runtime/temporal/temporal-key-folder.ts'
 import { isRoot } from '../support/embedded.ts'
@@ -107,10 +107,12 @@ describe('of a running service', () => {
     const records = (await readdir(join(memory, home))).filter((name) => name.startsWith('epoch-')).sort()
     await rm(join(memory, home, records[2] as string))
     await writeFile(join(memory, home, 'epoch-9000000-0'), 'x'.repeat(67), { mode: 0o600 })
+    await mkdir(join(memory, 'another-root'), { mode: 0o700 })
     const report = await examine(folder)
     service.kill('SIGCONT')
     expectProblem(report, /temporal keys: 1 of 16 are missing or changed: epoch/)
     expect(texts(report, 'warning')).toContainEqual(expect.stringMatching(/1 records are unknown to the database/))
+    expect(texts(report, 'warning')).toContainEqual(expect.stringMatching(/another-root has keys of another root/))
     await stop(service)
   })
 
@@ -206,6 +208,23 @@ describe('of garbage', () => {
     await rm(join(spoilt, 'postgres'), { recursive: true })
     await writeFile(join(spoilt, 'postgres-location'), '\0somewhere')
     expectProblem(await examine(spoilt), /^database: .*does not name a folder/)
+  })
+
+  test('that never ends it does not wait, and reads no link', async () => {
+    const spoilt = await makeTestFolder()
+    for (const name of ['root-key', 'admin-token', 'postgres-location']) {
+      execFileSync('mkfifo', [join(spoilt, name)])
+    }
+    // The clean-up of the folder reads it.
+    onTestFinished(() => rm(join(spoilt, 'postgres-location')))
+    const report = await examine(spoilt, { QFLARE_TLS_CERT_FILE: '/dev/zero', QFLARE_TLS_KEY_FILE: '/dev/zero' })
+    expectProblem(report, /^database: .*postgres-location is no small regular file/)
+    expectProblem(report, /^custody: .*is no regular file/)
+    expectProblem(report, /^admin token: .*is no regular file/)
+    expectProblem(report, /^TLS: .*is no regular file/)
+    await rm(join(spoilt, 'admin-token'))
+    await symlink('/etc/passwd', join(spoilt, 'admin-token'))
+    expect(texts(await examine(spoilt), 'unseen')).toContainEqual(expect.stringMatching(/^admin token: .*ELOOP/))
   })
 
   test('in the configuration it says everything at once, and no password', async () => {

@@ -1,9 +1,7 @@
-import { connect } from 'node:net'
-import { text as readAll } from 'node:stream/consumers'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { toBase64url } from '../../protocol/encoding.ts'
 import { newId } from '../../runtime/ids.ts'
-import { call, enrollTestDevice } from '../support/api.ts'
+import { call } from '../support/api.ts'
 import { databaseContents, expectRefusal, sendRaw } from '../support/refusals.ts'
 import { startTestService, type TestService } from '../support/service.ts'
 
@@ -184,100 +182,5 @@ describe('headers', () => {
     }
     const left = Math.floor((300_000 - (service.time.now % 300_000)) / 1000)
     expect(await cacheOf('/v1/buckets')).toBe(`public, max-age=${left}`)
-  })
-})
-
-describe('what is no request of HTTP/1.1', () => {
-  test.each([
-    ['garbage', 'hello\r\n\r\n'],
-    ['a path of another form', 'GET v1/buckets HTTP/1.1\r\nHost: x\r\n\r\n'],
-    ['no Host', 'GET /v1/buckets HTTP/1.1\r\n\r\n'],
-    [
-      'a body of two lengths',
-      'POST /v1/exchanges HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}',
-    ],
-  ])('is answered 400 as a problem, and the connection closed: %s', async (_what, text) => {
-    const contents = await databaseContents(service)
-    const socket = connect(Number(new URL(service.url).port), '127.0.0.1')
-    onTestFinished(() => void socket.destroy())
-    socket.write(text)
-    const [head = '', body = ''] = (await readAll(socket)).split('\r\n\r\n')
-    expect(head).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/)
-    expect(head).toMatch(/^content-type: application\/problem\+json\r?$/im)
-    expect(head).toMatch(/^connection: close\r?$/im)
-    expect(JSON.parse(body)).toMatchObject({
-      status: 400,
-      code: 'malformed',
-      requestId: expect.stringMatching(/^[0-9a-f-]{36}$/),
-    })
-    expect(await databaseContents(service)).toEqual(contents)
-  })
-
-  test('may be HTTP/1.0 without a Host, and may expect what we do not know', async () => {
-    const socket = connect(Number(new URL(service.url).port), '127.0.0.1')
-    onTestFinished(() => void socket.destroy())
-    socket.write('GET /v1/buckets HTTP/1.0\r\n\r\n')
-    expect(await readAll(socket)).toMatch(/^HTTP\/1\.1 200 /)
-    expect((await sendRaw(service, 'GET', '/v1/buckets', { headers: { expect: 'the-best' } })).status).toBe(200)
-  })
-})
-
-describe('what is for the machine itself', () => {
-  const paths = ['/live', '/ready', '/metrics', '/version']
-  const ask = (path: string, forwarded?: string) =>
-    sendRaw(service, 'GET', path, { headers: forwarded === undefined ? {} : { 'x-forwarded-for': forwarded } })
-
-  test('answers the machine', async () => {
-    expect((await ask('/live')).body).toEqual({ status: 'live' })
-    const ready = await ask('/ready')
-    expect(ready.body).toMatchObject({
-      status: 'ready',
-      checks: { database: { ok: true }, temporalKeys: { ok: true } },
-    })
-    expect((await ask('/version')).body).toMatchObject({
-      name: 'qflare',
-      version: '0.0.0-test',
-      cryptoProvider: 'native',
-    })
-    const metrics = await ask('/metrics')
-    expect(metrics.headers.get('content-type')).toMatch(/^text\/plain/)
-    expect(metrics.body).toMatch(
-      /^qflare_http_request_duration_seconds_count\{route="\/live",method="GET",status="200"\} \d/m,
-    )
-  })
-
-  test.each([
-    '203.0.113.7',
-    '192.168.1.2',
-    '10.2.0.1',
-    '2001:db8::1',
-    '127.0.0.1, 203.0.113.7',
-    '203.0.113.7, 10.1.2.3',
-  ])('is not found from elsewhere: %s', async (forwarded) => {
-    for (const path of paths) {
-      const answer = await ask(path, forwarded)
-      expectRefusal(answer, 404, 'not_found')
-      const { requestId: _id, ...problem } = (await ask('/unknown', forwarded)).body
-      expect(answer.body).toMatchObject(problem)
-    }
-  })
-
-  test.each(['127.0.0.1', '::1', 'localhost', 'unknown', '0x7f000001', ''])(
-    'is not found through a proxy of this machine, whomever it names: "%s"',
-    async (forwarded) => {
-      expectRefusal(await ask('/metrics', forwarded), 404, 'not_found')
-      const headers = { forwarded: `for="${forwarded}"` }
-      expectRefusal(await sendRaw(service, 'GET', '/metrics', { headers }), 404, 'not_found')
-    },
-  )
-
-  test('has no identifiers in its metrics', async () => {
-    const device = await enrollTestDevice(service)
-    await call(service, 'GET', `/v1/devices/${device.deviceId}`, { token: service.adminToken })
-    await call(service, 'GET', `/v1/unknown/${device.deviceId}`)
-    const { body } = await ask('/metrics')
-    expect(body).toContain('route="/v1/devices/:id"')
-    expect(body).not.toContain(device.deviceId)
-    expect(body).not.toMatch(/[0-9a-f]{8}-[0-9a-f]{4}/)
   })
 })

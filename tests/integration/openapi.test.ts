@@ -45,6 +45,21 @@ test('every code that an operation may answer stands in docs/errors.md, and no s
   expect([...inDocument].filter((code) => !errorCodes.includes(code))).toEqual([])
 })
 
+test('an answer that has to say more than its body says so: how to prove who asks, when to come again, what is left', () => {
+  const { headers } = document.components as { headers: object }
+  const headersOf = (path: string, method: string, status: number): string[] => {
+    const operation = document.paths[path]?.[method] as { responses: Record<string, { headers: object }> }
+    return Object.keys(operation.responses[status]?.headers ?? {})
+  }
+  const limit = ['RateLimit-Limit', 'RateLimit-Remaining', 'RateLimit-Reset']
+  expect(headersOf('/v1/exchanges', 'post', 201)).toEqual(['X-Request-Id', 'Location', ...limit])
+  expect(headersOf('/v1/exchanges', 'post', 401)).toEqual(['X-Request-Id', 'WWW-Authenticate', ...limit])
+  expect(headersOf('/v1/exchanges', 'post', 429)).toEqual(['X-Request-Id', 'Retry-After', ...limit])
+  expect(headersOf('/ready', 'get', 503)).toEqual(['X-Request-Id', 'Retry-After'])
+  expect(headersOf('/live', 'get', 200)).toEqual(['X-Request-Id'])
+  expect(Object.keys(headers)).toEqual(expect.arrayContaining(['Allow', ...limit]))
+})
+
 test('the schemas of bodies refuse members that the service refuses', () => {
   const { schemas } = document.components as { schemas: Record<string, { additionalProperties?: unknown }> }
   for (const name of ['ExchangeRequest', 'ConfirmRequest', 'EnrollmentCompletion', 'TokenRequest']) {

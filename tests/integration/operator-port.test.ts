@@ -23,7 +23,7 @@ describe('the operator port', () => {
     expect((await call(operator, 'GET', '/ready')).body).toMatchObject({ status: 'ready' })
     expect((await call(operator, 'GET', '/version')).body).toMatchObject({ name: 'qflare' })
     expect((await call(operator, 'GET', '/metrics')).body).toContain('qflare_http_request_duration_seconds')
-    const headers = { 'x-forwarded-for': '203.0.113.7' }
+    const headers = { 'x-forwarded-for': '203.0.113.7', via: '1.1 probe', host: 'qflare.monitoring:9090' }
     for (let i = 0; i < 60; i++) expect((await sendRaw(operator, 'GET', '/live', { headers })).status).toBe(200)
   })
 

@@ -73,6 +73,16 @@ describe('configuration', () => {
     expect((await sendRaw(here, 'GET', '/v1/buckets', { headers })).status).toBe(200)
   })
 
+  test('that names no proxy is said once to lack one, when somebody seems to come through one', async () => {
+    const service = spawnService(folder)
+    const here = { url: await service.ready() }
+    const headers = { 'x-forwarded-for': '203.0.113.7' }
+    for (let i = 0; i < 3; i++) expect((await sendRaw(here, 'GET', '/v1/buckets', { headers })).status).toBe(200)
+    service.kill('SIGTERM')
+    expect(await service.ended()).toBe(0)
+    expect(service.output.stdout.match(/X-Forwarded-For, and QFLARE_TRUST_PROXY names no proxy/g)).toHaveLength(1)
+  })
+
   test('of portable cryptography serves an exchange', async () => {
     const url = await spawnService(folder, { QFLARE_CRYPTO: 'portable' }).ready()
     expect((await call({ url }, 'GET', '/version')).body.cryptoProvider).toBe('portable')

@@ -1,11 +1,6 @@
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { insertApiToken } from '../../database/repositories/api-tokens.ts'
-import { insertDirectoryEntry } from '../../database/repositories/directory.ts'
-import { insertOrganization } from '../../database/repositories/organizations.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { toBase64url } from '../../protocol/encoding.ts'
-import { newId } from '../../runtime/ids.ts'
 import {
-  type Answer,
   call,
   confirm,
   createToken,
@@ -16,37 +11,9 @@ import {
   openExchange,
   sendExchange,
 } from '../support/api.ts'
+import { expectLimited, from, limitedCount, limitHeaders, startLimited } from '../support/rate-limits.ts'
 import { databaseContents, expectRefusal } from '../support/refusals.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
-
-async function start(options: Parameters<typeof startTestService>[0]): Promise<TestService> {
-  const service = await startTestService({ trustProxy: ['127.0.0.1'], ...options })
-  onTestFinished(() => service.close())
-  return service
-}
-
-const from = (address: string) => ({ headers: { 'x-forwarded-for': address } })
-
-function expectLimited(answer: Answer, limit: number, detail: RegExp): void {
-  expectRefusal(answer, 429, 'rate_limited')
-  expect(answer.body.detail).toMatch(detail)
-  expect(limitHeaders(answer)).toEqual([limit, 0])
-  expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0)
-  expect(Number(answer.headers.get('retry-after'))).toBeLessThanOrEqual(60)
-  expect(answer.headers.get('ratelimit-reset')).toBe(answer.headers.get('retry-after'))
-}
-
-/** Limit and remaining. */
-function limitHeaders({ headers }: Answer): (number | undefined)[] {
-  return ['ratelimit-limit', 'ratelimit-remaining'].map((name) =>
-    headers.has(name) ? Number(headers.get(name)) : undefined,
-  )
-}
-
-async function limitedCount(service: TestService, limit: string): Promise<number> {
-  const { body } = await call(service, 'GET', '/metrics')
-  return Number(new RegExp(`^qflare_rate_limited_total\\{limit="${limit}"\\} (\\d+)$`, 'm').exec(body)?.[1] ?? 0)
-}
 
 describe('an address', () => {
   let service: TestService
@@ -85,7 +52,7 @@ describe('an address', () => {
     const statuses: number[] = []
     for (let i = 0; i < 4; i++) statuses.push((await ask(`198.51.100.${i}, 203.0.113.9`)).status)
     expect(statuses).toEqual([200, 200, 200, 429])
-    const untrusting = await start({ trustProxy: ['192.0.2.1'], limits: { address: 2 } })
+    const untrusting = await startLimited({ trustProxy: ['192.0.2.1'], limits: { address: 2 } })
     const direct: number[] = []
     for (let i = 0; i < 4; i++) {
       direct.push((await call(untrusting, 'GET', '/v1/buckets', from(`198.51.100.${i}`))).status)
@@ -116,12 +83,12 @@ describe('who guesses API tokens', () => {
   const listDevices = (token: string, address = '127.0.0.1') =>
     call(service, 'GET', '/v1/devices?limit=1', { token, ...from(address) })
 
-  test('is stopped, with API tokens of his address, and nobody else is', async () => {
+  test('is stopped, and nobody else is, also behind his address', async () => {
     const guesser = '203.0.113.1'
     for (let i = 0; i < 3; i++) expectRefusal(await listDevices(wrongToken(), guesser), 401, 'unauthenticated')
-    expectLimited(await listDevices(wrongToken(), guesser), 3, /API tokens/)
-    expectLimited(await listDevices(service.adminToken, guesser), 3, /API tokens/)
-    expect((await listDevices(service.adminToken, '203.0.113.2')).status).toBe(200)
+    for (let i = 0; i < 2; i++) expectLimited(await listDevices(wrongToken(), guesser), 3, /API tokens/)
+    expect((await listDevices(service.adminToken, guesser)).status).toBe(200)
+    expectRefusal(await listDevices(wrongToken(), '203.0.113.2'), 401, 'unauthenticated')
     expect(await limitedCount(service, 'address_refused')).toBe(2)
   })
 
@@ -149,7 +116,7 @@ describe('who guesses API tokens', () => {
     const device = await enrollTestDevice(service)
     const { credential } = await createToken(service)
     for (let i = 0; i < 5; i++) await listDevices(wrongToken())
-    expect((await listDevices(service.adminToken)).status).toBe(429)
+    expect((await listDevices(wrongToken())).status).toBe(429)
     const { accessToken } = await establish(service, device)
     const own = await call(service, 'GET', `/v1/devices/${device.deviceId}`, { token: accessToken })
     expect(own.status).toBe(200)
@@ -159,7 +126,7 @@ describe('who guesses API tokens', () => {
 
 describe('a device', () => {
   test('that exchanges too often is refused without anything stored, and others are served', async () => {
-    const service = await start({ limits: { device: 2 } })
+    const service = await startLimited({ limits: { device: 2 } })
     const [device, other] = [await enrollTestDevice(service), await enrollTestDevice(service)]
     const opened = await openExchange(service, device)
     await openExchange(service, device)
@@ -173,19 +140,66 @@ describe('a device', () => {
   })
 
   test('cannot be locked out by what others send in its name', async () => {
-    const service = await start({ limits: { device: 1, organization: 4 } })
+    const service = await startLimited({ limits: { device: 1, organization: 4 } })
     const device = await enrollTestDevice(service)
     const { wire } = await initiate(service, device)
     for (let i = 0; i < 6; i++) {
       const forged = { ...wire, signature: flipBit(wire.signature as string, i) }
       expectRefusal(await sendExchange(service, forged), 401, 'exchange_refused')
     }
-    expect((await sendExchange(service, wire)).status).toBe(201)
+    const answer = await sendExchange(service, wire)
+    expect([answer.status, ...limitHeaders(answer)]).toEqual([201, 1, 0])
     for (let i = 0; i < 6; i++) expectRefusal(await sendExchange(service, wire), 409, 'replayed')
   })
 
+  test('cannot be locked out by copies of what it sends, also when they come at once', async () => {
+    let imported = 0
+    const importVerificationKey: typeof crypto.importVerificationKey = (...key) => {
+      imported++
+      return crypto.importVerificationKey(...key)
+    }
+    const counting = { ...crypto, importVerificationKey }
+    const service = await startLimited({ limits: { device: 2, organization: 50 }, crypto: counting })
+    const device = await enrollTestDevice(service)
+    const { wire } = await initiate(service, device)
+    imported = 0
+    const copies = await Promise.all(Array.from({ length: 60 }, () => sendExchange(service, wire)))
+    const statuses = Object.groupBy(copies, ({ status }) => status)
+    expect(Object.keys(statuses)).toEqual(['201', '409'])
+    expect(statuses[201]).toHaveLength(1)
+    for (const copy of statuses[409] ?? []) expectRefusal(copy, 409, 'replayed')
+    expect(imported, 'one signature was looked at').toBe(1)
+    const genuine = await sendExchange(service, (await initiate(service, device)).wire)
+    expect([genuine.status, ...limitHeaders(genuine)]).toEqual([201, 2, 0])
+  })
+
+  test('is not kept out by a copy with another signature that is under way', async () => {
+    const service = await startLimited({})
+    const device = await enrollTestDevice(service)
+    const { wire } = await initiate(service, device)
+    const { sql } = service.database
+    const waiting = `select 1 from pg_locks where not granted and relation = 'principal'::regclass`
+    await sql.query('begin; lock table principal in access exclusive mode')
+    const forged = sendExchange(service, { ...wire, signature: flipBit(wire.signature as string) })
+    await expect.poll(async () => (await sql.query(waiting)).rowCount, { timeout: 10_000 }).toBe(1)
+    const genuine = sendExchange(service, wire)
+    await expect.poll(async () => (await sql.query(waiting)).rowCount, { timeout: 10_000 }).toBe(2)
+    expectRefusal(await sendExchange(service, wire), 409, 'replayed')
+    await sql.query('rollback')
+    expectRefusal(await forged, 401, 'exchange_refused')
+    expect((await genuine).status).toBe(201)
+  })
+
+  test('is charged for a message when it is stored, and not while its organization is over the limit', async () => {
+    const service = await startLimited({ limits: { device: 2, organization: 1 } })
+    const device = await enrollTestDevice(service)
+    const { wire } = await initiate(service, device)
+    // Were these charged to the device, it would be the device's limit that is over.
+    for (let i = 0; i < 4; i++) expectLimited(await sendExchange(service, wire), 1, /organization/)
+  })
+
   test('is limited in what it calls with its access token', async () => {
-    const service = await start({ limits: { device: 3 } })
+    const service = await startLimited({ limits: { device: 3 } })
     const device = await enrollTestDevice(service)
     const { accessToken } = await establish(service, device)
     const ask = () => call(service, 'GET', `/v1/devices/${device.deviceId}`, { token: accessToken })
@@ -196,60 +210,3 @@ describe('a device', () => {
     expect(asAdmin.status, 'of whom others ask').toBe(200)
   })
 })
-
-describe('an organization', () => {
-  test('is limited in all that its people and devices ask, and another is not', async () => {
-    const service = await start({ limits: { organization: 6 } })
-    const foreign = await makeOrganization(service)
-    const device = await enrollTestDevice(service)
-    const { accessToken } = await establish(service, device)
-    // The enrolment token, the exchange, and these.
-    const answers = [service.adminToken, accessToken, service.adminToken, accessToken].map((token) => async () => {
-      return limitHeaders(await call(service, 'GET', '/v1/sessions', { token }))
-    })
-    const seen: unknown[] = []
-    for (const ask of answers) seen.push(await ask())
-    expect(seen).toEqual([3, 2, 1, 0].map((remaining) => [6, remaining]))
-    for (const token of [service.adminToken, accessToken]) {
-      expectLimited(await call(service, 'GET', '/v1/sessions', { token }), 6, /organization/)
-    }
-    const { wire } = await initiate(service, device)
-    const contents = await databaseContents(service)
-    expectLimited(await sendExchange(service, wire), 6, /organization/)
-    expect(await databaseContents(service)).toEqual(contents)
-    expect((await call(service, 'GET', '/v1/sessions', { token: foreign })).status).toBe(200)
-    expect((await call(service, 'GET', '/v1/trust')).status, 'what anyone may ask').toBe(200)
-    expect(await limitedCount(service, 'organization')).toBe(3)
-  })
-
-  test('is not charged for tokens that are refused', async () => {
-    const service = await start({ limits: { organization: 2 } })
-    const wrong = `${service.adminToken.slice(0, -4)}AAAA`
-    for (let i = 0; i < 5; i++) await call(service, 'GET', '/v1/sessions', { token: wrong })
-    expect(limitHeaders(await call(service, 'GET', '/v1/sessions', { token: service.adminToken }))).toEqual([2, 1])
-  })
-})
-
-test('of several limits the headers tell the one of which the least is left', async () => {
-  const service = await start({ limits: { address: 10, organization: 50 } })
-  const ask = (address: string) => call(service, 'GET', '/v1/sessions', { token: service.adminToken, ...from(address) })
-  expect(limitHeaders(await ask('203.0.113.1'))).toEqual([10, 9])
-  for (let i = 2; i <= 43; i++) await ask(`203.0.113.${i}`)
-  expect(limitHeaders(await ask('203.0.113.200'))).toEqual([50, 6])
-})
-
-/** The API token of an admin of another organization. */
-async function makeOrganization(service: TestService): Promise<string> {
-  const worker = service.database.open('qflare_worker', 2)
-  const [organizationId, id] = [newId(), newId()]
-  const secret = `${id}.${toBase64url(crypto.randomBytes(32))}`
-  const secretHash = crypto.hash256(new TextEncoder().encode(secret))
-  const createdAt = service.time.now
-  await worker.withOrganization(organizationId, async (tx) => {
-    await insertOrganization(tx, { id: organizationId, name: 'foreign', createdAt })
-    await insertDirectoryEntry(tx, id, organizationId)
-    const token = { id, organizationId, name: 'test', roles: ['admin' as const], isServiceAdmin: false, secretHash }
-    await insertApiToken(tx, { ...token, createdAt, expiresAt: undefined, revokedAt: undefined })
-  })
-  return `qf_${secret}`
-}

@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { call } from '../support/api.ts'
@@ -17,6 +17,7 @@ vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 })
 
 interface Recovered {
   id: string
+  organizationId: string
   file: string
   revoked: string[]
 }
@@ -62,9 +63,11 @@ test('it administers the service, as the first one did', async () => {
 test('of another organization it administers that one only, and revoking the others touches no other tenant', async () => {
   const url = await spawnService(folder).ready()
   const first = await readAdminToken(folder)
-  const { revoked } = await recover('--organization', 'north', '--revoke-others')
+  const { file, organizationId, revoked } = await recover('--organization', 'north', '--revoke-others')
   expect(revoked).toHaveLength(1)
-  const north = await readAdminToken(folder)
+  expect(file).toBe(join(folder, `admin-token.${organizationId}`))
+  expect(await readAdminToken(folder), 'the token of the service').toBe(first)
+  const north = (await readFile(file, 'utf8')).trim()
   expect([await statusOf(url, north), await statusOf(url, first)]).toEqual([200, 200])
   const refused = await call({ url }, 'POST', '/v1/organizations', { token: north, body: { name: 'east' } })
   expect(refused.status).toBe(403)
@@ -80,6 +83,19 @@ test('with --revoke-others no earlier token of the organization is good any more
   const now = await readAdminToken(folder)
   expect([await statusOf(url, now), await statusOf(url, before)]).toEqual([200, 401])
   expect((await (await openAdmin(url, folder)).listDevices()).items).toEqual([])
+})
+
+test('of two at once both tokens are in a file, and both work', async () => {
+  const url = await spawnService(folder).ready()
+  const before = await readAdminToken(folder)
+  const made = await Promise.all([recover(), recover()])
+  const files = (await readdir(folder)).filter((name) => name.startsWith('admin-token'))
+  const kept = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')))
+  for (const { id } of made) {
+    const token = kept.find((text) => text.startsWith(`qf_${id}.`))?.trim() ?? ''
+    expect(await statusOf(url, token)).toBe(200)
+  }
+  expect(kept.map((text) => text.trim())).toContain(before)
 })
 
 test('a stopped service is started for the moment, under its lock, and is stopped again', async () => {

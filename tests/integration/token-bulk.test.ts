@@ -1,8 +1,20 @@
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { openOperator } from '../../client/operator.ts'
+import { allPages, openOperator } from '../../client/operator.ts'
+import { qflareMain, runQflare } from '../support/command-suite.ts'
 import { type Proxy, startProxy } from '../support/proxy.ts'
 import { runHere } from '../support/run-here.ts'
 import { startTestService, type TestService } from '../support/service.ts'
@@ -138,5 +150,51 @@ describe('an interruption between two batches', () => {
     expect(lines.slice(0, made).map((line) => line.split(',')[5])).toEqual(kept.map(({ token }) => token))
     expect(statSync(path('resumed.csv')).mode & 0o777).toBe(0o600)
     expect(existsSync(path('resumed.csv.partial'))).toBe(false)
+  })
+})
+
+const countTokens = async () => {
+  const operator = openOperator({ url: service.url, apiToken: service.adminToken })
+  let count = 0
+  for await (const _token of allPages((page) => operator.listEnrollmentTokens(page))) count++
+  return count
+}
+
+describe('two processes that go on with the same interrupted run', () => {
+  it('make each token once: one of them succeeds, the other is refused', async () => {
+    let batches = 0
+    proxy.treat = (line) => (line === BULK && ++batches === 2 ? { method: 'GET', path: '/v1/nothing' } : 'forward')
+    expect(await bulk('raced.jsonl')).toMatchObject({ exitCode: 1 })
+    const made = readTokens('raced.jsonl.partial').length - 1
+    const before = await countTokens()
+    proxy.treat = () => 'forward'
+    const args = ['token', 'create', '--from', 'fleet.csv', '--out', 'raced.jsonl', '--continue']
+    const runs = await Promise.all([1, 2].map(() => runQflare(args, { folder, env: env() })))
+    expect(new Set(runs.map(({ exitCode }) => exitCode))).toEqual(new Set([0, 4]))
+    expect(await countTokens()).toBe(before + DEVICES - made)
+    const tokens = readTokens('raced.jsonl')
+    expect(tokens.map(({ name }) => name)).toEqual(Array.from({ length: DEVICES }, (_, index) => `press-${index}`))
+    expect(new Set(tokens.map(({ id }) => id)).size).toBe(DEVICES)
+    expect(statSync(path('raced.jsonl')).mode & 0o777).toBe(0o600)
+    expect(readdirSync(folder).filter((name) => name.startsWith('raced.'))).toEqual(['raced.jsonl'])
+  })
+})
+
+describe('a disk that is full', () => {
+  it('ends with 4, says so, and loses none of the batches that it took', async () => {
+    // As many blocks of 512 bytes as one batch needs, and not two.
+    const command = `trap '' XFSZ; ulimit -f 400; exec "$0" "$@"`
+    const args = ['token', 'create', '--from', 'fleet.csv', '--out', 'full.jsonl']
+    const options = { cwd: folder, env: { PATH: process.env['PATH'] ?? '', ...env() } }
+    const run = await promisify(execFile)('sh', ['-c', command, process.execPath, qflareMain, ...args], options).then(
+      () => undefined,
+      (error: { code: number; stderr: string }) => error,
+    )
+    expect(run).toMatchObject({ code: 4, stderr: expect.stringMatching(/EFBIG.*nobody holds.*--continue/) })
+    const kept = readFileSync(path('full.jsonl.partial'), 'utf8').split('\n').slice(1, -1)
+    expect(kept.length).toBeGreaterThan(0)
+    expect(await bulk('full.jsonl', '--continue')).toMatchObject({ exitCode: 0 })
+    expect(readFileSync(path('full.jsonl'), 'utf8').split('\n').slice(0, kept.length)).toEqual(kept)
+    expect(readTokens('full.jsonl')).toHaveLength(DEVICES)
   })
 })

@@ -2,7 +2,7 @@ import { appendFileSync } from 'node:fs'
 import { type IncomingMessage, ServerResponse } from 'node:http'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
-import type { Response } from 'express'
+import type { Response as ExpressResponse } from 'express'
 import { errorTable } from '../../server/errors.ts'
 import { getApiDocument } from './api-document.ts'
 
@@ -17,8 +17,16 @@ export interface CheckedAnswer {
   problem?: string
 }
 
+interface Response {
+  headers: Record<string, { $ref: string } | { required?: boolean }>
+  content?: Record<string, { schema?: object }>
+}
 interface Operation {
-  responses: Record<string, { headers?: Record<string, unknown>; content?: Record<string, { schema?: object }> }>
+  responses: Record<string, Response>
+}
+interface Components {
+  headers: Record<string, { required?: boolean; schema: { type?: string } }>
+  responses: Record<'MethodNotAllowed', Response>
 }
 
 /**
@@ -29,7 +37,7 @@ export function checkAnswers(onAnswer: (answer: CheckedAnswer) => void): void {
   const check = createCheck()
   const end = ServerResponse.prototype.end
   ServerResponse.prototype.end = function (this: ServerResponse, ...args: unknown[]) {
-    const { locals } = this as Response
+    const { locals } = this as ExpressResponse
     // Only the API is made with Express; a proxy or a page of a test is not it.
     if (locals !== undefined && this.req !== undefined) {
       const body = typeof args[0] === 'function' ? undefined : (args[0] as string | Uint8Array | undefined)
@@ -47,6 +55,7 @@ function record(answer: CheckedAnswer, onAnswer: (answer: CheckedAnswer) => void
 
 function createCheck() {
   const document = getApiDocument()
+  const components = document.components as Components
   const ajv = new Ajv2020({ strict: true, strictTypes: false, strictRequired: false, allErrors: true })
   addFormats.default(ajv)
   ajv.addVocabulary(['components', 'openapi', 'info', 'servers', 'tags', 'paths'])
@@ -71,8 +80,8 @@ function createCheck() {
     const route = path === undefined ? 'none' : `${method} ${path}`
     const problem =
       operation === undefined
-        ? checkUnrouted(res, body, validate)
-        : checkOperation(operation, `/paths/${escape(path as string)}/${method}`, res, body, validate)
+        ? checkUnrouted(components, res, body, validate)
+        : checkOperation(components, operation, `/paths/${escape(path as string)}/${method}`, res, body, validate)
     return problem === undefined ? { route, status } : { route, status, problem }
   }
 }
@@ -80,6 +89,7 @@ function createCheck() {
 type Validate = (pointer: string, value: unknown) => string | undefined
 
 function checkOperation(
+  components: Components,
   operation: Operation,
   pointer: string,
   res: ServerResponse,
@@ -88,9 +98,8 @@ function checkOperation(
 ): string | undefined {
   const response = operation.responses[res.statusCode]
   if (response === undefined) return `status ${res.statusCode} is not described`
-  for (const name of Object.keys(response.headers ?? {})) {
-    if (!res.hasHeader(name)) return `the header ${name} is missing`
-  }
+  const headers = checkHeaders(components, response, res, validate)
+  if (headers !== undefined) return headers
   const type = String(res.getHeader('content-type') ?? '').split(';')[0] as string
   if (res.req.method === 'HEAD') return undefined
   if (response.content === undefined) return body === undefined ? undefined : 'no body is described'
@@ -102,8 +111,33 @@ function checkOperation(
   return validate(at, JSON.parse(String(body)))
 }
 
+/** Of the headers that the document knows, those that are described stand there in their form, and no others. */
+function checkHeaders(
+  components: Components,
+  { headers }: Response,
+  res: ServerResponse,
+  validate: Validate,
+): string | undefined {
+  for (const [name, shared] of Object.entries(components.headers)) {
+    const described = headers[name]
+    const value = res.getHeader(name)
+    if (value === undefined) {
+      const isRequired = described !== undefined && ('$ref' in described ? shared : described).required === true
+      if (isRequired) return `the header ${name} is missing`
+      continue
+    }
+    if (described === undefined) return `the header ${name} is not described`
+    const isNumber = shared.schema.type === 'integer' && /^\d+$/.test(String(value))
+    const fault = validate(`/components/headers/${name}/schema`, isNumber ? Number(value) : value)
+    if (fault !== undefined) return `the header ${name}: ${fault}`
+  }
+  const limits = ['limit', 'remaining', 'reset'].filter((name) => res.hasHeader(`ratelimit-${name}`))
+  return limits.length % 3 === 0 ? undefined : 'the headers of a limit are not all there'
+}
+
 /** What no route takes is answered with a problem all the same; only a browser's preflight is answered by no route. */
 function checkUnrouted(
+  components: Components,
   res: ServerResponse,
   body: string | Uint8Array | undefined,
   validate: Validate,
@@ -113,7 +147,9 @@ function checkUnrouted(
   const problem = JSON.parse(String(body)) as { code: keyof typeof errorTable; status: number }
   const expected = errorTable[problem.code]?.status
   if (res.statusCode !== expected || problem.status !== expected) return `${problem.code} goes with ${expected}`
-  return validate('/components/schemas/Problem', problem)
+  const headers =
+    expected === 405 ? checkHeaders(components, components.responses.MethodNotAllowed, res, validate) : undefined
+  return headers ?? validate('/components/schemas/Problem', problem)
 }
 
 /** A JSON pointer's segment within a URI fragment. */

@@ -1,6 +1,7 @@
 import { type IncomingMessage, request } from 'node:http'
+import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
-import { expect } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import { type ErrorCode, errorTable } from '../../server/errors.ts'
 import { type Answer, refusal } from './api.ts'
 import type { TestService } from './service.ts'
@@ -57,4 +58,13 @@ export async function sendRaw(
     body: headers.get('content-type')?.includes('json') ? JSON.parse(body) : body,
     headers,
   }
+}
+
+/** Sends what is perhaps no request at all, and gives everything that comes until the service closes the connection. */
+export async function sendText({ url }: Pick<TestService, 'url'>, sent: string): Promise<string> {
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  onTestFinished(() => void socket.destroy())
+  socket.write(sent)
+  return text(socket)
 }

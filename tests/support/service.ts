@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Database } from '../../database/open.ts'
 import { listActiveSigningKeys, listKeks } from '../../database/repositories/service-keys.ts'
 import { BUCKET_MS, bucketAt } from '../../protocol/exchange/bucket.ts'
 import type { KeyPurpose } from '../../protocol/exchange/epochs.ts'
@@ -10,7 +11,7 @@ import { createEventWriter } from '../../runtime/audit-events.ts'
 import type { LimitsPerMinute, TlsFiles } from '../../runtime/config.ts'
 import { openServiceKeys } from '../../runtime/custody/service-keys.ts'
 import { createRootKeyWrapper } from '../../runtime/custody/wrapper.ts'
-import { createLogger } from '../../runtime/logger.ts'
+import { createLogger, type Logger } from '../../runtime/logger.ts'
 import { createMetrics } from '../../runtime/metrics.ts'
 import { openFileTemporalKeyStore } from '../../runtime/temporal/file-temporal-key-store.ts'
 import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
@@ -48,12 +49,17 @@ export async function startTestService(
     isRealTime?: boolean
     trustProxy?: string[]
     corsOrigins?: string[]
+    /** Off where it is not given. */
+    connectionsPerAddress?: number
     tls?: TlsFiles
     hasOperatorPort?: boolean
     /** Off where it is not given. */
     limits?: Partial<LimitsPerMinute>
     maxConnections?: number
+    logger?: Logger
     wrapStore?: (store: TemporalKeyStore) => TemporalKeyStore
+    /** Of the API alone, to hold a request where a test wants it. */
+    wrapDatabase?: (database: Database) => Database
     /** Of the server alone, to see what it computes. */
     crypto?: Primitives
   } = {},
@@ -66,7 +72,8 @@ export async function startTestService(
   const time = options.isRealTime ? realTime() : { now: bucketAt(Date.now()) * BUCKET_MS + BUCKET_MS / 2 }
   const clock = { now: () => time.now, offsetMs: () => 0, measuredAt: () => time.now, measure: async () => {} }
   const worker = database.open('qflare_worker')
-  const api = database.open('qflare_api', options.maxConnections)
+  const opened = database.open('qflare_api', options.maxConnections)
+  const api = options.wrapDatabase?.(opened) ?? opened
   const wrapper = createRootKeyWrapper(crypto, crypto.randomBytes(32))
   const writeEvent = createEventWriter(crypto)
   await initializeKeys({ database: worker, wrapper, crypto, writeEvent }, 'test.example', time.now)
@@ -100,10 +107,11 @@ export async function startTestService(
         port: 0,
         trustProxy: options.trustProxy,
         corsOrigins: options.corsOrigins ?? [],
+        connectionsPerAddress: options.connectionsPerAddress ?? 0,
         tls: options.tls,
       },
       operator: options.hasOperatorPort ? { host: '127.0.0.1', port: 0 } : undefined,
-      limits: { address: 0, addressRefused: 0, device: 0, organization: 0, ...options.limits },
+      limits: { address: 0, addressRefused: 0, apiToken: 0, device: 0, organization: 0, ...options.limits },
       trustDomain: 'test.example',
       exchangeQueueLength: options.exchangeQueueLength ?? 512,
     },
@@ -116,7 +124,7 @@ export async function startTestService(
     clock,
     isScheduleHealthy: () => true,
     writeEvent,
-    logger: createLogger('silent'),
+    logger: options.logger ?? createLogger('silent'),
     metrics: createMetrics(),
   })
   return {

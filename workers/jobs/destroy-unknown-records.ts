@@ -1,4 +1,5 @@
-// Running it twice is harmless: a record is deleted once, and what is gone is not listed again.
+// Running it twice is harmless: a record is deleted once, and what is gone is not listed again. The event comes first, so that a
+// crash in between loses none: the next start finds the record again and tells it once more.
 
 import type { Database } from '../../database/open.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
@@ -31,8 +32,10 @@ export async function destroyUnknownRecords(
     const rows = await parts.database.withoutOrganization((tx) => listTemporalKeys(tx, name.kind, name.number))
     if (rows.some(({ generation }) => generation === name.generation)) continue
     const record = await parts.store.find(name)
-    if (record === undefined || !(await parts.store.destroy(name))) continue
+    if (record === undefined) continue
+    // No row: the schedule makes the key of this name anew, which a row of a destroyed one would forbid.
     await recordDestruction(parts, name, parts.crypto.hash256(record), now)
+    await parts.store.destroy(name)
     destroyed.push(name)
   }
   return destroyed

@@ -37,6 +37,8 @@ describe('a wrong command line ends with 2 and one line on stderr:', () => {
     ['an unknown purpose', ['key', '--purpose', 'seal']],
     ['a context that is not base64url', ['key', '--purpose', 'round', '--context', 'a=']],
     ['a context where there is none', ['key', '--context', 'AAAA']],
+    ['a round key without a context', ['key', '--purpose', 'round']],
+    ['a round key with an empty context', ['key', '--purpose', 'round', '--context', '']],
     ['reveal and out', ['key', '--reveal', '--out', 'x']],
     ['no id', ['device', 'revoke']],
     ['an id that is none', ['device', 'revoke', 'edge-1']],

@@ -31,6 +31,26 @@ describe('a table', () => {
     expect(table()).not.toContain('\u001b')
   })
 
+  it('has columns that stand under each other, in whatever script', () => {
+    const names = ['edge', 'カメラ', '카메라', 'e\u0301dge', '🚀 7', '🇩🇪', '⚠️', 'ｶﾒﾗ', '𠮷']
+    const lines = toTable(
+      ['NAME', 'STATUS'],
+      names.map((name) => [name, 'ACTIVE']),
+    ).split('\n')
+    const columns = [4, 6, 6, 4, 4, 2, 2, 3, 2]
+    for (const [index, name] of names.entries()) {
+      const spaces = ' '.repeat(6 - (columns[index] ?? 0) + 2)
+      expect(lines[index + 1]).toBe(`${name}${spaces}ACTIVE`)
+    }
+  })
+
+  it('is cut between characters', () => {
+    Object.assign(process.stdout, { isTTY: true, columns: 36 + 2 + 8 })
+    const row = (name: string) => stripVTControlCharacters(toTable(['ID', 'NAME'], [[id, name]]).split('\n')[1] ?? '')
+    expect(row('カメラカメラ')).toBe(`${id}  カメラ…`)
+    expect(row('e\u0301🚀𠮷🚀🚀')).toBe(`${id}  e\u0301🚀𠮷🚀…`)
+  })
+
   it('keeps a screen that is far too narrow, with ids', () => {
     Object.assign(process.stdout, { isTTY: true, columns: 20 })
     expect(table()).toContain(id)

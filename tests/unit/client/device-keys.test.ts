@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest'
+import { roundContext } from '../../../client/round-context.ts'
 import { BUCKET_MS, GRACE_MS } from '../../../protocol/exchange/bucket.ts'
-import { communicationKey, ratchet } from '../../../protocol/exchange/epochs.ts'
+import { communicationKey, type KeyPurpose, ratchet } from '../../../protocol/exchange/epochs.ts'
 import { choosePrimitives } from '../../../protocol/primitives/choose.ts'
+import { refusal } from './fake-answer.ts'
 import { codeOf, enrolledDevice, firstBucket, startAt } from './setup.ts'
 
 const crypto = await choosePrimitives()
@@ -56,17 +58,42 @@ describe('keys over several epochs', () => {
     expect((await device.key('encryption')).epoch).toBe(firstBucket)
   })
 
-  it('differ by purpose and context, and encryption takes no context', async () => {
+  it('differ by purpose and context', async () => {
     const { device } = await withSession()
     const context = new Uint8Array([1])
     const keys = [
       await device.key('encryption'),
       await device.key('signing'),
-      await device.key('round'),
       await device.key('round', { context }),
+      await device.key('round', { context: roundContext('0199b0a4-7e1c-7000-8000-000000000001', 7) }),
     ]
     expect(new Set(keys.map(({ key }) => Buffer.from(key).toString('hex'))).size).toBe(4)
-    await expect(device.key('encryption', { context })).rejects.toThrow(RangeError)
+  })
+
+  it.each([
+    ['purpose', 'nonsense', {}],
+    ['purpose', undefined, {}],
+    ['context', 'round', {}],
+    ['context', 'round', { context: new Uint8Array(0) }],
+    ['context', 'round', { context: 'AAAA' }],
+    ['context', 'encryption', { context: new Uint8Array(1) }],
+    ['context', 'signing', { context: new Uint8Array(1) }],
+    ['epoch', 'encryption', { epoch: firstBucket + 0.5 }],
+    ['epoch', 'encryption', { epoch: Number.NaN }],
+    ['epoch', 'encryption', { epoch: String(firstBucket) }],
+  ])('are not derived with a wrong %s (%j, %j), whatever types a caller has', async (field, purpose, names) => {
+    const { device } = await withSession()
+    const derived = device.key(purpose as KeyPurpose, names as object)
+    await expect(derived).rejects.toMatchObject({ name: 'QflareError', code: 'input_invalid', field })
+  })
+
+  it.each([
+    ['federationId', 'fleet-7', 7],
+    ['federationId', '0199B0A4-7E1C-7000-8000-000000000001', 7],
+    ['round', '0199b0a4-7e1c-7000-8000-000000000001', -1],
+    ['round', '0199b0a4-7e1c-7000-8000-000000000001', 1.5],
+  ])('of a round have no context with a wrong %s', (field, federationId, round) => {
+    expect(() => roundContext(federationId, round)).toThrow(expect.objectContaining({ code: 'input_invalid', field }))
   })
 
   it('end with the session, whose chain is erased', async () => {
@@ -105,5 +132,18 @@ describe('the access token', () => {
     const { device, server } = await withSession()
     server.sessions.clear()
     expect(await codeOf(device.renewToken())).toBe('unauthenticated')
+  })
+
+  it('that the server refuses with the session says what may have become of the device', async () => {
+    const { device, server } = await withSession()
+    server.tamper = () => refusal(409, 'session_state')
+    await expect(device.renewToken()).rejects.toMatchObject({
+      code: 'session_state',
+      status: 409,
+      requestId: expect.any(String),
+      message: expect.stringMatching(/suspended or revoked.*exchange/),
+    })
+    server.tamper = () => refusal(401, 'unauthenticated')
+    await expect(device.renewToken()).rejects.toMatchObject({ message: 'Refused: unauthenticated.' })
   })
 })

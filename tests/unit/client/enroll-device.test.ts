@@ -43,6 +43,30 @@ describe('enrolling', () => {
     expect(server.requests.filter(({ line }) => line.endsWith('/complete'))).toHaveLength(1)
   })
 
+  it.each([
+    ['name', { name: '' }],
+    ['name', { name: 'a'.repeat(129) }],
+    ['name', { name: 'edge\u0007' }],
+    ['name', { name: ' \u3164' }],
+    ['name', { name: undefined }],
+    ['kind', { kind: 'server' }],
+    ['alg', { alg: 'RSA' }],
+    ['metadata.rack', { metadata: { rack: 'x'.repeat(257) } }],
+    ['metadata.rack', { metadata: { rack: Number.NaN } }],
+    ['metadata', { metadata: Object.fromEntries(Array.from({ length: 33 }, (_, index) => [`m${index}`, index])) }],
+    ['url', { url: 'trust.example' }],
+    ['url', { url: '' }],
+  ])('refuses a wrong %s before it asks the server or touches the store: %j', async (field, wrong) => {
+    const server = await startServer()
+    const untouched = async () => {
+      throw new Error('touched')
+    }
+    const store = { load: untouched, save: untouched, prepare: untouched }
+    const given = { ...options(server, { store }), ...wrong } as EnrollmentOptions
+    await expect(enrollDevice(given)).rejects.toMatchObject({ name: 'QflareError', code: 'input_invalid', field })
+    expect(server.requests).toEqual([])
+  })
+
   it('refuses a server that the pin does not name', async () => {
     const server = await startServer()
     const token = server.newToken().replace(/[^.]+$/, newSigner(crypto).kid)

@@ -109,6 +109,17 @@ describe('the file of a device', () => {
     expect(await readFile(file, 'utf8')).not.toContain(Buffer.from(chain).toString('base64url'))
   })
 
+  it('makes its own folder, and no tree of folders, before a token is spent', async () => {
+    const astray = join(folder, 'no', 'such', 'device.json')
+    await expect(createFileStore(astray).prepare()).rejects.toMatchObject({
+      code: 'state_unusable',
+      message: expect.stringContaining(join(folder, 'no', 'such')),
+    })
+    expect(readdirSync(folder)).toEqual([])
+    await createFileStore(file).prepare()
+    expect(readdirSync(folder)).toEqual(['state'])
+  })
+
   it('cannot be where it cannot be made', async () => {
     await writeFile(join(folder, 'state'), 'a file')
     expect(await codeOf(createFileStore(file).prepare())).toBe('state_unusable')

@@ -81,6 +81,13 @@ describe('an answer', () => {
     expect(await codeOf(client.get('/x', schema))).toBe('network')
   })
 
+  it('that is a problem names the input at fault, unless that name has no end', async () => {
+    const named = await clientOf(sendJson(problem('malformed', { field: 'name' }), 400))
+    await expect(named.client.post('/x', {}, schema)).rejects.toMatchObject({ code: 'malformed', field: 'name' })
+    const endless = await clientOf(sendJson(problem('malformed', { field: 'x'.repeat(10_000) }), 400))
+    await expect(endless.client.post('/x', {}, schema)).rejects.toMatchObject({ code: 'malformed', field: undefined })
+  })
+
   it('that is a problem becomes its code, with status, request id and hint', async () => {
     const { client } = await clientOf(
       sendJson(problem('bucket_out_of_window', { now: 5 }), 409, { 'X-Request-Id': 'r-1' }),
@@ -218,18 +225,23 @@ describe('the URL of a server', () => {
     expect(parseServerUrl(text)).toBe(url)
   })
 
+  it.each(['http://trust.example', 'http://127.0.0.1.trust.example', 'http://localhost.example', 'http://10.0.0.1'])(
+    '%s is refused, because tokens would cross the network in clear',
+    (text) => {
+      expect(() => parseServerUrl(text)).toThrow(expect.objectContaining({ code: 'insecure_url' }))
+    },
+  )
+
   it.each([
-    'http://trust.example',
-    'http://127.0.0.1.trust.example',
-    'http://localhost.example',
-    'http://10.0.0.1',
     'ftp://127.0.0.1',
     'https://user:password@trust.example',
     'https://trust.example/?token=x',
     'trust.example',
     '',
-  ])('%s is refused', (text) => {
-    expect(() => parseServerUrl(text)).toThrow(expect.objectContaining({ code: 'insecure_url' }))
+  ])('"%s" is none', (text) => {
+    const refused = expect.objectContaining({ code: 'input_invalid', field: 'url' })
+    expect(() => parseServerUrl(text)).toThrow(refused)
+    expect(() => parseServerUrl(text, { allowInsecureHttp: true })).toThrow(refused)
   })
 
   it('may be plain http elsewhere when that is asked for', () => {

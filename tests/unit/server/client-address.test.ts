@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { addressKey } from '../../../server/client-address.ts'
+import { addressKey, createAddressMatch } from '../../../server/client-address.ts'
 
 describe('an address counts', () => {
   test.each([
@@ -26,4 +26,22 @@ describe('an address counts', () => {
     'not when it is none: "%s"',
     (text) => expect(addressKey(text)).toBeUndefined(),
   )
+})
+
+test('an address is one of a list, or of one of its networks, in either notation', () => {
+  const isListed = createAddressMatch(['10.0.0.1', '10.1.0.0/16', '2001:db8::1', '2001:db8:1::/48'])
+  const listed = ['10.0.0.1', '::ffff:10.0.0.1', '10.1.255.255', '::ffff:10.1.2.3', '2001:db8::1', '2001:db8:1:9::2']
+  const others = [
+    '10.0.0.2',
+    '10.2.0.0',
+    '::ffff:10.2.0.0',
+    '2001:db8::2',
+    '2001:db8:2::1',
+    '',
+    'localhost',
+    '10.0.0.1:80',
+  ]
+  expect(listed.map(isListed)).toEqual(listed.map(() => true))
+  expect(others.map(isListed)).toEqual(others.map(() => false))
+  expect(createAddressMatch([])('127.0.0.1')).toBe(false)
 })

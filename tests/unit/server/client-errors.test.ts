@@ -126,7 +126,57 @@ describe('what the parser refuses is answered once, and the connection closed', 
   })
 })
 
+describe('who takes us for a proxy', () => {
+  const CONNECT = 'CONNECT device.example:443 HTTP/1.1\r\nHost: device.example:443\r\n\r\n'
+
+  test('is answered 400, and the connection closed', async () => {
+    const socket = await open(never)
+    socket.write(CONNECT)
+    expectProblem(await received(socket), 400, 'malformed')
+  })
+
+  test('is answered nothing that would be taken for the answer of an earlier request', async () => {
+    const socket = await open(never)
+    socket.write(`GET /first HTTP/1.1\r\nHost: x\r\n\r\n${CONNECT}`)
+    expect(await received(socket)).toBe('')
+  })
+
+  test('and goes at once does no harm', async () => {
+    const socket = await open(never)
+    socket.write(CONNECT)
+    socket.resetAndDestroy()
+    const other = await open(readAll)
+    other.write(CONNECT.repeat(20))
+    expectProblem(await received(other), 400, 'malformed')
+  })
+})
+
 describe('nothing is written', () => {
+  const refuse: RequestListener = (_req, res) => void res.writeHead(405, { 'content-length': 2 }).end('no')
+
+  test('after the answer of a request whose body goes wrong then', async () => {
+    const socket = await open(refuse)
+    const all = received(socket)
+    socket.write('POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n')
+    await once(socket, 'data')
+    socket.write('zz\r\n')
+    expect((await all).match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 405'])
+  })
+
+  test('after the answer of a request whose body never comes', async () => {
+    const socket = await open(refuse, { bounds: soon })
+    socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n')
+    expect((await received(socket)).match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 405'])
+  })
+
+  test('twice for a request whose body is wrong in the same packet', async () => {
+    for (const app of [refuse, ((...both) => void setTimeout(() => refuse(...both), 20)) satisfies RequestListener]) {
+      const socket = await open(app)
+      socket.write('POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n')
+      expect((await received(socket)).match(/HTTP\/1\.1 \d+/g)).toHaveLength(1)
+    }
+  })
+
   test('into an answer that has begun', async () => {
     const socket = await open((_req, res) => {
       res.writeHead(200, { 'content-length': 100 })

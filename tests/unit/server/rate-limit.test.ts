@@ -69,16 +69,18 @@ describe('a limit', () => {
 })
 
 describe('the limits', () => {
+  const off = { address: 0, addressRefused: 0, apiToken: 0, device: 0, organization: 0 }
+
   test('that are 0 are off', async () => {
-    const limits = createRateLimits({ address: 0, addressRefused: 0, device: 0, organization: 0 }, createMetrics())
+    const limits = createRateLimits(off, createMetrics())
     for (let i = 0; i < 10; i++) expect(await limits.take('address', 'a')).toBeUndefined()
     await limits.check('address_refused', 'a')
-    expect(await limits.takePrincipal({ id: 'd', organizationId: 'o' })).toEqual([undefined, undefined])
+    expect(await limits.count('device', 'd', 3)).toBeUndefined()
   })
 
   test('refuse with how long to wait, and count it by the name of the limit', async () => {
     const metrics = createMetrics()
-    const limits = createRateLimits({ address: 1, addressRefused: 1, device: 1, organization: 2 }, metrics)
+    const limits = createRateLimits({ ...off, address: 1, addressRefused: 1 }, metrics)
     await limits.take('address', 'a')
     vi.advanceTimersByTime(20_000)
     const refused = await limits.take('address', 'a').catch((error: unknown) => error)
@@ -93,14 +95,15 @@ describe('the limits', () => {
     ])
   })
 
-  test('of a device that is over its own do not count for its organization', async () => {
-    const limits = createRateLimits({ address: 0, addressRefused: 0, device: 1, organization: 2 }, createMetrics())
-    await limits.takePrincipal({ id: 'greedy', organizationId: 'o' })
-    for (let i = 0; i < 5; i++) {
-      await expect(limits.takePrincipal({ id: 'greedy', organizationId: 'o' })).rejects.toThrow('This device')
+  test('count what was let through already, as much as it weighs, and refuse what comes then', async () => {
+    const limits = createRateLimits({ ...off, organization: 5 }, createMetrics())
+    expect(await limits.take('organization', 'o')).toMatchObject({ remaining: 4 })
+    expect(await limits.count('organization', 'o', 3)).toMatchObject({ remaining: 1, isExceeded: false })
+    await limits.check('organization', 'o')
+    expect(await limits.count('organization', 'o', 100)).toMatchObject({ remaining: 0, isExceeded: true })
+    for (const refused of [limits.check('organization', 'o'), limits.take('organization', 'o')]) {
+      await expect(refused).rejects.toThrow('This organization')
     }
-    expect(await limits.takePrincipal({ id: 'other', organizationId: 'o' })).toHaveLength(2)
-    await expect(limits.takePrincipal({ id: 'third', organizationId: 'o' })).rejects.toThrow('This organization')
-    expect(await limits.takePrincipal({ id: 'fourth', organizationId: 'another' })).toHaveLength(2)
+    expect(await limits.take('organization', 'another')).toMatchObject({ remaining: 4 })
   })
 })

@@ -13,6 +13,7 @@ import { loadTlsCredential } from '../../../server/tls-credential.ts'
 import { makeServerCredential, makeTlsFolder, type TestCredential } from '../../support/tls-files.ts'
 
 const groups = 'SecP384r1MLKEM1024:X25519MLKEM768'
+const unlimited = { perAddress: 0, isExempt: () => false }
 
 interface TlsService {
   port: number
@@ -27,7 +28,7 @@ async function startTls(credential: TestCredential, wish: { groups?: string } = 
   const inUse = await fingerprint(files)
   const { context } = await loadTlsCredential(files, Date.now())
   const address = { host: '127.0.0.1', port: 0, variables: { host: 'HOST', port: 'PORT' } }
-  const listener = await startListener((_req, res) => void res.end('well'), address, context)
+  const listener = await startListener((_req, res) => void res.end('well'), address, context, unlimited)
   expect(listener.url).toMatch(/^https:\/\/127\.0\.0\.1:\d+$/)
   const said: string[] = []
   const say = (message: string): void => void said.push(message)

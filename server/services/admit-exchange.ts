@@ -1,0 +1,42 @@
+import { ServiceError } from '../errors.ts'
+import type { RateLimitState } from '../rate-limit.ts'
+import type { RateLimits } from '../rate-limits.ts'
+
+/**
+ * Refuses a message that is just being worked on as `replayed`, by a key of its own: until it is stored the database cannot tell
+ * that it came before. One process works on a database, so that this sees every copy.
+ */
+export function createRunOnce() {
+  const underWay = new Set<string>()
+  return async <T>(key: string, work: () => Promise<T>): Promise<T> => {
+    if (underWay.has(key)) throw replayed()
+    underWay.add(key)
+    try {
+      return await work()
+    } finally {
+      underWay.delete(key)
+    }
+  }
+}
+
+export function replayed(cause?: unknown): ServiceError {
+  return new ServiceError('replayed', 'This message was taken before; begin a new exchange.', { cause })
+}
+
+/**
+ * Does what counts for a device and its organization once it is done, and not when it fails: a message that is refused can be sent
+ * again by whoever has it, and must cost the device nothing. So as many as are under way at once may go over the limit, once.
+ */
+export async function runWithinLimits<T>(
+  limits: RateLimits,
+  { id, organizationId }: { id: string; organizationId: string },
+  work: () => Promise<T>,
+): Promise<{ answer: T; rateLimits: (RateLimitState | undefined)[] }> {
+  await limits.check('device', id)
+  await limits.check('organization', organizationId)
+  const answer = await work()
+  return {
+    answer,
+    rateLimits: [await limits.count('device', id), await limits.count('organization', organizationId)],
+  }
+}

@@ -1,0 +1,43 @@
+import type { Database } from '../../database/open.ts'
+import { insertEvents } from '../../database/repositories/audit-outbox.ts'
+import type { WriteEvent } from '../../runtime/audit-events.ts'
+import type { Clock } from '../../runtime/clock.ts'
+import { actorOf, type Operator, type SessionCaller } from '../caller.ts'
+import { createMemoryRateLimit } from '../rate-limit.ts'
+
+/** `route`: its method and path as they are declared, nothing of the request's own. */
+export type NoteRefusedAccess = (
+  caller: Operator | SessionCaller,
+  route: { method: string; path: string },
+  requestId: string,
+) => Promise<void>
+
+/**
+ * The event that somebody asked for what is not allowed to him. One per caller, route and minute, so that whoever asks again and
+ * again does not fill the log; how often it was is in the request log. The count is this process's own.
+ */
+export function createNoteRefusedAccess(parts: {
+  database: Database
+  clock: Clock
+  writeEvent: WriteEvent
+}): NoteRefusedAccess {
+  const limit = createMemoryRateLimit(1)
+  return async (caller, { method, path }, requestId) => {
+    const route = `${method.toUpperCase()} ${path}`
+    if ((await limit.take(`${caller.id} ${route}`)).isExceeded) return
+    const { organizationId } = caller
+    const event = parts.writeEvent(
+      {
+        organizationId,
+        actor: actorOf(caller),
+        type: 'access.refused',
+        severity: 'warning',
+        subject: {},
+        data: { route },
+        requestId,
+      },
+      parts.clock.now(),
+    )
+    await parts.database.withOrganization(organizationId, (tx) => insertEvents(tx, [event]))
+  }
+}
