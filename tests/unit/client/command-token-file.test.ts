@@ -12,7 +12,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
 import { lockFile } from '../../../client/command/file-lock.ts'
 import { type MadeToken, openTokenFile } from '../../../client/command/token-file.ts'
 import type { TokenOrder } from '../../../client/command/token-orders.ts'
@@ -69,6 +69,7 @@ describe('a file of tokens', () => {
       console.log('held')
       setInterval(() => file, 1000)`
     const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', program])
+    onTestFinished(() => void child.kill('SIGKILL'))
     await once(child.stdout, 'data')
     await expect(openTokenFile(path, orders, true)).rejects.toThrow('Another process makes')
     child.kill('SIGKILL')
