@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { adminTokenFile, keepAdminToken } from '../../../runtime/secrets.ts'
+import { copyNodeForOthers, NOBODY } from '../../support/other-user.ts'
 
 let folder: string
 let path: string
@@ -54,8 +55,7 @@ describe('the file of an admin token', () => {
   })
 
   test.skipIf(process.getuid?.() !== 0)('never gives another file away, whatever its name becomes', async () => {
-    const nobody = 65_534
-    await chown(folder, nobody, nobody)
+    await chown(folder, NOBODY, NOBODY)
     const victim = `${folder}-victim`
     await writeFile(victim, 'root’s', { mode: 0o600 })
     onTestFinished(() => rm(victim, { force: true }))
@@ -65,7 +65,8 @@ describe('the file of an admin token', () => {
       for (;;) try {
         symlinkSync(process.argv[2], process.argv[1] + '.link'); renameSync(process.argv[1] + '.link', process.argv[1])
       } catch {}`
-    const attacker = spawn(process.execPath, ['--eval', swap, path, victim], { uid: nobody, gid: nobody, cwd: '/' })
+    const node = await copyNodeForOthers()
+    const attacker = spawn(node, ['--eval', swap, path, victim], { uid: NOBODY, gid: NOBODY, cwd: '/' })
     onTestFinished(async () => {
       attacker.kill('SIGKILL')
       await once(attacker, 'close')
