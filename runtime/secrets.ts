@@ -52,7 +52,12 @@ export async function loadRootKey(source: {
  */
 export async function refuseLoneRootKey(dataDirectory: string): Promise<void> {
   const path = join(dataDirectory, 'root-key')
-  if ((await stat(path).catch(() => undefined)) === undefined) return
+  try {
+    await stat(path)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return
+    throw error
+  }
   throw new ConfigError([
     `${path}: is there, but its database is not. Restore that (qflare restore), or move the key away to begin with an empty database.`,
   ])
