@@ -141,6 +141,21 @@ function decodeNatively(decode: NonNullable<Base64['fromBase64']>, text: string)
   }
 }
 
+/** base64 with padding (RFC 4648 §4): what C2SP's text formats use. */
+export function toBase64Padded(bytes: Uint8Array): string {
+  const text = toBase64url(bytes).replaceAll('-', '+').replaceAll('_', '/')
+  return text.padEnd(Math.ceil(text.length / 4) * 4, '=')
+}
+
+/** Strict, as `fromBase64url`. Attacker-controlled input. Throws `encoding_invalid`. */
+export function fromBase64Padded(text: string, length?: number): Uint8Array {
+  const [, digits] = /^([A-Za-z0-9+/]*)={0,2}$/.exec(text) ?? []
+  if (digits === undefined || text.length % 4 !== 0 || text.length - digits.length !== (4 - (digits.length % 4)) % 4) {
+    throw new ProtocolError('encoding_invalid', 'Not canonical base64.')
+  }
+  return fromBase64url(digits.replaceAll('+', '-').replaceAll('/', '_'), length)
+}
+
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 
 /** RFC 8785. `encoding_invalid` for what it cannot represent: a number that is not finite, a lone surrogate. */

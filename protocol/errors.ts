@@ -7,6 +7,7 @@ export const protocolErrorCodes = [
   'confirmation_invalid',
   'trust_invalid',
   'ciphertext_invalid',
+  'log_invalid',
   'crypto_unavailable',
 ] as const
 

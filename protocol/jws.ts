@@ -33,7 +33,7 @@ export function verifyJws(crypto: Primitives, jws: string, key: VerificationKey)
     throw new ProtocolError('signature_invalid', 'The JWS names another key.')
   }
   const input = new TextEncoder().encode(`${header}.${payload}`)
-  if (!key.verify(input, signatureContexts.jws, decodeSegment(signature))) {
+  if (!key.verify(input, signatureContexts.empty, decodeSegment(signature))) {
     throw new ProtocolError('signature_invalid', 'The signature of the JWS is not valid.')
   }
   return parseSegment(payload)

@@ -43,6 +43,8 @@ export interface Primitives {
   hash512(data: Uint8Array): Uint8Array
   /** SHA3-256 (FIPS 202), 32 bytes. */
   hash256(data: Uint8Array): Uint8Array
+  /** SHA-256 (FIPS 180-4), 32 bytes: for the audit log alone, whose tree is that of RFC 6962. */
+  sha256(data: Uint8Array): Uint8Array
   /** HMAC with SHA3-512 (FIPS 198-1), 64 bytes. */
   hmac512(key: Uint8Array, data: Uint8Array): Uint8Array
   /** HMAC with SHA3-256, 32 bytes. */

@@ -22,8 +22,9 @@ export const signatureContexts = {
   enroll: 'QFLARE-v1 enroll',
   exchange: 'QFLARE-v1 exchange',
   trust: 'QFLARE-v1 trust',
-  /** JWS signatures (RFC 9964) leave the context empty. */
-  jws: '',
+  checkpoint: 'QFLARE-v1 checkpoint',
+  /** As JWS (RFC 9964) and the C2SP cosignature have it. Their keys, attestation and audit, sign nothing else. */
+  empty: '',
 } as const
 
 export type SignatureContext = (typeof signatureContexts)[keyof typeof signatureContexts]

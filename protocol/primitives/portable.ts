@@ -1,5 +1,6 @@
 import { gcm } from '@noble/ciphers/aes.js'
 import { hmac } from '@noble/hashes/hmac.js'
+import { sha256 } from '@noble/hashes/sha2.js'
 import { sha3_256, sha3_512 } from '@noble/hashes/sha3.js'
 import { randomBytes } from '@noble/hashes/utils.js'
 import { ml_dsa44, ml_dsa65, ml_dsa87 } from '@noble/post-quantum/ml-dsa.js'
@@ -26,6 +27,7 @@ export function createPortablePrimitives(): Primitives {
     randomBytes: (length) => randomBytes(length),
     hash512: (data) => sha3_512(data),
     hash256: (data) => sha3_256(data),
+    sha256: (data) => sha256(data),
     hmac512: (key, data) => hmac(sha3_512, key, data),
     hmac256: (key, data) => hmac(sha3_256, key, data),
     sealAesGcm(key, nonce, plaintext, additionalData) {
