@@ -1,13 +1,11 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { ClientConfig } from 'pg'
 import { findNearest } from './client/command/find-nearest.ts'
 import { checkServer } from './database/check-server.ts'
-import { claimDatabase } from './database/claim-database.ts'
-import { startEmbeddedPostgres } from './database/embedded.ts'
+import { connectRoles, type DatabaseRole, type RoleConnection } from './database/connect-roles.ts'
+import { DatabaseError } from './database/errors.ts'
 import { migrate } from './database/migrate.ts'
 import { type Database, openDatabase } from './database/open.ts'
-import { prepareEmbedded } from './database/prepare-embedded.ts'
 import { listActiveSigningKeys, listKeks, listTrustBundles } from './database/repositories/service-keys.ts'
 import { choosePrimitives } from './protocol/primitives/choose.ts'
 import type { Primitives } from './protocol/primitives.ts'
@@ -27,6 +25,7 @@ import { listTemporalHomes, temporalKeyFolder } from './runtime/temporal/tempora
 import { findUnknownVariables } from './runtime/unknown-variables.ts'
 import { composeServer } from './server/compose.ts'
 import { composeWorkers } from './workers/compose.ts'
+import { composeSequencer } from './workers/compose-sequencer.ts'
 import { initializeDefaultOrganization, initializeKeys } from './workers/initialize-service.ts'
 
 const CLOCK_EVERY_MS = 60_000
@@ -45,17 +44,31 @@ export async function startService(
   config: Config,
   env: Record<string, string | undefined>,
   logger: Logger,
-  options: { localClock?: () => number; onLost?: (part: string) => void } = {},
+  options: { localClock?: () => number; onLost?: (part: string) => void; acceptLostCheckpoint?: boolean } = {},
 ): Promise<Service> {
   await using stack = new AsyncDisposableStack()
   const crypto = await choosePrimitives(config.crypto)
   const metrics = createMetrics()
-  const connections = await connect(config, logger, stack, () => options.onLost?.('PostgreSQL'))
+  const holdsKeys = isKeyHolder(config)
+  const { dataDirectory } = config
+  if (config.database !== undefined) await mkdir(dataDirectory, { recursive: true, mode: 0o700 })
+  const connections = await connectRoles(
+    {
+      urls: config.database,
+      dataDirectory,
+      claims: holdsKeys,
+      log: (message) => logger.info(message),
+      beforeCreating: () => refuseLoneRootKey(dataDirectory),
+      onLost: () => options.onLost?.('PostgreSQL'),
+    },
+    stack,
+  )
   const applied = await migrate(connections.migrator)
   if (applied.length > 0) logger.info('migrations applied', { names: applied })
-  const open = (role: 'api' | 'worker'): Promise<Database> => openRole(connections[role], config, logger, stack)
-  const worker = await open('worker')
-  const clock = createClock(worker.readClock, options.localClock)
+  const open = (role: DatabaseRole, maxConnections?: number): Promise<Database> =>
+    openRole(connections[role], maxConnections ?? config.databaseConnections, logger, stack)
+  const keeper = await open(holdsKeys ? 'worker' : 'sequencer')
+  const clock = createClock(keeper.readClock, options.localClock)
   await clock.measure()
   const timer = setInterval(() => {
     clock.measure().catch((error: unknown) => logger.error('the clock could not be measured', {}, error))
@@ -63,39 +76,64 @@ export async function startService(
   stack.defer(() => clearInterval(timer))
 
   const writeEvent = createEventWriter(crypto)
-  const { wrapper, serviceKeys } = await openKeys(config, env, { database: worker, crypto, writeEvent }, clock.now())
-  const keepToken = (token: string) => keepAdminToken(adminTokenFile(config.dataDirectory), token)
-  await initializeDefaultOrganization({ database: worker, crypto, writeEvent, keepToken }, clock.now())
+  const common = { crypto, clock, writeEvent, logger, metrics }
+  const { wrapper, serviceKeys } = await openKeys(config, env, { database: keeper, crypto, writeEvent }, clock.now())
+  const keepToken = (token: string) => keepAdminToken(adminTokenFile(dataDirectory), token)
+  if (holdsKeys) {
+    await initializeDefaultOrganization({ database: keeper, crypto, writeEvent, keepToken }, clock.now())
+  }
+  if (config.roles.includes('sequencer')) {
+    const sequencer = await composeSequencer({
+      ...common,
+      config,
+      database: holdsKeys ? await open('sequencer', SEQUENCER_CONNECTIONS) : keeper,
+      connection: connections.sequencer.connection,
+      signers: serviceKeys,
+      acceptLostCheckpoint: options.acceptLostCheckpoint ?? false,
+      onFatal(error) {
+        logger.error('the audit log is not the one that was signed', {}, error)
+        options.onLost?.('The audit log')
+      },
+    })
+    stack.defer(() => sequencer.close())
+  }
+  if (!holdsKeys) return toService({ url: undefined, operatorUrl: undefined }, stack)
+
   // The memory outlives a data folder that is removed; what begins in its place must not find the old one's keys.
-  const temporalFolder = join(await temporalKeyFolder(config.dataDirectory), serviceKeys.rootKid)
+  const temporalFolder = join(await temporalKeyFolder(dataDirectory), serviceKeys.rootKid)
   const store = await openFileTemporalKeyStore(temporalFolder)
   logger.info(`temporal keys are kept in ${temporalFolder}`)
   await destroyOtherHomes(config, temporalFolder, logger)
-  const shared = { store, crypto, clock, writeEvent, logger, metrics }
+  const shared = { ...common, store }
 
   let isScheduleHealthy = () => true
   if (config.roles.includes('worker')) {
     const { keyring, bucketSigner } = serviceKeys
-    const workers = await composeWorkers({ ...shared, database: worker, keyring, bucketSigner })
+    const workers = await composeWorkers({ ...shared, database: keeper, keyring, bucketSigner })
     stack.defer(() => workers.close())
     isScheduleHealthy = workers.isHealthy
   }
-  let [url, operatorUrl]: (string | undefined)[] = []
+  let urls: ServiceUrls = { url: undefined, operatorUrl: undefined }
   if (config.roles.includes('api')) {
-    const database = await open('api')
-    const keys = { serviceKeys, wrapper }
     const server = await composeServer({
       ...shared,
-      ...keys,
+      serviceKeys,
+      wrapper,
       config,
       version: readVersion(),
-      database,
+      database: await open('api'),
+      auditor: await open('auditor'),
       isScheduleHealthy,
     })
     stack.defer(() => server.close())
-    url = server.url
-    operatorUrl = server.operatorUrl
+    urls = server
   }
+  return toService(urls, stack)
+}
+
+type ServiceUrls = Pick<Service, 'url' | 'operatorUrl'>
+
+function toService({ url, operatorUrl }: ServiceUrls, stack: AsyncDisposableStack): Service {
   const running = stack.move()
   let stopping: Promise<void> | undefined
   return {
@@ -105,45 +143,17 @@ export async function startService(
   }
 }
 
-interface Connections {
-  api: { connection: ClientConfig; role: string | undefined }
-  worker: { connection: ClientConfig; role: string | undefined }
-  migrator: ClientConfig
+/** Temporal keys are of one process; sequencers alone hold none, and there may be any number of them. */
+function isKeyHolder({ roles }: Config): boolean {
+  return roles.includes('api') || roles.includes('worker')
 }
 
-async function connect(
-  config: Config,
-  logger: Logger,
-  stack: AsyncDisposableStack,
-  onLost: () => void,
-): Promise<Connections> {
-  if (config.database !== undefined) {
-    const { api, worker, migrator } = config.database
-    const toRole = (connectionString: string) => ({ connection: { connectionString }, role: undefined })
-    await mkdir(config.dataDirectory, { recursive: true, mode: 0o700 })
-    const use = await claimDatabase({ connectionString: worker }, onLost)
-    stack.defer(() => use.release())
-    return { api: toRole(api), worker: toRole(worker), migrator: { connectionString: migrator } }
-  }
-  const { dataDirectory } = config
-  const postgres = await startEmbeddedPostgres({
-    dataDirectory,
-    log: (message) => logger.info(message),
-    beforeCreating: () => refuseLoneRootKey(dataDirectory),
-    onLost,
-  })
-  stack.defer(() => postgres.stop())
-  const { login, superuser } = await prepareEmbedded(postgres)
-  return {
-    api: { connection: login, role: 'qflare_api' },
-    worker: { connection: login, role: 'qflare_worker' },
-    migrator: superuser,
-  }
-}
+/** It writes one batch at a time; the rest is for metrics and for what prunes. */
+const SEQUENCER_CONNECTIONS = 3
 
 async function openRole(
-  { connection, role }: Connections['api'],
-  config: Config,
+  { connection, role }: RoleConnection,
+  maxConnections: number,
   logger: Logger,
   stack: AsyncDisposableStack,
 ): Promise<Database> {
@@ -151,7 +161,7 @@ async function openRole(
   const database = openDatabase({
     connection,
     role,
-    maxConnections: config.databaseConnections,
+    maxConnections,
     onConnectionLost: (error) => logger.warn(`a database connection was lost: ${error.message}`),
   })
   stack.defer(() => database.close())
@@ -168,21 +178,35 @@ async function openKeys(
   const { database, crypto, writeEvent } = parts
   const keks = await database.withoutOrganization(listKeks)
   const isEmbedded = config.database === undefined
-  const rootKey = await loadRootKey({ env, dataDirectory, isEmbedded, mayMake: keks.length === 0 })
+  const mayMake = isKeyHolder(config)
+  const rootKey = await loadRootKey({ env, dataDirectory, isEmbedded, mayMake: mayMake && keks.length === 0 })
   const wrapper = createRootKeyWrapper(crypto, rootKey)
-  await initializeKeys({ database, wrapper, crypto, writeEvent }, trustDomain, now)
+  if (mayMake) await initializeKeys({ database, wrapper, crypto, writeEvent }, config, now)
   const stored = await database.withoutOrganization(async (tx) => ({
     keks: await listKeks(tx),
     signingKeys: await listActiveSigningKeys(tx),
     trust: await listTrustBundles(tx, 0),
   }))
   const [first] = stored.trust
-  if (first?.trustDomain !== trustDomain) {
+  if (first === undefined) {
+    throw new DatabaseError(
+      'refused',
+      'The database has no keys yet: start a process with the roles api and worker first.',
+    )
+  }
+  if (first.trustDomain !== trustDomain) {
     throw new ConfigError([
-      `QFLARE_TRUST_DOMAIN: is ${trustDomain}, but this service was begun as ${first?.trustDomain}, which its devices know it by.`,
+      `QFLARE_TRUST_DOMAIN: is ${trustDomain}, but this service was begun as ${first.trustDomain}, which its devices know it by.`,
     ])
   }
   const serviceKeys = await openServiceKeys(crypto, wrapper, stored)
+  if (serviceKeys.profile !== config.profile) {
+    throw new ConfigError([
+      `QFLARE_PROFILE: is ${config.profile}, but this service was begun as ${serviceKeys.profile}, and its keys are made for` +
+        ` that. Set QFLARE_PROFILE=${serviceKeys.profile}; another profile takes a new service in an empty QFLARE_DATA_DIR,` +
+        ' until a later release can replace keys.',
+    ])
+  }
   verifyPinnedTrustBundle(crypto, trustBundle.parse(first), serviceKeys.rootKid)
   return { wrapper, serviceKeys }
 }
@@ -204,7 +228,10 @@ async function main(): Promise<void> {
     logger = createLogger(config.logLevel)
     for (const unknown of findUnknownVariables(env, findNearest)) logger.warn(unknown)
     const signals = stopOnSignals(logger)
-    const service = await startService(config, env, logger, { onLost: (part) => signals.stop(1, `${part} was lost`) })
+    const service = await startService(config, env, logger, {
+      onLost: (part) => signals.stop(1, `${part} was lost`),
+      acceptLostCheckpoint: parseArguments(process.argv.slice(2)).acceptLostCheckpoint,
+    })
     signals.onStop(service.stop)
     if (service.operatorUrl !== undefined) logger.info(`health and metrics at ${service.operatorUrl}`)
     logger.info(`ready at ${service.url ?? 'no address: this process works for others'}`, { url: service.url })
@@ -213,6 +240,16 @@ async function main(): Promise<void> {
     process.exitCode = 1
   }
 }
+
+function parseArguments(args: readonly string[]): { acceptLostCheckpoint: boolean } {
+  const unknown = args.find((arg) => arg !== ACCEPT_LOST_CHECKPOINT)
+  if (unknown !== undefined) {
+    throw new ConfigError([`${unknown}: is no argument of the service; it takes ${ACCEPT_LOST_CHECKPOINT} alone.`])
+  }
+  return { acceptLostCheckpoint: args.length > 0 }
+}
+
+const ACCEPT_LOST_CHECKPOINT = '--accept-lost-checkpoint'
 
 /** What a person at a terminal needs: the reason and what to do, without a stack where the reason is known. */
 function describeStartError(error: unknown): string {
@@ -225,6 +262,7 @@ function describeStartError(error: unknown): string {
   // What the system or PostgreSQL refuses (no login, no database, no right, no room) says itself what it is about.
   const isRefusal = syscall !== undefined || /^(08|28|3D|53|57)...$|^42501$/.test(code)
   const isExplained = [
+    'AuditLogError',
     'ConfigError',
     'EmbeddedPostgresError',
     'DatabaseError',

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Client, type ClientConfig } from 'pg'
+import type { ClientConfig } from 'pg'
 import { DatabaseError } from './errors.ts'
+import { type HeldLock, tryHoldLock } from './hold-lock.ts'
 
 /** Any number; the same in every release. */
 const SERVICE_LOCK = 7_236_417_002
@@ -16,7 +17,7 @@ export async function claimDatabase(
   onLost: () => void,
 ): Promise<{ release(): Promise<void> }> {
   let isReleased = false
-  let client = await take(connection, reclaim)
+  let lock = await take(connection, reclaim)
 
   function reclaim(): void {
     if (isReleased) return
@@ -26,7 +27,7 @@ export async function claimDatabase(
   async function retake(): Promise<void> {
     while (!isReleased) {
       try {
-        client = await take(connection, reclaim)
+        lock = await take(connection, reclaim)
         return
       } catch (error) {
         if (error instanceof DatabaseError) {
@@ -41,30 +42,14 @@ export async function claimDatabase(
   return {
     async release() {
       isReleased = true
-      await client.end().catch(() => {
-        // It broke before, and holds nothing any more.
-      })
+      await lock.release()
     },
   }
 }
 
-async function take(connection: ClientConfig, onBroken: () => void): Promise<Client> {
-  const client = new Client({ ...connection, application_name: 'qflare_claim', keepAlive: true })
-  let isHeld = false
-  client.on('error', () => {
-    if (!isHeld) return
-    isHeld = false
-    onBroken()
-  })
-  try {
-    await client.connect()
-    const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_lock($1) as held', [SERVICE_LOCK])
-    isHeld = rows[0]?.held === true
-  } finally {
-    // What went wrong is thrown already; an end that fails on top of it says nothing new.
-    if (!isHeld) await client.end().catch(() => {})
-  }
-  if (isHeld) return client
+async function take(connection: ClientConfig, onBroken: () => void): Promise<HeldLock> {
+  const lock = await tryHoldLock(connection, { key: SERVICE_LOCK, applicationName: 'qflare_claim' }, onBroken)
+  if (lock !== undefined) return lock
   throw new DatabaseError(
     'refused',
     'Another QFLARE process works on this database. In this release it is one process per database: stop the other one first.',

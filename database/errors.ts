@@ -1,9 +1,13 @@
+import { DatabaseError as PostgresError } from 'pg'
+
 export type DatabaseErrorCode =
   /** Nothing is known to be stored; try again. */
   | 'unavailable'
   /** A conditional change did not hit its one row: somebody was faster. */
   | 'condition_failed'
   | 'duplicate'
+  /** An event was not stored, and so nothing is of the change that it tells of; somebody has to look why. */
+  | 'event_refused'
   /** This server may not be used; the message says why and what to do. */
   | 'refused'
 
@@ -33,6 +37,17 @@ export function toDatabaseError(error: unknown): unknown {
     return new DatabaseError('unavailable', error.message, { cause: error })
   }
   return error
+}
+
+/**
+ * The same for what stores events. A refusal that names no table is taken for the event's: a file that cannot grow or a right that
+ * is missing is told without one, and a change in one statement with its event cannot be told from it.
+ */
+export function toEventError(error: unknown): unknown {
+  const known = toDatabaseError(error)
+  if (!(error instanceof PostgresError)) return known
+  const isOfEvents = error.table?.startsWith('audit_outbox') ?? !(known instanceof DatabaseError)
+  return isOfEvents ? new DatabaseError('event_refused', error.message, { cause: error }) : known
 }
 
 function isConnectionError(code: string, message: string): boolean {

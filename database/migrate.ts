@@ -19,7 +19,9 @@ export async function migrate(connection: ClientConfig): Promise<string[]> {
     await becomeOwner(client)
     await client.query(`create table if not exists schema_migration (
       name text primary key, applied_at timestamptz not null default clock_timestamp())`)
-    await client.query('grant select on schema_migration to qflare_api, qflare_worker')
+    await client.query(
+      'grant select on schema_migration to qflare_api, qflare_worker, qflare_sequencer, qflare_auditor',
+    )
     const applied = await appliedMigrations(client)
     const pending = migrations.filter(({ name }) => !applied.includes(name))
     for (const { name, up } of pending) {

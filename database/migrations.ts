@@ -6,6 +6,7 @@ import { up as auditOutbox } from './migrations/0005-audit-outbox.ts'
 import { up as tenants } from './migrations/0006-tenants.ts'
 import { up as recovery } from './migrations/0007-recovery.ts'
 import { up as refusedCompletions } from './migrations/0008-refused-completions.ts'
+import { up as auditLog } from './migrations/0009-audit-log.ts'
 
 /** Forward only, in this order, each frozen once it has been released. */
 export const migrations: readonly { name: string; up: string }[] = [
@@ -17,4 +18,5 @@ export const migrations: readonly { name: string; up: string }[] = [
   { name: '0006-tenants', up: tenants },
   { name: '0007-recovery', up: recovery },
   { name: '0008-refused-completions', up: refusedCompletions },
+  { name: '0009-audit-log', up: auditLog },
 ]

@@ -24,6 +24,7 @@ create domain device_label as text CHECK ((VALUE ~ '^[a-z0-9._-]{1,64}$'::text))
 create domain display_name as text CHECK (((length(VALUE) >= 1) AND (length(VALUE) <= 128)));
 create domain pending_sessions as uuid[] CHECK ((cardinality(VALUE) <= 2));
 create domain renewal_nonces as bytea[] CHECK ((cardinality(VALUE) <= 32));
+create domain sha256_hash as bytea CHECK ((length(VALUE) = 32));
 create type principal_kind as enum ('device', 'coordinator');
 create type principal_status as enum ('PENDING', 'ACTIVE', 'QUARANTINED', 'SUSPENDED', 'REVOKED');
 create type session_state as enum ('PENDING', 'ACTIVE', 'SUPERSEDED', 'CLOSED', 'EXPIRED', 'TIMED_OUT', 'FAILED', 'REVOKED');
@@ -68,6 +69,13 @@ BEGIN ATOMIC
 END;
 -- of qflare_jobs; may be executed by qflare_worker: find_organization(text)
 
+CREATE OR REPLACE FUNCTION public.is_readable_by_auditor(organization uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+RETURN ((organization = current_organization()) OR ((organization = '00000000-0000-0000-0000-000000000000'::uuid) AND (current_organization() IS NOT NULL)));
+-- of qflare_owner; may be executed by public: is_readable_by_auditor(uuid)
+
 CREATE OR REPLACE FUNCTION public.is_session_sound(state session_state, epochs bigint, chain_bytes integer, hash_bytes integer, is_confirmed boolean, is_superseded boolean, is_ended boolean)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -83,6 +91,26 @@ begin
     end;
 end $function$;
 -- of qflare_owner; may be executed by public: is_session_sound(session_state,bigint,integer,integer,boolean,boolean,boolean)
+
+CREATE OR REPLACE FUNCTION public.isolate_log(log_table regclass)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  execute format('alter table %s enable row level security', log_table);
+  execute format('alter table %s force row level security', log_table);
+  execute format('create policy tenant_only on %s as restrictive to qflare_api, qflare_worker, qflare_auditor
+    using (is_readable_by_auditor(organization_id)) with check (organization_id = current_organization())', log_table);
+  execute format('create policy tenant on %s as permissive to qflare_api, qflare_worker, qflare_auditor
+    using (is_readable_by_auditor(organization_id)) with check (organization_id = current_organization())', log_table);
+  -- Nobody reads an entry that no published checkpoint covers.
+  execute format('create policy published on %s as restrictive for select to qflare_auditor
+    using (index < (select published_size from audit_log_state))', log_table);
+  execute format('create policy sequence on %s for select to qflare_sequencer using (true)', log_table);
+  execute format('create policy append on %s for insert to qflare_sequencer with check (true)', log_table);
+end $function$;
+-- of qflare_owner; may be executed by nobody else: isolate_log(regclass)
 
 CREATE OR REPLACE FUNCTION public.isolate_tenants(tenant_table regclass, tenant_column name DEFAULT 'organization_id'::name)
  RETURNS void
@@ -115,6 +143,31 @@ BEGIN ATOMIC
 END;
 -- of qflare_jobs; may be executed by qflare_api: list_organizations(uuid,integer)
 
+CREATE OR REPLACE FUNCTION public.make_audit_partition(entry_index bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  entries bigint := (select partition_entries from public.audit_log_state);
+  lower_bound bigint := (entry_index / entries) * entries;
+  partition_name text := 'audit_entry_' || lower_bound;
+begin
+  if exists (select from public.audit_partition where first_index = lower_bound) then return false; end if;
+  perform pg_advisory_xact_lock(hashtext('qflare audit partitions'));
+  if exists (select from public.audit_partition where first_index = lower_bound) then return false; end if;
+  execute format('create table public.%I partition of public.audit_entry for values from (%s) to (%s)',
+    partition_name, lower_bound, lower_bound + entries);
+  execute format('alter table public.%I enable row level security', partition_name);
+  execute format('alter table public.%I force row level security', partition_name);
+  execute format('create trigger append_only before update or delete or truncate on public.%I
+    for each statement execute function public.refuse_change()', partition_name);
+  insert into public.audit_partition (first_index, end_index) values (lower_bound, lower_bound + entries);
+  return true;
+end $function$;
+-- of qflare_owner; may be executed by qflare_sequencer: make_audit_partition(bigint)
+
 CREATE OR REPLACE FUNCTION public.make_session_partition(day date)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -136,6 +189,63 @@ begin
   return true;
 end $function$;
 -- of qflare_owner; may be executed by qflare_worker: make_session_partition(date)
+
+CREATE OR REPLACE FUNCTION public.prune_audit_checkpoints()
+ RETURNS bigint
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ WITH kept AS (
+          SELECT max(c.id) AS id
+            FROM audit_checkpoint c
+           GROUP BY (date_trunc('day'::text, (c.signed_at AT TIME ZONE 'UTC'::text)))
+         UNION
+          SELECT max(s.checkpoint_id) AS max
+            FROM audit_cosignature s
+         ), pruned AS (
+          DELETE FROM audit_checkpoint c
+           WHERE ((c.id < ( SELECT (audit_log_state.published_id - 1000)
+                    FROM audit_log_state)) AND (NOT (EXISTS ( SELECT
+                    FROM kept
+                   WHERE (kept.id = c.id)))))
+           RETURNING 1 AS "?column?"
+         )
+  SELECT count(*) AS count
+    FROM pruned;
+END;
+-- of qflare_owner; may be executed by qflare_sequencer: prune_audit_checkpoints()
+
+CREATE OR REPLACE FUNCTION public.refuse_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  raise exception 'the audit log is append-only: % of % is refused', tg_op, tg_table_name using errcode = 'QF002';
+end $function$;
+-- of qflare_owner; may be executed by public: refuse_change()
+
+CREATE OR REPLACE FUNCTION public.remove_audit_entries(older_than timestamp with time zone)
+ RETURNS TABLE(from_index bigint, to_index bigint, newest_at timestamp with time zone)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+declare
+  oldest public.audit_partition;
+begin
+  if older_than > now() - interval '365 days' then
+    raise exception 'entries are kept for a year at least' using errcode = 'QF003';
+  end if;
+  perform pg_advisory_xact_lock(hashtext('qflare audit partitions'));
+  select p.* into oldest from public.audit_partition p where p.removed_at is null order by p.first_index limit 1;
+  if oldest.newest_at is null or oldest.newest_at >= older_than
+    or oldest.end_index > (select s.published_size from public.audit_log_state s) then return; end if;
+  execute format('drop table public.%I', 'audit_entry_' || oldest.first_index);
+  update public.audit_partition p set removed_at = now() where p.first_index = oldest.first_index;
+  return query select oldest.first_index, oldest.end_index, oldest.newest_at;
+end $function$;
+-- of qflare_owner; may be executed by qflare_sequencer: remove_audit_entries(timestamp with time zone)
 
 create table api_token (
   organization_id uuid not null,
@@ -194,19 +304,132 @@ create policy tenant_only on attestation_result as restrictive for all to qflare
   with check ((organization_id = current_organization()));
 grant insert, select on attestation_result to qflare_api;
 
+create table audit_checkpoint (
+  id bigint not null generated always as identity (start 1 increment 1 cache 1),
+  size bigint not null,
+  root sha256_hash not null,
+  signed_at timestamp with time zone not null,
+  note text not null,
+  constraint audit_checkpoint_pkey PRIMARY KEY (id),
+  constraint audit_checkpoint_size_check CHECK ((size >= 0))
+);
+alter table audit_checkpoint owner to qflare_owner;
+grant select on audit_checkpoint to qflare_auditor;
+grant insert, select on audit_checkpoint to qflare_sequencer;
+
+create table audit_cosignature (
+  checkpoint_id bigint not null,
+  witness text not null,
+  line text not null,
+  received_at timestamp with time zone not null,
+  constraint audit_cosignature_pkey PRIMARY KEY (checkpoint_id, witness),
+  constraint audit_cosignature_checkpoint_id_fkey FOREIGN KEY (checkpoint_id) REFERENCES audit_checkpoint(id) ON DELETE CASCADE
+);
+alter table audit_cosignature owner to qflare_owner;
+grant select on audit_cosignature to qflare_auditor;
+grant insert, select on audit_cosignature to qflare_sequencer;
+
+create table audit_entry (
+  index bigint not null,
+  organization_id uuid not null,
+  event_id uuid not null,
+  at timestamp with time zone not null,
+  type text not null,
+  severity text not null,
+  actor_id uuid,
+  device_id uuid,
+  entry audit_event not null,
+  constraint audit_entry_pkey PRIMARY KEY (index),
+  constraint audit_entry_index_check CHECK ((index >= 0))
+) partition by RANGE (index);
+alter table audit_entry owner to qflare_owner;
+CREATE INDEX audit_entry_actor ON ONLY public.audit_entry USING btree (organization_id, actor_id, index);
+CREATE INDEX audit_entry_device ON ONLY public.audit_entry USING btree (organization_id, device_id, index) WHERE (device_id IS NOT NULL);
+CREATE INDEX audit_entry_organization ON ONLY public.audit_entry USING btree (organization_id, index);
+CREATE INDEX audit_entry_severity ON ONLY public.audit_entry USING btree (organization_id, severity, index) WHERE (severity <> 'info'::text);
+CREATE INDEX audit_entry_type ON ONLY public.audit_entry USING btree (organization_id, type, index);
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_entry FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+alter table audit_entry enable row level security;
+alter table audit_entry force row level security;
+create policy append on audit_entry as permissive for insert to qflare_sequencer
+  with check (true);
+create policy published on audit_entry as restrictive for select to qflare_auditor
+  using ((index < ( SELECT audit_log_state.published_size
+   FROM audit_log_state)));
+create policy sequence on audit_entry as permissive for select to qflare_sequencer
+  using (true);
+create policy tenant on audit_entry as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using (is_readable_by_auditor(organization_id))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on audit_entry as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using (is_readable_by_auditor(organization_id))
+  with check ((organization_id = current_organization()));
+grant select on audit_entry to qflare_auditor;
+grant insert, select on audit_entry to qflare_sequencer;
+
+create table audit_event_id (
+  organization_id uuid not null,
+  event_id uuid not null,
+  index bigint not null,
+  constraint audit_event_id_pkey PRIMARY KEY (event_id),
+  constraint audit_event_id_index_key UNIQUE (index),
+  constraint audit_event_id_index_check CHECK ((index >= 0))
+);
+alter table audit_event_id owner to qflare_owner;
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_event_id FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+alter table audit_event_id enable row level security;
+alter table audit_event_id force row level security;
+create policy append on audit_event_id as permissive for insert to qflare_sequencer
+  with check (true);
+create policy published on audit_event_id as restrictive for select to qflare_auditor
+  using ((index < ( SELECT audit_log_state.published_size
+   FROM audit_log_state)));
+create policy sequence on audit_event_id as permissive for select to qflare_sequencer
+  using (true);
+create policy tenant on audit_event_id as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using (is_readable_by_auditor(organization_id))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on audit_event_id as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using (is_readable_by_auditor(organization_id))
+  with check ((organization_id = current_organization()));
+grant select on audit_event_id to qflare_auditor;
+grant insert, select on audit_event_id to qflare_sequencer;
+
+create table audit_log_state (
+  is_only boolean not null default true,
+  size bigint not null default 0,
+  epoch bigint not null default 0,
+  published_id bigint,
+  published_size bigint not null default 0,
+  partition_entries bigint not null default 4194304,
+  constraint audit_log_state_pkey PRIMARY KEY (is_only),
+  constraint audit_log_state_check CHECK (((published_size >= 0) AND (published_size <= size))),
+  constraint audit_log_state_is_only_check CHECK (is_only),
+  constraint audit_log_state_partition_entries_check CHECK (((partition_entries > 0) AND ((partition_entries % (256)::bigint) = 0))),
+  constraint audit_log_state_size_check CHECK ((size >= 0))
+);
+alter table audit_log_state owner to qflare_owner;
+grant select on audit_log_state to qflare_auditor;
+grant select on audit_log_state to qflare_sequencer;
+grant update (size, epoch, published_id, published_size) on audit_log_state to qflare_sequencer;
+
 create table audit_outbox (
   seq bigint not null generated always as identity (start 1 increment 1 cache 1),
   organization_id uuid not null,
   event_id uuid not null,
   entry audit_event not null,
   constraint audit_outbox_pkey PRIMARY KEY (event_id)
-);
+) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=2000, autovacuum_vacuum_cost_delay=0, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=20000);
 alter table audit_outbox owner to qflare_owner;
 CREATE INDEX audit_outbox_seq ON public.audit_outbox USING btree (seq);
 alter table audit_outbox enable row level security;
 alter table audit_outbox force row level security;
 create policy sequence on audit_outbox as permissive for select to qflare_sequencer
   using (true);
+create policy sequenced on audit_outbox as permissive for delete to qflare_sequencer
+  using (true);
+create policy tell on audit_outbox as permissive for insert to qflare_sequencer
+  with check ((organization_id = '00000000-0000-0000-0000-000000000000'::uuid));
 create policy tenant on audit_outbox as permissive for all to qflare_api, qflare_auditor, qflare_worker
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
@@ -214,8 +437,37 @@ create policy tenant_only on audit_outbox as restrictive for all to qflare_api, 
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant insert on audit_outbox to qflare_api;
-grant select on audit_outbox to qflare_sequencer;
+grant delete, insert, select on audit_outbox to qflare_sequencer;
 grant insert on audit_outbox to qflare_worker;
+
+create table audit_partition (
+  first_index bigint not null,
+  end_index bigint not null,
+  oldest_at timestamp with time zone,
+  newest_at timestamp with time zone,
+  removed_at timestamp with time zone,
+  constraint audit_partition_pkey PRIMARY KEY (first_index),
+  constraint audit_partition_check CHECK ((end_index > first_index))
+);
+alter table audit_partition owner to qflare_owner;
+grant select on audit_partition to qflare_auditor;
+grant select on audit_partition to qflare_sequencer;
+grant update (oldest_at, newest_at) on audit_partition to qflare_sequencer;
+
+create table audit_tile (
+  level smallint not null,
+  first_index bigint not null,
+  hashes bytea not null,
+  constraint audit_tile_pkey PRIMARY KEY (level, first_index),
+  constraint audit_tile_first_index_check CHECK ((first_index >= 0)),
+  constraint audit_tile_hashes_check CHECK ((((length(hashes) >= 32) AND (length(hashes) <= 8192)) AND ((length(hashes) % 32) = 0))),
+  constraint audit_tile_level_check CHECK (((level >= 0) AND (level <= 7))),
+  constraint in_one_tile CHECK (((first_index / 256) = (((first_index + (length(hashes) / 32)) - 1) / 256)))
+);
+alter table audit_tile owner to qflare_owner;
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_tile FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+grant select on audit_tile to qflare_auditor;
+grant insert, select on audit_tile to qflare_sequencer;
 
 create table bucket_certificate (
   suite text not null,
@@ -369,6 +621,7 @@ create table kek_version (
 alter table kek_version owner to qflare_owner;
 CREATE UNIQUE INDEX kek_version_active ON public.kek_version USING btree (purpose) WHERE (status = 'ACTIVE'::text);
 grant select on kek_version to qflare_api;
+grant select on kek_version to qflare_sequencer;
 grant insert, select on kek_version to qflare_worker;
 
 create table organization (
@@ -437,6 +690,8 @@ create table schema_migration (
 );
 alter table schema_migration owner to qflare_owner;
 grant select on schema_migration to qflare_api;
+grant select on schema_migration to qflare_auditor;
+grant select on schema_migration to qflare_sequencer;
 grant select on schema_migration to qflare_worker;
 
 create table session (
@@ -491,8 +746,9 @@ create table signing_key (
   constraint signing_key_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'RETIRED'::text])))
 );
 alter table signing_key owner to qflare_owner;
-CREATE UNIQUE INDEX signing_key_active ON public.signing_key USING btree (key_use) WHERE (status = 'ACTIVE'::text);
+CREATE UNIQUE INDEX signing_key_active ON public.signing_key USING btree (key_use, alg) WHERE (status = 'ACTIVE'::text);
 grant select on signing_key to qflare_api;
+grant select on signing_key to qflare_sequencer;
 grant insert, select on signing_key to qflare_worker;
 
 create table temporal_key (
@@ -523,4 +779,5 @@ create table trust_bundle (
 );
 alter table trust_bundle owner to qflare_owner;
 grant select on trust_bundle to qflare_api;
+grant select on trust_bundle to qflare_sequencer;
 grant insert, select on trust_bundle to qflare_worker;

@@ -146,4 +146,34 @@ export interface Tables {
     token_nonces: Generated<Uint8Array[]>
   }
   audit_outbox: { seq: Generated<number>; organization_id: string; event_id: string; entry: string }
+  audit_log_state: {
+    is_only: Generated<boolean>
+    size: number
+    epoch: number
+    published_id: number | null
+    published_size: number
+    partition_entries: number
+  }
+  audit_entry: {
+    index: number
+    organization_id: string
+    event_id: string
+    at: Timestamp
+    type: string
+    severity: string
+    actor_id: string | null
+    device_id: string | null
+    entry: string
+  }
+  audit_event_id: { organization_id: string; event_id: string; index: number }
+  audit_tile: { level: number; first_index: number; hashes: Bytes }
+  audit_checkpoint: { id: Generated<number>; size: number; root: Bytes; signed_at: Timestamp; note: string }
+  audit_cosignature: { checkpoint_id: number; witness: string; line: string; received_at: Timestamp }
+  audit_partition: {
+    first_index: number
+    end_index: number
+    oldest_at: NullableTimestamp
+    newest_at: NullableTimestamp
+    removed_at: NullableTimestamp
+  }
 }

@@ -22,4 +22,9 @@ export const entries: readonly Entry[] = [
     summary: 'this machine: make a new admin token when the last one is lost',
     load: async () => (await import('./admin-token-recover.ts')).adminTokenRecover,
   },
+  {
+    name: 'witness',
+    summary: 'this machine: cosign the checkpoints of logs that only grow',
+    load: async () => (await import('./witness.ts')).witness,
+  },
 ]

@@ -1,5 +1,6 @@
 import { CommandError, exitCodes } from '../client/command/exit-codes.ts'
 import { ConfigError } from '../runtime/config.ts'
+import { WitnessError } from '../witness/witness-error.ts'
 
 export type OperationErrorCode =
   | 'configuration_invalid'
@@ -19,6 +20,7 @@ export type OperationErrorCode =
   | 'root_key_missing'
   | 'root_key_wrong'
   | 'trust_domain_wrong'
+  | 'profile_wrong'
 
 /** What an operation on this machine refuses. The message says what to do, and no secret. Exit code 1. */
 export class OperationError extends CommandError {
@@ -32,6 +34,7 @@ export class OperationError extends CommandError {
 export function toCommandError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof CommandError) return error
   if (error instanceof ConfigError) return new OperationError('configuration_invalid', error.message)
+  if (error instanceof WitnessError) return new OperationError(error.code, error.message)
   const { name, message } = error
   const { code = '', syscall } = error as NodeJS.ErrnoException
   if (name === 'SealError') {

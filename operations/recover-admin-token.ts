@@ -14,11 +14,8 @@ import { OperationError } from './operation-error.ts'
 /** The organization that the first start makes; its recovered admin administers the service too. */
 export const DEFAULT_ORGANIZATION = 'default'
 
-/** Of ids in one event, whose size is bounded. */
-const MAX_NAMED_TOKENS = 500
-
 /**
- * Makes an admin token for an organization, and its event, in one transaction; with `revokesOthers` no other API token of the
+ * Makes an admin token for an organization, and its events, in one transaction; with `revokesOthers` no other API token of the
  * organization is good any more. `keepToken` makes the text durable before the commit, one at a time. Throws `organization_unknown`.
  */
 export async function recoverAdminToken(
@@ -53,20 +50,20 @@ export async function recoverAdminToken(
       revokedAt: undefined,
     })
     const others = wish.revokesOthers ? await revokeOtherApiTokens(tx, id, at) : []
-    const event = createEventWriter(crypto)(
-      {
-        organizationId,
-        // Whoever runs this has the machine: the event says so by being there.
-        actor: { type: 'service', id: NIL_UUID },
-        type: 'api_token.recovered',
-        severity: 'warning',
-        subject: { apiTokenId: id },
-        data: { revokedCount: others.length, revoked: others.slice(0, MAX_NAMED_TOKENS) },
-        requestId: newId(),
-      },
-      at,
-    )
-    await insertEvents(tx, [event])
+    // Whoever runs this has the machine: the events say so by being there.
+    const shared = { organizationId, actor: { type: 'service', id: NIL_UUID }, requestId: newId() } as const
+    const recovered = {
+      type: 'api_token.recovered',
+      subject: { apiTokenId: id },
+      data: { revokedCount: others.length },
+    } as const
+    const writeEvent = createEventWriter(crypto)
+    await insertEvents(tx, [
+      ...others.map((apiTokenId) =>
+        writeEvent({ ...shared, type: 'api_token.revoked', subject: { apiTokenId }, data: { with: 'recovery' } }, at),
+      ),
+      writeEvent({ ...shared, ...recovered }, at),
+    ])
     await parts.keepToken(`qf_${secret}`, organizationId)
     return others
   })

@@ -67,7 +67,6 @@ async function recordRestore(
       organizationId: NIL_UUID,
       actor: { type: 'service', id: NIL_UUID },
       type: 'service.restored',
-      severity: 'warning',
       subject: { rootKid },
       data: { backupAt: finishedAt, qflareVersion },
       requestId: newId(),

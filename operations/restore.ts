@@ -9,6 +9,7 @@ import { inspectEmbedded } from '../database/inspect-embedded.ts'
 import { choosePrimitives } from '../protocol/primitives/choose.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import type { Config } from '../runtime/config.ts'
+import { getProfileOf } from '../runtime/custody/service-keys.ts'
 import { ARCHIVE_FILE, type BackupManifest } from './backup-manifest.ts'
 import { catchSignals } from './catch-signals.ts'
 import { configOf, dataDirectoryFlag, defineOperation, environmentNotes } from './define-operation.ts'
@@ -60,6 +61,7 @@ export const restore = defineOperation({
     )
     if (isCheck) return say(values.json, 'The backup is whole, and the root key opens it.', backup.manifest)
     requireTrustDomain(backup.manifest, config)
+    requireProfile(backup.manifest, config)
     await confirm(
       values.yes,
       async () => `Restore what was there at ${momentOf(backup.manifest)} to ${config.dataDirectory}?`,
@@ -102,6 +104,16 @@ function requireTrustDomain({ trustDomain }: BackupManifest, config: Config): vo
   throw new OperationError(
     'trust_domain_wrong',
     `The backup is of ${trustDomain}, but QFLARE_TRUST_DOMAIN is ${config.trustDomain}. Set QFLARE_TRUST_DOMAIN=${trustDomain}, here and for the service.`,
+  )
+}
+
+/** Nor with these. */
+function requireProfile({ signingKeys }: BackupManifest, config: Config): void {
+  const begunAs = getProfileOf(signingKeys)
+  if (begunAs === config.profile) return
+  throw new OperationError(
+    'profile_wrong',
+    `The backup is of a service of profile ${begunAs}, but QFLARE_PROFILE is ${config.profile}. Set QFLARE_PROFILE=${begunAs}, here and for the service.`,
   )
 }
 

@@ -158,8 +158,34 @@ export function fromBase64Padded(text: string, length?: number): Uint8Array {
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 
-/** RFC 8785. `encoding_invalid` for what it cannot represent: a number that is not finite, a lone surrogate. */
+/** Of objects and arrays in each other. Nothing of ours comes near; hostile JSON would otherwise end the stack. */
+const MAX_JSON_DEPTH = 100
+
+/**
+ * RFC 8785. `encoding_invalid` for what it cannot represent, a number that is not finite or a lone surrogate, and for what is
+ * nested more than 100 deep.
+ */
 export function canonicalJson(value: Json): string {
+  // An entry of a log that is read back is written so already: that is one call instead of one for each member.
+  return isCanonical(0, value) ? JSON.stringify(value) : canonicalAt(0, value)
+}
+
+/** Whether JSON.stringify would write it so: every member in its place, and nothing that has to be refused. */
+function isCanonical(depth: number, value: Json): boolean {
+  if (typeof value === 'string') return value.isWellFormed()
+  if (typeof value === 'number') return Number.isFinite(value)
+  if (value === null || typeof value === 'boolean') return true
+  if (typeof value !== 'object' || depth === MAX_JSON_DEPTH) return false
+  if (Array.isArray(value)) return value.every((member) => isCanonical(depth + 1, member))
+  let before = ''
+  for (const key of Object.keys(value)) {
+    if (key < before || !key.isWellFormed() || !isCanonical(depth + 1, value[key] as Json)) return false
+    before = key
+  }
+  return true
+}
+
+function canonicalAt(depth: number, value: Json): string {
   if (typeof value === 'number') {
     if (!Number.isFinite(value)) throw new ProtocolError('encoding_invalid', 'JSON has no number that is not finite.')
     return JSON.stringify(value)
@@ -169,8 +195,10 @@ export function canonicalJson(value: Json): string {
     return JSON.stringify(value)
   }
   if (value === null || typeof value === 'boolean') return String(value)
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
+  if (depth === MAX_JSON_DEPTH) throw new ProtocolError('encoding_invalid', 'JSON is nested too deep.')
+  const inner = (member: Json) => canonicalAt(depth + 1, member)
+  if (Array.isArray(value)) return `[${value.map(inner).join(',')}]`
   // Array.prototype.sort compares UTF-16 code units, which is the order of RFC 8785 §3.2.3.
   const members = Object.keys(value).sort()
-  return `{${members.map((key) => `${canonicalJson(key)}:${canonicalJson(value[key] as Json)}`).join(',')}}`
+  return `{${members.map((key) => `${inner(key)}:${inner(value[key] as Json)}`).join(',')}}`
 }

@@ -1,4 +1,11 @@
-import { type AuditEvent, auditEntry } from '../protocol/log/audit-event.ts'
+import type { AuditEvent } from '../protocol/log/audit-event.ts'
+import { auditEntry } from '../protocol/log/audit-event.ts'
+import {
+  type AuditData,
+  type AuditEventType,
+  type AuditSubject,
+  auditEventTypes,
+} from '../protocol/log/audit-event-types.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import { newId } from './ids.ts'
 
@@ -8,15 +15,22 @@ export interface LoggedEvent {
   entry: string
 }
 
-export type EventDraft = Omit<AuditEvent, 'id' | 'at'>
+/** What happened, with the members that the table of types names and no others. */
+export type Happening<T extends AuditEventType = AuditEventType> = {
+  [K in T]: { type: K; subject: AuditSubject<K>; data: AuditData<K> }
+}[T]
 
-/** Gives an event its id, time and salt, and its canonical form. */
+/** An event before it has its id, time and severity. */
+export type EventDraft = Pick<AuditEvent, 'organizationId' | 'actor' | 'requestId'> & Happening
+
+/** Gives an event its severity, id, time and salt, and its canonical form. */
 export type WriteEvent = (draft: EventDraft, at: number) => LoggedEvent
 
 export function createEventWriter(crypto: Primitives): WriteEvent {
   return (draft, at) => {
     const eventId = newId()
-    const entry = auditEntry({ ...draft, id: eventId, at }, crypto.randomBytes(16))
+    const { severity } = auditEventTypes[draft.type]
+    const entry = auditEntry({ ...draft, severity, id: eventId, at }, crypto.randomBytes(16))
     return { eventId, organizationId: draft.organizationId, entry }
   }
 }

@@ -1,6 +1,8 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { defaultCheckpointFile } from './checkpoint-file.ts'
+import { type ProfileName, profileNames } from './profile.ts'
 
 /** Everything that the environment decides, decided once. Secrets are not in here: see secrets.ts. */
 export interface Config {
@@ -18,10 +20,17 @@ export interface Config {
   limits: LimitsPerMinute
   dataDirectory: string
   /** Undefined: the embedded PostgreSQL. */
-  database: { api: string; worker: string; migrator: string } | undefined
+  database: Record<'api' | 'auditor' | 'worker' | 'sequencer' | 'migrator', string> | undefined
   databaseConnections: number
   trustDomain: string
-  roles: ('api' | 'worker')[]
+  profile: ProfileName
+  roles: ('api' | 'worker' | 'sequencer')[]
+  audit: {
+    /** Where the newest signed checkpoint is kept. */
+    checkpointFile: string
+    /** After which the bodies of entries go; undefined: never. */
+    retentionYears: number | undefined
+  }
   crypto: 'native' | 'portable' | undefined
   exchangeQueueLength: number
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -82,6 +91,8 @@ const webOrigin = z
     'is not an origin such as https://console.example',
   )
 
+const roleNames = ['api', 'worker', 'sequencer'] as const
+
 /** One entry per variable: what it means, its unit, default and maximum stand in config.example.env. */
 const environment = z.object({
   HOST: z.string().min(1).default('127.0.0.1'),
@@ -104,7 +115,9 @@ const environment = z.object({
   QFLARE_LIMIT_ORGANIZATION: decimal(0, MAX_PER_MINUTE).default(120_000),
   QFLARE_DATA_DIR: z.string().min(1).default('.qflare'),
   DATABASE_URL: postgresUrl.optional(),
+  QFLARE_DATABASE_URL_AUDITOR: postgresUrl.optional(),
   QFLARE_DATABASE_URL_WORKER: postgresUrl.optional(),
+  QFLARE_DATABASE_URL_SEQUENCER: postgresUrl.optional(),
   QFLARE_DATABASE_URL_MIGRATOR: postgresUrl.optional(),
   QFLARE_DATABASE_CONNECTIONS: decimal(2, 200).default(10),
   QFLARE_ROOT_KEY_FILE: z.string().min(1).optional(),
@@ -112,7 +125,10 @@ const environment = z.object({
     .string()
     .regex(/^[a-z0-9][a-z0-9._-]{0,254}$/, 'is not a SPIFFE trust domain: lower-case letters, digits, dots, dashes')
     .default('qflare.local'),
-  QFLARE_ROLES: commaSeparated.pipe(z.array(z.enum(['api', 'worker'])).min(1)).default(['api', 'worker']),
+  QFLARE_PROFILE: z.enum(profileNames).default('default'),
+  QFLARE_ROLES: commaSeparated.pipe(z.array(z.enum(roleNames)).min(1)).default([...roleNames]),
+  QFLARE_CHECKPOINT_FILE: z.string().min(1).optional(),
+  QFLARE_AUDIT_RETENTION_YEARS: decimal(1, 100).optional(),
   QFLARE_CRYPTO: z.enum(['native', 'portable']).optional(),
   QFLARE_EXCHANGE_QUEUE: decimal(1, 10_000).default(512),
   QFLARE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
@@ -141,7 +157,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   ]
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems)
   const variables = parsed.data
-  const { DATABASE_URL: api, QFLARE_DATABASE_URL_WORKER: worker, QFLARE_DATABASE_URL_MIGRATOR: migrator } = variables
+  const dataDirectory = resolve(variables.QFLARE_DATA_DIR)
   return {
     http: {
       host: variables.HOST,
@@ -159,11 +175,16 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
       device: variables.QFLARE_LIMIT_DEVICE,
       organization: variables.QFLARE_LIMIT_ORGANIZATION,
     },
-    dataDirectory: resolve(variables.QFLARE_DATA_DIR),
-    database: api && worker && migrator ? { api, worker, migrator } : undefined,
+    dataDirectory,
+    database: databaseUrls(variables),
     databaseConnections: variables.QFLARE_DATABASE_CONNECTIONS,
     trustDomain: variables.QFLARE_TRUST_DOMAIN,
+    profile: variables.QFLARE_PROFILE,
     roles: variables.QFLARE_ROLES,
+    audit: {
+      checkpointFile: resolve(variables.QFLARE_CHECKPOINT_FILE ?? defaultCheckpointFile(dataDirectory)),
+      retentionYears: variables.QFLARE_AUDIT_RETENTION_YEARS,
+    },
     crypto: variables.QFLARE_CRYPTO,
     exchangeQueueLength: variables.QFLARE_EXCHANGE_QUEUE,
     logLevel: variables.QFLARE_LOG_LEVEL,
@@ -222,7 +243,23 @@ function operatorProblems(variables: Present): string[] {
   return [`QFLARE_OPERATOR_PORT: ${port} is the port of the API already; take another one.`]
 }
 
-const roleDatabases = ['QFLARE_DATABASE_URL_WORKER', 'QFLARE_DATABASE_URL_MIGRATOR']
+function databaseUrls(variables: Variables): Config['database'] {
+  const {
+    DATABASE_URL: api,
+    QFLARE_DATABASE_URL_AUDITOR: auditor,
+    QFLARE_DATABASE_URL_WORKER: worker,
+    QFLARE_DATABASE_URL_SEQUENCER: sequencer,
+    QFLARE_DATABASE_URL_MIGRATOR: migrator,
+  } = variables
+  return api && auditor && worker && sequencer && migrator ? { api, auditor, worker, sequencer, migrator } : undefined
+}
+
+const roleDatabases = [
+  'QFLARE_DATABASE_URL_AUDITOR',
+  'QFLARE_DATABASE_URL_WORKER',
+  'QFLARE_DATABASE_URL_SEQUENCER',
+  'QFLARE_DATABASE_URL_MIGRATOR',
+]
 
 function databaseProblems(variables: Present): string[] {
   const isOwn = variables.DATABASE_URL !== undefined

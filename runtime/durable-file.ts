@@ -1,4 +1,5 @@
-import { open, rm } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
 
 /**
  * Writes a file that was not there, of mode 0600, durably but for its name (see `syncFolder`); what cannot be written whole is
@@ -20,6 +21,19 @@ export async function writeNewFile(
   } finally {
     await file.close()
   }
+}
+
+/**
+ * Puts content in the place of what a file holds, whole or not at all, durably, with mode 0600. One caller at a time for each path:
+ * `<path>.draft` is his.
+ */
+export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
+  const draft = `${path}.draft`
+  // Of a process that was killed.
+  await rm(draft, { force: true })
+  await writeNewFile(draft, content)
+  await rename(draft, path)
+  await syncFolder(dirname(path))
 }
 
 /** Makes the names in a folder durable. */

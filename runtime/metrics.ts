@@ -60,6 +60,27 @@ export function createMetrics() {
       labelNames: ['state'],
       registers,
     }),
+    auditMergeDelaySeconds: new Histogram({
+      name: 'qflare_audit_merge_delay_seconds',
+      help: 'Time from an event to the published checkpoint that covers it',
+      buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600],
+      registers,
+    }),
+    auditOutboxDepth: new Gauge({
+      name: 'qflare_audit_outbox_depth',
+      help: 'Events that are not in the log yet',
+      registers,
+    }),
+    auditLogSize: new Gauge({
+      name: 'qflare_audit_log_size',
+      help: 'Entries of the audit log, as of its newest published checkpoint',
+      registers,
+    }),
+    auditCheckpointAgeSeconds: new Gauge({
+      name: 'qflare_audit_checkpoint_age_seconds',
+      help: 'Age of the newest published checkpoint; an idle log signs one every minute',
+      registers,
+    }),
   }
 }
 

@@ -125,8 +125,8 @@ async function linkIfFree(path: string, name: string): Promise<boolean> {
   }
 }
 
-/** Throws ConfigError, and what the system refuses. */
-async function readSecretFile(path: string, followsLinks: boolean): Promise<string> {
+/** A file that nobody but its user may read. Throws ConfigError, and what the system refuses. */
+export async function readSecretFile(path: string, followsLinks: boolean): Promise<string> {
   const { content, permissions } = await readSmallFile(path, { maxBytes: MAX_SECRET_BYTES, followsLinks }).catch(
     (error: unknown) => {
       throw error instanceof FileError ? new ConfigError([`${path}: cannot be read (${error.message})`]) : error

@@ -23,6 +23,8 @@ export interface ServerParts {
   config: Pick<Config, 'http' | 'operator' | 'limits' | 'trustDomain' | 'exchangeQueueLength'>
   version: string
   database: Database
+  /** As qflare_auditor. */
+  auditor: Database
   store: TemporalKeyStore
   serviceKeys: ServiceKeys
   wrapper: Wrapper
@@ -63,6 +65,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
   let isDraining = false
   const readiness = createReadiness({
     database,
+    auditor: parts.auditor,
     temporalKeys,
     clock,
     wrapper: parts.wrapper,
@@ -73,9 +76,11 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
   const pin = parts.serviceKeys.rootKid
   const routes = listRoutes({
     trustDomain: config.trustDomain,
+    profile: parts.serviceKeys.profile,
     version: parts.version,
     pin,
     database,
+    auditor: parts.auditor,
     keyring,
     attestationSigner: parts.serviceKeys.attestationSigner,
     temporalKeys,

@@ -1,3 +1,5 @@
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import express, { type Express, type NextFunction, type Request, type Response } from 'express'
 import helmet from 'helmet'
 import { isUuid } from '../protocol/encoding.ts'
@@ -128,19 +130,25 @@ function answerRoute(route: Route, parts: HttpParts) {
       const body = route.body === undefined ? undefined : await readBody(req, route.maxBodyBytes)
       const request = {
         body,
-        params: req.params as Record<string, string>,
+        params: joinParams(req.params),
         query: singleValues(req.query),
         caller,
         requestId,
         weigh: (weight: number) => weighRequest(parts.limits, caller, weight, res),
       }
-      send(res, await route.answer(request))
+      await send(res, await route.answer(request))
     } catch (error) {
       const isForbidden = error instanceof ServiceError && error.code === 'forbidden'
       if (isForbidden && caller.type !== 'anonymous') await parts.noteRefusedAccess(caller, route, requestId)
       throw error
     }
   }
+}
+
+/** The rest of a path comes in its segments. */
+function joinParams(params: Record<string, string | string[]>): Record<string, string> {
+  const entries = Object.entries(params)
+  return Object.fromEntries(entries.map(([name, value]) => [name, typeof value === 'string' ? value : value.join('/')]))
 }
 
 const anonymous: Caller = { type: 'anonymous' }
@@ -154,12 +162,26 @@ function singleValues(query: Request['query']): Record<string, string> {
   )
 }
 
-function send(res: Response, { status, body, headers = {}, rateLimits = [] }: RouteAnswer): void {
+async function send(res: Response, { status, body, headers = {}, rateLimits = [] }: RouteAnswer): Promise<void> {
   for (const state of rateLimits) noteRateLimit(res, state)
   res.status(status).set({ 'cache-control': 'no-store', ...headers })
   if (body === undefined) res.end()
   else if (typeof body === 'string' || body instanceof Uint8Array) res.end(body)
+  else if (isStream(body)) await sendStream(res, body)
   else res.type('application/json').end(JSON.stringify(body))
+}
+
+function isStream(body: unknown): body is AsyncIterable<string> {
+  return typeof body === 'object' && body !== null && Symbol.asyncIterator in body
+}
+
+/** As fast as it is read. Whoever goes away ends the reading; what fails halfway ends the connection, so that it shows. */
+async function sendStream(res: Response, chunks: AsyncIterable<string>): Promise<void> {
+  try {
+    await pipeline(Readable.from(chunks, { objectMode: true }), res)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error
+  }
 }
 
 function refuseOtherMethods(app: Express, routes: readonly Route[]): void {

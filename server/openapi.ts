@@ -18,7 +18,7 @@ export function describeApi(routes: readonly Route[], version: string): OpenApiD
   const components: Components = {}
   const paths: Record<string, JsonObject> = {}
   for (const route of routes) {
-    const path = route.path.replace(/:(\w+)/g, '{$1}')
+    const path = toTemplate(route.path)
     paths[path] = { ...paths[path], [route.method]: describeRoute(route, components) }
   }
   const refusedMethod = describeRefusal(['method_not_allowed'], components, true)
@@ -49,6 +49,11 @@ export function describeApi(routes: readonly Route[], version: string): OpenApiD
   }
 }
 
+/** A path as OpenAPI writes it; it has no notation for the rest of one. */
+export function toTemplate(path: string): string {
+  return path.replace(/[:*](\w+)/g, '{$1}')
+}
+
 const number = { type: 'integer', minimum: 0 }
 const sharedHeaders = {
   'X-Request-Id': {
@@ -77,6 +82,7 @@ const callers: Record<Access, { who: string; security: JsonObject[] }> = {
     who: 'operators; a device or coordinator for its own',
     security: [{ apiToken: [] }, { accessToken: [] }],
   },
+  auditor: { who: 'auditors', security: [{ apiToken: [] }] },
   admin: { who: 'admins', security: [{ apiToken: [] }] },
   service_admin: { who: 'admins of the service', security: [{ apiToken: [] }] },
 }
@@ -113,7 +119,7 @@ function operationIdOf({ method, path }: Route): string {
 }
 
 function describePath({ path }: Route): JsonObject[] {
-  return Array.from(path.matchAll(/:(\w+)/g), ([, name]) => ({
+  return Array.from(path.matchAll(/[:*](\w+)/g), ([, name]) => ({
     name,
     in: 'path',
     required: true,
@@ -215,7 +221,7 @@ export function errorCodesOf(route: Route): ErrorCode[] {
   const { access, path, body, errors = [] } = route
   const codes: ErrorCode[] = ['malformed', 'internal', 'unavailable', ...errors]
   if (body !== undefined) codes.push('unsupported_media_type', 'payload_too_large')
-  if (path.includes(':') || access === 'machine') codes.push('not_found')
+  if (/[:*]/.test(path) || access === 'machine') codes.push('not_found')
   if (access !== 'machine') codes.push('rate_limited')
   if (callers[access].security.length > 0) codes.push('unauthenticated', 'forbidden')
   return [...new Set(codes)]

@@ -24,7 +24,7 @@ export interface RateLimitState {
  * are gone when it ends; a store that processes share can take their place.
  */
 export interface RateLimit {
-  /** Counts one request, or something that weighs as several. */
+  /** Counts one request, or something that weighs as several; -1 takes one back. */
   take(key: string, requests?: number): Promise<RateLimitState>
   /** What `take` would say, without counting. */
   peek(key: string): Promise<RateLimitState>

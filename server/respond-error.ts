@@ -42,6 +42,9 @@ export function toProblem(
 export function logError(logger: Logger, error: unknown, fields: LogFields): void {
   const { code } = toServiceError(error)
   if (code === 'internal') logger.error('a request met a defect', { ...fields, code }, error)
+  // Unlike an outage it does not end by itself.
+  else if (isEventRefused(error))
+    logger.error('the audit log took no event, and so nothing was changed', { ...fields, code }, error)
   else if (code === 'unavailable') logger.warn('a request met an outage', { ...fields, code })
 }
 
@@ -50,5 +53,12 @@ function toServiceError(error: unknown): ServiceError {
   if (error instanceof DatabaseError && error.code === 'unavailable') {
     return new ServiceError('unavailable', 'The database is away.', { cause: error })
   }
+  if (isEventRefused(error)) {
+    return new ServiceError('unavailable', 'The audit log takes no event; nothing was changed.', { cause: error })
+  }
   return new ServiceError('internal', 'The service failed; its log says more under this requestId.', { cause: error })
+}
+
+function isEventRefused(error: unknown): error is DatabaseError {
+  return error instanceof DatabaseError && error.code === 'event_refused'
 }

@@ -9,6 +9,7 @@ interface CallerOf {
   /** Programs on this machine, or on the operator port. */
   machine: Caller
   operator: Operator
+  auditor: Operator
   /** An operator, or the device or coordinator for what is its own: which that is, is for the service to say. */
   operator_or_own: Operator | SessionCaller
   admin: Operator
@@ -23,14 +24,14 @@ export interface AnswerSpec {
   description: string
   /** What goes out as JSON, in its wire form. Without it there is no body, or one that `contentType` names. */
   body?: ZodType
-  /** Of a body that is not JSON. */
+  /** Of a body that is not JSON; it may be streamed. */
   contentType?: string
   /** The answer names in `Location` what was made. */
   hasLocation?: true
 }
 type AnswerSpecs = Readonly<Record<number, AnswerSpec>>
 
-/** What goes out; a string or bytes as they are, under the Content-Type that `headers` names. */
+/** What goes out; a string, bytes or chunks of text as they are, under the Content-Type that `headers` names. */
 export interface RouteAnswer {
   status: number
   body?: unknown
@@ -44,7 +45,7 @@ type AnswerOf<S extends AnswerSpecs> = {
     (S[Status] extends { body: infer B }
       ? { body: DeepReadonly<z.input<B>> }
       : S[Status] extends { contentType: string }
-        ? { body: string | Uint8Array; headers: Record<string, string> }
+        ? { body: string | Uint8Array | AsyncIterable<string>; headers: Record<string, string> }
         : { body?: never })
 }[keyof S]
 

@@ -6,10 +6,13 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Keyring } from '../runtime/custody/keyring.ts'
 import type { Signer } from '../runtime/custody/signer.ts'
 import type { Metrics } from '../runtime/metrics.ts'
+import type { ProfileName } from '../runtime/profile.ts'
 import type { RateLimits } from './rate-limits.ts'
 import type { Route } from './route.ts'
 import { apiDocumentRoutes } from './routes/api-documents.ts'
 import { apiTokenRoutes } from './routes/api-tokens.ts'
+import { auditEventRoutes } from './routes/audit-events.ts'
+import { auditTreeRoutes } from './routes/audit-tree.ts'
 import { completeEnrollmentRoute } from './routes/complete-enrollment.ts'
 import { confirmExchangeRoute } from './routes/confirm-exchange.ts'
 import { deviceLifeCycleRoutes } from './routes/device-life-cycle.ts'
@@ -24,11 +27,13 @@ import { sessionRoutes } from './routes/sessions.ts'
 import { startEnrollmentRoute } from './routes/start-enrollment.ts'
 import type { AccessTokens } from './services/access-tokens.ts'
 import { createApiTokens } from './services/api-tokens.ts'
+import { createAuditLog } from './services/audit-log.ts'
 import { createCompleteEnrollment } from './services/complete-enrollment.ts'
 import { createConfirmExchange } from './services/confirm-exchange.ts'
 import { createDeviceLifeCycle } from './services/device-life-cycle.ts'
 import { createDevices } from './services/devices.ts'
 import { createEnrollmentTokens } from './services/enrollment-tokens.ts'
+import { createExportAuditLog } from './services/export-audit-log.ts'
 import { createIssueAttestationResult } from './services/issue-attestation-result.ts'
 import { createOpenExchange } from './services/open-exchange.ts'
 import { createOrganizations } from './services/organizations.ts'
@@ -41,9 +46,11 @@ import type { TemporalKeys } from './services/temporal-keys.ts'
 
 export interface RouteParts {
   trustDomain: string
+  profile: ProfileName
   version: string
   pin: string
   database: Database
+  auditor: Database
   keyring: Keyring
   attestationSigner: Signer
   temporalKeys: TemporalKeys
@@ -62,6 +69,7 @@ export interface RouteParts {
 export function listRoutes(parts: RouteParts): Route[] {
   const { crypto, clock, metrics, version } = parts
   const issueResult = createIssueAttestationResult({ crypto, signer: parts.attestationSigner, version })
+  const auditLog = createAuditLog(parts)
   const routes = [
     ...operationRoutes({
       readiness: parts.readiness,
@@ -86,6 +94,8 @@ export function listRoutes(parts: RouteParts): Route[] {
     confirmExchangeRoute(createConfirmExchange(parts)),
     renewAccessTokenRoute(createRenewAccessToken(parts)),
     ...sessionRoutes(createSessions(parts)),
+    ...auditTreeRoutes(auditLog),
+    ...auditEventRoutes(auditLog, createExportAuditLog({ auditor: parts.auditor, auditLog })),
   ]
   return [...routes, ...apiDocumentRoutes(routes, version)]
 }

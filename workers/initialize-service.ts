@@ -14,7 +14,7 @@ import {
 import { toBase64url } from '../protocol/encoding.ts'
 import { NIL_UUID } from '../protocol/log/audit-event.ts'
 import type { Primitives } from '../protocol/primitives.ts'
-import { signatureContexts } from '../protocol/suites.ts'
+import { type SignatureAlgorithm, signatureContexts } from '../protocol/suites.ts'
 import { type TrustKey, trustBundleBytes } from '../protocol/trust.ts'
 import type { WriteEvent } from '../runtime/audit-events.ts'
 import { type Keyring, keyringPurposes, openKeyring, wrapNewKek } from '../runtime/custody/keyring.ts'
@@ -23,8 +23,8 @@ import { signingKeyPlace } from '../runtime/custody/service-keys.ts'
 import { createLocalSigner, type Signer } from '../runtime/custody/signer.ts'
 import type { Wrapper } from '../runtime/custody/wrapper.ts'
 import { newId } from '../runtime/ids.ts'
+import { type ProfileName, profiles } from '../runtime/profile.ts'
 
-const ALG = 'ML-DSA-44'
 const YEAR_MS = 365 * 86_400_000
 /** The root outlives the keys that it vouches for. */
 const validityMs = { root: 10 * YEAR_MS, bucket: 2 * YEAR_MS, audit: 2 * YEAR_MS, attestation: 2 * YEAR_MS } as const
@@ -32,7 +32,7 @@ const validityMs = { root: 10 * YEAR_MS, bucket: 2 * YEAR_MS, audit: 2 * YEAR_MS
 /** Key-encryption keys, signing keys and the first trust bundle, where they are missing. Safe to repeat and in parallel. */
 export async function initializeKeys(
   parts: { database: Database; wrapper: Wrapper; crypto: Primitives; writeEvent: WriteEvent },
-  trustDomain: string,
+  { trustDomain, profile }: { trustDomain: string; profile: ProfileName },
   now: number,
 ): Promise<void> {
   const { crypto, wrapper } = parts
@@ -49,8 +49,8 @@ export async function initializeKeys(
     for (const kek of keks) await insertKek(tx, kek, now)
     const keyring = await openKeyring(crypto, wrapper, wrapped)
     const signers: [TrustKey['use'], Signer][] = []
-    for (const use of ['root', 'bucket', 'audit', 'attestation'] as const) {
-      signers.push([use, await makeSigningKey(tx, crypto, keyring, use, now)])
+    for (const { use, alg } of signingKeysOf(profile)) {
+      signers.push([use, await makeSigningKey(tx, crypto, keyring, { use, alg }, now)])
     }
     await makeFirstTrustBundle(tx, trustDomain, signers, now)
     const event = parts.writeEvent(
@@ -58,7 +58,6 @@ export async function initializeKeys(
         organizationId: NIL_UUID,
         actor: { type: 'service', id: NIL_UUID },
         type: 'service.initialized',
-        severity: 'notice',
         subject: { trustDomain, trustSequence: 1 },
         data: { keys: signers.map(([use, signer]) => ({ use, kid: signer.keyId })) },
         requestId: newId(),
@@ -69,21 +68,27 @@ export async function initializeKeys(
   })
 }
 
+function signingKeysOf(profile: ProfileName): { use: TrustKey['use']; alg: SignatureAlgorithm }[] {
+  const { signing, audit } = profiles[profile]
+  const others = (['root', 'bucket', 'attestation'] as const).map((use) => ({ use, alg: signing }))
+  return [...others, ...audit.map((alg) => ({ use: 'audit' as const, alg }))]
+}
+
 async function makeSigningKey(
   tx: Tx,
   crypto: Primitives,
   keyring: Keyring,
-  use: TrustKey['use'],
+  { use, alg }: { use: TrustKey['use']; alg: SignatureAlgorithm },
   now: number,
 ): Promise<Signer> {
   const seed = crypto.randomBytes(32)
-  const signer = createLocalSigner(crypto, ALG, seed)
+  const signer = createLocalSigner(crypto, alg, seed)
   const sealedSeed = keyring.seal('signingKey', signingKeyPlace(signer.keyId), seed)
   seed.fill(0)
   await insertSigningKey(tx, {
     kid: signer.keyId,
     use,
-    alg: ALG,
+    alg,
     publicKey: signer.publicKey,
     sealedSeed,
     notBefore: dayOf(now),
@@ -160,7 +165,6 @@ export async function initializeDefaultOrganization(
         organizationId,
         actor: { type: 'service', id: NIL_UUID },
         type: 'organization.created',
-        severity: 'notice',
         subject: { organizationId, apiTokenId: id },
         data: { organization: 'default', roles: ['admin'] },
         requestId: newId(),

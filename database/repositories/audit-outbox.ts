@@ -1,4 +1,7 @@
-import type { Statement, Tx } from '../open.ts'
+import { CompiledQuery } from 'kysely'
+import { toEventError } from '../errors.ts'
+import type { Database, Scope, Statement, Tx } from '../open.ts'
+import type { StatementResult } from '../pipelined-transaction.ts'
 
 /** One event, ready to be logged: `entry` is its canonical JSON. */
 export interface OutboxRow {
@@ -7,15 +10,29 @@ export interface OutboxRow {
   entry: string
 }
 
-/** The last statement of every transaction that changes something: no event, no commit. */
+/** The last statement of every transaction that changes something: no event, no commit. Throws `event_refused`. */
 export async function insertEvents(tx: Tx, rows: readonly OutboxRow[]): Promise<void> {
-  await tx
-    .insertInto('audit_outbox')
-    .values(rows.map((row) => ({ organization_id: row.organizationId, event_id: row.eventId, entry: row.entry })))
-    .execute()
+  try {
+    await tx.executeQuery(CompiledQuery.raw(insertEventsText(1), insertEventsValues(rows)))
+  } catch (error) {
+    throw toEventError(error)
+  }
 }
 
-/** The same for `sendTransaction`. */
+/** `sendTransaction` of statements that store events. Throws `event_refused` too. */
+export async function sendWithEvents(
+  database: Database,
+  scope: Scope,
+  statements: readonly Statement[],
+): Promise<[string, ...StatementResult[]]> {
+  try {
+    return await database.sendTransaction(scope, statements)
+  } catch (error) {
+    throw toEventError(error)
+  }
+}
+
+/** Events as a statement of their own. */
 export function insertEventsStatement(rows: readonly OutboxRow[]): Statement {
   return { name: 'insert_events', text: insertEventsText(1), values: insertEventsValues(rows) }
 }

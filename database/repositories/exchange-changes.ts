@@ -1,6 +1,6 @@
 import type { Suite } from '../../protocol/suites.ts'
 import type { Database, Statement } from '../open.ts'
-import { insertEventsText, insertEventsValues, type OutboxRow } from './audit-outbox.ts'
+import { insertEventsText, insertEventsValues, type OutboxRow, sendWithEvents } from './audit-outbox.ts'
 import type { ExchangeParty } from './exchanges.ts'
 
 /**
@@ -61,7 +61,7 @@ export async function insertPendingSession(
 ): Promise<void> {
   const { read, session, timedOutIds } = change
   const pendingSessionIds = [...change.keptIds, session.id]
-  await database.sendTransaction({ organizationId }, [
+  await sendWithEvents(database, { organizationId }, [
     {
       name: 'open_exchange',
       text: `with principal_changed as (${changePrincipal}),
@@ -102,7 +102,7 @@ export async function activateSession(
   },
 ): Promise<void> {
   const { read, sessionId, supersededId, pendingSessionIds, now } = change
-  await database.sendTransaction({ organizationId }, [
+  await sendWithEvents(database, { organizationId }, [
     {
       name: 'confirm_exchange',
       text: `with principal_changed as (${changePrincipal}),
@@ -140,7 +140,7 @@ export async function endPendingSession(
 ): Promise<void> {
   const { read, sessionId, now } = change
   const pendingSessionIds = read.pendingSessionIds.filter((id) => id !== sessionId)
-  await database.sendTransaction({ organizationId }, [
+  await sendWithEvents(database, { organizationId }, [
     {
       name: 'end_exchange',
       text: `with principal_changed as (${changePrincipal}), events_added as (${addEvents})

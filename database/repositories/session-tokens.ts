@@ -1,7 +1,7 @@
 import type { PrincipalKind, PrincipalStatus } from '../../protocol/enrollment.ts'
 import type { SessionState } from '../../protocol/exchange/session-states.ts'
 import type { Database } from '../open.ts'
-import { insertEventsStatement, type OutboxRow } from './audit-outbox.ts'
+import { insertEventsStatement, type OutboxRow, sendWithEvents } from './audit-outbox.ts'
 
 /** What a token's use or renewal needs of a session and its principal. */
 export interface SessionHolder {
@@ -64,7 +64,7 @@ export async function spendRenewalNonce(
   organizationId: string,
   renewal: { sessionId: string; epoch: number; nonceHash: Uint8Array; events: readonly OutboxRow[] },
 ): Promise<void> {
-  await database.sendTransaction({ organizationId }, [
+  await sendWithEvents(database, { organizationId }, [
     {
       name: 'spend_renewal_nonce',
       text: `with changed as (

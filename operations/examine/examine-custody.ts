@@ -1,6 +1,7 @@
 import type { Database } from '../../database/open.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import { type Config, ConfigError } from '../../runtime/config.ts'
+import type { ProfileName } from '../../runtime/profile.ts'
 import { loadRootKey } from '../../runtime/secrets.ts'
 import type { Environment } from '../define-operation.ts'
 import { type Custody, openCustody, readStoredKeys } from '../open-custody.ts'
@@ -55,6 +56,7 @@ export async function examineCustody(
     const findings = [
       custody.ok(`the root key opens the keys of this database; root of trust ${rootKid}`),
       trustDomainFinding(opened.trust.trustDomain, parts.config.trustDomain),
+      profileFinding(opened.serviceKeys.profile, parts.config.profile),
       ...opened.trust.keys.map((key) => validityFinding(key, now)).filter((found) => found !== undefined),
     ]
     return { findings, opened }
@@ -69,6 +71,14 @@ function trustDomainFinding(stored: string, configured: string): Finding {
   return trust.problem(
     `QFLARE_TRUST_DOMAIN is ${configured}, but devices know this service as ${stored}`,
     `Set QFLARE_TRUST_DOMAIN=${stored}.`,
+  )
+}
+
+function profileFinding(begunAs: ProfileName, configured: ProfileName): Finding {
+  if (begunAs === configured) return trust.ok(`the keys are those of the profile ${begunAs}`)
+  return trust.problem(
+    `QFLARE_PROFILE is ${configured}, but the keys of this service are those of ${begunAs}`,
+    `Set QFLARE_PROFILE=${begunAs}: without it the service does not start.`,
   )
 }
 

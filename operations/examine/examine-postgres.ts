@@ -70,7 +70,9 @@ async function examineUrls(urls: NonNullable<Config['database']>): Promise<Postg
   const findings: Finding[] = []
   for (const [name, connectionString] of [
     ['DATABASE_URL', urls.api],
+    ['QFLARE_DATABASE_URL_AUDITOR', urls.auditor],
     ['QFLARE_DATABASE_URL_WORKER', urls.worker],
+    ['QFLARE_DATABASE_URL_SEQUENCER', urls.sequencer],
   ] as const) {
     try {
       await checkServer({ connectionString, connectionTimeoutMillis: 5_000 }, undefined)

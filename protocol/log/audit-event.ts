@@ -1,39 +1,11 @@
 import { canonicalJson, type Json, toBase64url } from '../encoding.ts'
 import { ProtocolError } from '../errors.ts'
+import type { AuditEventType, AuditSeverity } from './audit-event-types.ts'
 
 /** Organization of events of the service itself, which every auditor reads (docs/protocol.md §7). */
 export const NIL_UUID = '00000000-0000-0000-0000-000000000000'
 /** Bytes of a leaf's canonical JSON. */
 export const MAX_ENTRY_BYTES = 65_535
-
-export const auditEventTypes = [
-  'service.initialized',
-  'service.restored',
-  'access.refused',
-  'organization.created',
-  'api_token.created',
-  'api_token.revoked',
-  'api_token.recovered',
-  'enrollment_token.created',
-  'enrollment_token.revoked',
-  'enrollment.challenged',
-  'enrollment.refused',
-  'device.enrolled',
-  'device.changed',
-  'device.suspended',
-  'device.resumed',
-  'device.revoked',
-  'session.opened',
-  'session.established',
-  'session.superseded',
-  'session.timed_out',
-  'session.failed',
-  'session.revoked',
-  'session.token_renewed',
-  'temporal_key.made',
-  'temporal_key.destroyed',
-] as const
-export type AuditEventType = (typeof auditEventTypes)[number]
 
 export interface AuditEvent {
   /** UUIDv7. */
@@ -43,7 +15,8 @@ export interface AuditEvent {
   organizationId: string
   actor: { type: 'device' | 'coordinator' | 'api_token' | 'enrollment_token' | 'service'; id: string }
   type: AuditEventType
-  severity: 'info' | 'notice' | 'warning' | 'critical'
+  /** That of the type. */
+  severity: AuditSeverity
   /** What it happened to, by id. */
   subject: { [key: string]: Json }
   /** No secret, no key, no token, no address. */

@@ -91,6 +91,7 @@ export function createExportVerifier(
       report.hashesOnly += 1
       return tree.append(given)
     }
+    if (!isObject(event)) return fail(index, `The line of entry ${index} is not one of an export.`)
     const entry = canonicalJson(event)
     const leaf = leafHash(crypto, utf8.encode(entry))
     // The line as a person reads it is what was hashed: no second member of a name, no other spelling.
@@ -101,23 +102,25 @@ export function createExportVerifier(
     if (!isIntact) report.problem ??= { index, reason: `Entry ${index} is not the one that was logged.` }
     report.events += 1
     tree.append(given ?? leaf)
-    if (isIntact) onEvent(index, event as Event)
+    if (isIntact) onEvent(index, event)
   }
 
   function takeEnd(line: string, tree: Frontier, { origin, to }: ExportHeader): void {
     const { checkpoint, consistency } = parseObject(line)
     if (typeof checkpoint !== 'string') return fail(undefined, 'The export does not end with a checkpoint.')
     const verified = verifyCheckpoint(crypto, checkpoint, keys)
+    const hashes = consistency === undefined ? undefined : parseHashes(consistency)
+    if (formatExportEnd(checkpoint, hashes) !== line) return fail(undefined, 'The last line is not one of an export.')
     if (verified.origin !== origin)
       return fail(undefined, `The export is of ${origin}, its checkpoint of ${verified.origin}.`)
     report.checkpoint = verified
     try {
-      verifyConsistency(crypto, { size: to, root: tree.root() }, verified, parseHashes(consistency ?? []))
+      verifyConsistency(crypto, { size: to, root: tree.root() }, verified, hashes ?? [])
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       report.problem ??= {
         index: undefined,
-        reason: `At least one entry from ${header?.from} to ${to - 1} is not what the checkpoint was signed over.`,
+        reason: `At least one entry before ${to} is not what the checkpoint was signed over.`,
       }
     }
   }
@@ -125,6 +128,7 @@ export function createExportVerifier(
   function take(line: string): void {
     if (header === undefined) {
       header = parseHeader(line)
+      if (formatExportHeader(header) !== line) return fail(undefined, 'The first line is not one of an export.')
       Object.assign(report, { origin: header.origin, from: header.from, to: header.to })
       frontier = createFrontier(crypto, header.from, header.frontier)
     } else if (frontier !== undefined && frontier.size() < header.to) takeEntry(line, frontier)
@@ -176,8 +180,12 @@ function parseObject(line: string): Event {
   } catch (cause) {
     throw new ProtocolError('log_invalid', 'A line of the export is not JSON.', { cause })
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Event
+  if (isObject(value)) return value
   throw new ProtocolError('log_invalid', 'A line of the export is not a JSON object.')
+}
+
+function isObject(value: unknown): value is Event {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function parseLeafHash({ leafHash: text }: Event): Uint8Array | undefined {

@@ -4,7 +4,7 @@ import type { Primitives } from '../primitives.ts'
 import { signatureContexts } from '../suites.ts'
 import { HASH_BYTES, type TreeHead } from './merkle.ts'
 import { formatSignatureLine, isKeyName, type NoteSignature, parseNote } from './signed-note.ts'
-import type { VerifierKey } from './verifier-key.ts'
+import { formatVerifierKey, type VerifierKey } from './verifier-key.ts'
 
 /** What a checkpoint says: that the log of this origin has this tree (C2SP tlog-checkpoint). */
 export interface Checkpoint extends TreeHead {
@@ -22,6 +22,11 @@ export interface CheckpointSignature {
 
 const utf8 = new TextEncoder()
 const TIMESTAMP_BYTES = 8
+
+/** The name of a service's log, which its keys sign under too. */
+export function logOrigin(trustDomain: string): string {
+  return `${trustDomain}/audit`
+}
 
 /** The note's body. Throws `log_invalid` for an origin that no checkpoint can hold. */
 export function checkpointBody({ origin, size, root }: Checkpoint): string {
@@ -113,7 +118,7 @@ function readTimestamp(signature: Uint8Array): number | undefined {
 export interface CheckpointKeys {
   /** Keys of the log: of each algorithm among them one has to have signed. All have the log's origin as their name. */
   log: readonly VerifierKey[]
-  /** Keys of witnesses; those that signed are in the answer. */
+  /** Keys of witnesses; the answer has one cosignature, the newest, of each that signed. */
   witnesses?: readonly VerifierKey[]
 }
 
@@ -148,5 +153,16 @@ export function verifyCheckpoint(crypto: Primitives, text: string, keys: Checkpo
     )
   }
   const signedAt = Math.max(0, ...signatures.flatMap(({ at }) => at ?? []))
-  return { ...checkpoint, signedAt, signatures, cosignatures: verifyAll(keys.witnesses ?? []) }
+  return { ...checkpoint, signedAt, signatures, cosignatures: newestOfEach(verifyAll(keys.witnesses ?? [])) }
+}
+
+/** Who counts cosignatures counts witnesses: a line that stands twice, or a key that is given twice, is one of them. */
+function newestOfEach(signatures: readonly CheckpointSignature[]): CheckpointSignature[] {
+  const byKey = new Map<string, CheckpointSignature>()
+  for (const signature of signatures) {
+    const name = formatVerifierKey(signature.by)
+    const known = byKey.get(name)
+    if (known === undefined || (known.at ?? 0) < (signature.at ?? 0)) byKey.set(name, signature)
+  }
+  return [...byKey.values()]
 }

@@ -36,7 +36,8 @@ export function verifyInclusion(
   tree: TreeHead,
   proof: readonly Uint8Array[],
 ): void {
-  if (!(leaf.index < tree.size)) throw invalid(`Index ${leaf.index} is not in a tree of ${tree.size}.`)
+  const isPlaced = isSize(leaf.index) && isSize(tree.size) && leaf.index < tree.size
+  if (!isPlaced) throw invalid(`Index ${leaf.index} is not in a tree of ${tree.size}.`)
   let [node, last] = [leaf.index, tree.size - 1]
   let hash = leaf.hash
   for (const sibling of proof) {
@@ -60,7 +61,8 @@ export function verifyConsistency(
   newer: TreeHead,
   proof: readonly Uint8Array[],
 ): void {
-  if (older.size > newer.size) throw invalid(`A tree of ${older.size} does not begin one of ${newer.size}.`)
+  const isOlder = isSize(older.size) && isSize(newer.size) && older.size <= newer.size
+  if (!isOlder) throw invalid(`A tree of ${older.size} does not begin one of ${newer.size}.`)
   if (older.size === 0 || older.size === newer.size) {
     if (proof.length > 0) throw invalid('The consistency proof is too long.')
     const expected = older.size === 0 ? emptyRoot(crypto) : newer.root
@@ -89,6 +91,10 @@ export function verifyConsistency(
   if (!crypto.equal(olderHash, older.root) || !crypto.equal(newerHash, newer.root)) {
     throw invalid(`The tree of ${newer.size} does not continue that of ${older.size}.`)
   }
+}
+
+function isSize(n: number): boolean {
+  return Number.isSafeInteger(n) && n >= 0
 }
 
 // Sizes go up to 2^53: the bitwise operators end at 2^32.

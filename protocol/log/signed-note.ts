@@ -54,9 +54,14 @@ export function formatNote(body: string, lines: readonly string[]): string {
   return `${body}\n${lines.map((line) => `${line}\n`).join('')}`
 }
 
-/** No white space and no plus, neither of which could be told from what follows the name; 1 to 255 bytes of UTF-8. */
+/**
+ * No white space and no plus, neither of which could be told from what follows the name, and no character that a note cannot
+ * hold; 1 to 255 bytes of UTF-8.
+ */
 export function isKeyName(name: string): boolean {
-  return name !== '' && !/[\s+]/u.test(name) && new TextEncoder().encode(name).length <= 255
+  return (
+    name !== '' && name.isWellFormed() && !/[\s+\p{Cc}]/u.test(name) && new TextEncoder().encode(name).length <= 255
+  )
 }
 
 /** The first 4 bytes of SHA-256 over name, newline, the kind of signature and the key. */

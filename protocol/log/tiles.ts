@@ -81,6 +81,6 @@ export function parseTilePath(path: string): (TilePlace & { width: number }) | u
   const level = Number(levelText)
   const tile = Number(groups.replaceAll(/[x/]/g, ''))
   const width = widthText === undefined ? TILE_WIDTH : Number(widthText)
-  const isPlaced = level <= 63 && Number.isSafeInteger(tile) && width >= 1
+  const isPlaced = level <= 63 && Number.isSafeInteger(tile) && width >= 1 && width <= TILE_WIDTH
   return isPlaced && tilePath({ level, tile }, width) === path ? { level, tile, width } : undefined
 }

@@ -41,10 +41,10 @@ export function formatVerifierKey({ name, kind, keyId, key }: VerifierKey): stri
 /** Throws `key_invalid` for what is no verifier key, or one of a kind that is not known here. */
 export function parseVerifierKey(crypto: Primitives, text: string): VerifierKey {
   const [, name, keyId, base64] = /^([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})$/.exec(text.trim()) ?? []
-  if (name === undefined || base64 === undefined) {
+  if (name === undefined || base64 === undefined || !isKeyName(name)) {
     throw new ProtocolError('key_invalid', 'This is no verifier key: NAME+8 hexadecimal digits+base64.')
   }
-  const bytes = fromBase64Padded(base64)
+  const bytes = decode(base64)
   for (const kind of ['cosignature', 'mlDsa87'] as const) {
     const { identifier } = noteSignatureKinds[kind]
     if (!identifier.every((byte, index) => bytes[index] === byte)) continue
@@ -53,6 +53,14 @@ export function parseVerifierKey(crypto: Primitives, text: string): VerifierKey 
     throw new ProtocolError('key_invalid', `The verifier key ${name}+${keyId} holds another key than its id says.`)
   }
   throw new ProtocolError('key_invalid', `The verifier key ${name}+${keyId} is of a kind that is not known here.`)
+}
+
+function decode(base64: string): Uint8Array {
+  try {
+    return fromBase64Padded(base64)
+  } catch (cause) {
+    throw new ProtocolError('key_invalid', 'The key of this verifier key is not base64.', { cause })
+  }
 }
 
 function toHex(bytes: Uint8Array): string {

@@ -3,6 +3,7 @@ import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import type { SignatureAlgorithm } from '../../protocol/suites.ts'
 import type { TrustKey } from '../../protocol/trust.ts'
+import { findProfileOf, type ProfileName, profiles } from '../profile.ts'
 import { type Keyring, keyringPurposes, openKeyring, type WrappedKek } from './keyring.ts'
 import { SealError, type SealedPlace, sealPurposes } from './sealed-record.ts'
 import { createLocalSigner, type Signer } from './signer.ts'
@@ -11,9 +12,15 @@ import type { Wrapper } from './wrapper.ts'
 export interface ServiceKeys {
   /** `kid` of the root key, by its own sealed seed: what trust bundles are held against. */
   rootKid: string
+  /** What the service was begun as, by the algorithm of its root key. */
+  profile: ProfileName
   keyring: Keyring
   bucketSigner: Signer
   attestationSigner: Signer
+  /** Signs the C2SP line of checkpoints, ML-DSA-44. */
+  auditSigner: Signer
+  /** Signs their second line, ML-DSA-87; undefined where the profile has none. */
+  auditSigner87: Signer | undefined
 }
 
 /** Where the seed of a signing key is sealed. */
@@ -37,9 +44,9 @@ export async function openServiceKeys(
   })
   const keyring = await openKeyring(crypto, wrapper, keks)
 
-  function openSigner(use: TrustKey['use']): Signer {
-    const row = stored.signingKeys.find((key) => key.use === use)
-    if (row === undefined) throw new SealError(`There is no active signing key for ${use}.`)
+  function openSigner(use: TrustKey['use'], alg: SignatureAlgorithm): Signer {
+    const row = stored.signingKeys.find((key) => key.use === use && key.alg === alg)
+    if (row === undefined) throw new SealError(`There is no active signing key of ${alg} for ${use}.`)
     const seed = keyring.open('signingKey', signingKeyPlace(row.kid), row.sealedSeed)
     const signer = createLocalSigner(crypto, row.alg, seed)
     seed.fill(0)
@@ -47,6 +54,24 @@ export async function openServiceKeys(
     return signer
   }
 
-  const rootKid = openSigner('root').keyId
-  return { keyring, rootKid, bucketSigner: openSigner('bucket'), attestationSigner: openSigner('attestation') }
+  const profile = getProfileOf(stored.signingKeys)
+  const { signing, audit } = profiles[profile]
+  return {
+    keyring,
+    profile,
+    rootKid: openSigner('root', signing).keyId,
+    bucketSigner: openSigner('bucket', signing),
+    attestationSigner: openSigner('attestation', signing),
+    auditSigner: openSigner('audit', 'ML-DSA-44'),
+    auditSigner87: audit.some((alg) => alg === 'ML-DSA-87') ? openSigner('audit', 'ML-DSA-87') : undefined,
+  }
+}
+
+/** What a service with these keys was begun as. Throws SealError. */
+export function getProfileOf(signingKeys: readonly { use: TrustKey['use']; alg: SignatureAlgorithm }[]): ProfileName {
+  const root = signingKeys.find(({ use }) => use === 'root')
+  if (root === undefined) throw new SealError('There is no active signing key for root.')
+  const profile = findProfileOf(root.alg)
+  if (profile === undefined) throw new SealError(`The root key is of ${root.alg}, which no profile signs with.`)
+  return profile
 }

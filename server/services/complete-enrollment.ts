@@ -25,17 +25,17 @@ import { listTrustBundles } from '../../database/repositories/service-keys.ts'
 import { canonicalJson, encode } from '../../protocol/encoding.ts'
 import type { EnrollmentCompletion } from '../../protocol/enrollment.ts'
 import { keyId } from '../../protocol/key-id.ts'
-import type { AuditEvent } from '../../protocol/log/audit-event.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import type { WireTrustBundle } from '../../protocol/trust.ts'
-import type { WriteEvent } from '../../runtime/audit-events.ts'
+import type { Happening, WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { newId } from '../../runtime/ids.ts'
+import type { ProfileName } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
 import { macIdentityKey } from './identity-key-macs.ts'
 import type { IssueAttestationResult } from './issue-attestation-result.ts'
-import { type Appraisal, appraiseEvidence, getPolicy } from './policies.ts'
+import { type Appraisal, appraiseEvidence, getPolicy, requireIdentityAlgorithm } from './policies.ts'
 import { requireOpenToken } from './start-enrollment.ts'
 import { isCompletionSigned, signedBytesOf } from './verify-completion.ts'
 
@@ -47,6 +47,7 @@ export interface CompleteEnrollmentParts {
   writeEvent: WriteEvent
   issueResult: IssueAttestationResult
   trustDomain: string
+  profile: ProfileName
 }
 
 export interface EnrolledDevice {
@@ -157,12 +158,14 @@ async function enrol(parts: CompleteEnrollmentParts, tx: Tx, attempt: Attempt): 
   try {
     requireOpenToken(token, now)
     requireTokenTerms(token, completion)
+    const policy = getPolicy(token.policyId, parts.profile)
+    requireIdentityAlgorithm(policy, completion.identityKey.alg)
     const kid = await requireNewKey(parts.crypto, tx, completion)
-    const appraisal = appraiseEvidence(getPolicy(token.policyId), completion.evidence)
+    const appraisal = appraiseEvidence(policy, completion.evidence)
     return await storeDevice(parts, tx, attempt, kid, appraisal)
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error
-    await insertEvents(tx, [refusalEvent(parts, attempt, 'warning', error)])
+    await insertEvents(tx, [refusalEvent(parts, attempt, 'enrollment.refused', error)])
     return error
   }
 }
@@ -186,7 +189,7 @@ async function refuseUnsigned(parts: CompleteEnrollmentParts, tx: Tx, attempt: A
       ' is right, somebody stands between it and this server.',
   )
   if (await markChallengeMismatched(tx, attempt.token.id, attempt.now)) {
-    await insertEvents(tx, [refusalEvent(parts, attempt, 'critical', refusal)])
+    await insertEvents(tx, [refusalEvent(parts, attempt, 'enrollment.mismatched', refusal)])
   }
   return refusal
 }
@@ -225,31 +228,27 @@ async function storeDevice(
   await insertAttestation(tx, result, { id: newId(), body: canonicalJson(completion.evidence) })
   const subject = { deviceId: id, enrollmentTokenId: token.id }
   const data = { kind, name, kid, alg, tier: appraisal.tier, policyId: token.policyId }
-  await insertEvents(tx, [enrolmentEvent(parts, attempt, 'device.enrolled', 'info', subject, data)])
+  await insertEvents(tx, [enrolmentEvent(parts, attempt, { type: 'device.enrolled', subject, data })])
   return { deviceId: id, spiffeId, status: 'ACTIVE', attestation, trust }
 }
 
 function refusalEvent(
   parts: CompleteEnrollmentParts,
   attempt: Attempt,
-  severity: 'warning' | 'critical',
+  type: 'enrollment.refused' | 'enrollment.mismatched',
   { code }: ServiceError,
 ) {
-  const subject = { enrollmentTokenId: attempt.token.id }
-  return enrolmentEvent(parts, attempt, 'enrollment.refused', severity, subject, { code })
+  return enrolmentEvent(parts, attempt, { type, subject: { enrollmentTokenId: attempt.token.id }, data: { code } })
 }
 
 function enrolmentEvent(
   parts: CompleteEnrollmentParts,
   attempt: Attempt,
-  type: 'device.enrolled' | 'enrollment.refused',
-  severity: AuditEvent['severity'],
-  subject: AuditEvent['subject'],
-  data: AuditEvent['data'],
+  happening: Happening<'device.enrolled' | 'enrollment.refused' | 'enrollment.mismatched'>,
 ) {
   const { organizationId, token, requestId, now } = attempt
   const actor = { type: 'enrollment_token', id: token.id } as const
-  return parts.writeEvent({ organizationId, actor, type, severity, subject, data, requestId }, now)
+  return parts.writeEvent({ organizationId, actor, ...happening, requestId }, now)
 }
 
 function keyKnown(cause?: Error): ServiceError {

@@ -11,7 +11,7 @@ import { ServiceError } from '../errors.ts'
 import { ACCESS_TOKEN_MS, type AccessTokens } from './access-tokens.ts'
 import { observeExchange } from './observe-exchange.ts'
 import { retryOnConflict } from './retry-on-conflict.ts'
-import { sessionEvent } from './session-events.ts'
+import { failed, sessionEvent, timedOut } from './session-events.ts'
 
 export interface ConfirmExchangeParts {
   database: Database
@@ -90,11 +90,11 @@ async function activate(
     pendingSessionIds: pendingSessionIds.slice(pendingSessionIds.indexOf(session.id) + 1),
     now,
     events: [
-      ...timedOutIds.map((id) => sessionEvent(writeEvent, actor, 'session.timed_out', id, now)),
+      ...timedOutIds.map((id) => sessionEvent(writeEvent, actor, timedOut, id, now)),
       ...(active === undefined
         ? []
-        : [sessionEvent(writeEvent, actor, 'session.superseded', active.id, now, { by: session.id })]),
-      sessionEvent(writeEvent, actor, 'session.established', session.id, now),
+        : [sessionEvent(writeEvent, actor, { type: 'session.superseded', data: { by: session.id } }, active.id, now)]),
+      sessionEvent(writeEvent, actor, { type: 'session.established', data: {} }, session.id, now),
     ],
   })
 }
@@ -108,8 +108,8 @@ async function end(
   requestId: string,
 ): Promise<void> {
   const { organizationId, principal } = party
-  const type = state === 'FAILED' ? 'session.failed' : 'session.timed_out'
-  const event = sessionEvent(parts.writeEvent, { organizationId, principal, requestId }, type, session.id, now)
+  const change = state === 'FAILED' ? failed : timedOut
+  const event = sessionEvent(parts.writeEvent, { organizationId, principal, requestId }, change, session.id, now)
   await endPendingSession(parts.database, organizationId, {
     read: principal,
     sessionId: session.id,

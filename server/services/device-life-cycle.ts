@@ -8,7 +8,7 @@ import {
 } from '../../database/repositories/principals.ts'
 import { listOpenSessionIds, revokeSession } from '../../database/repositories/sessions.ts'
 import type { PrincipalStatus } from '../../protocol/enrollment.ts'
-import type { LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
+import type { Happening, LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { actorOf, type Operator } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
@@ -18,18 +18,34 @@ import { type Device, getDevice, notFound } from './devices.ts'
 export type DeviceLifeCycle = ReturnType<typeof createDeviceLifeCycle>
 
 interface Step {
-  type: 'device.suspended' | 'device.resumed' | 'device.revoked'
   /** A device that is there already stays as it is. */
   to: PrincipalStatus
   /** Undefined: from every other status. */
   from: PrincipalStatus | undefined
   mark: (tx: Tx, id: string, now: number) => Promise<void>
+  /** `sessions`: how many ended with it. */
+  happening: (deviceId: string, sessions: number) => Happening<'device.suspended' | 'device.resumed' | 'device.revoked'>
 }
 
 // Only what was ACTIVE is suspended: resuming must not be the back door out of a quarantine.
-const suspension: Step = { type: 'device.suspended', to: 'SUSPENDED', from: 'ACTIVE', mark: markPrincipalSuspended }
-const resumption: Step = { type: 'device.resumed', to: 'ACTIVE', from: 'SUSPENDED', mark: markPrincipalResumed }
-const revocation: Step = { type: 'device.revoked', to: 'REVOKED', from: undefined, mark: markPrincipalRevoked }
+const suspension: Step = {
+  to: 'SUSPENDED',
+  from: 'ACTIVE',
+  mark: markPrincipalSuspended,
+  happening: (deviceId, sessions) => ({ type: 'device.suspended', subject: { deviceId }, data: { sessions } }),
+}
+const resumption: Step = {
+  to: 'ACTIVE',
+  from: 'SUSPENDED',
+  mark: markPrincipalResumed,
+  happening: (deviceId) => ({ type: 'device.resumed', subject: { deviceId }, data: {} }),
+}
+const revocation: Step = {
+  to: 'REVOKED',
+  from: undefined,
+  mark: markPrincipalRevoked,
+  happening: (deviceId, sessions) => ({ type: 'device.revoked', subject: { deviceId }, data: { sessions } }),
+}
 
 /**
  * What an operator does with a device, each in one transaction, each the same when it is repeated: a device that is there
@@ -69,8 +85,7 @@ function eventsOf(
 ): LoggedEvent[] {
   const { step, operator, id, sessionIds, requestId, now } = taken
   const { organizationId } = operator
-  const data = step === resumption ? {} : { sessions: sessionIds.length }
-  const shared = { organizationId, actor: actorOf(operator), severity: 'notice', requestId } as const
+  const shared = { organizationId, actor: actorOf(operator), requestId }
   return [
     ...sessionIds.map((sessionId) =>
       writeEvent(
@@ -78,6 +93,6 @@ function eventsOf(
         now,
       ),
     ),
-    writeEvent({ ...shared, type: step.type, subject: { deviceId: id }, data }, now),
+    writeEvent({ ...shared, ...step.happening(id, sessionIds.length) }, now),
   ]
 }

@@ -46,16 +46,13 @@ export function createDevices(parts: { database: Database; clock: Clock; writeEv
         const members = Object.keys(change)
         if (members.length === 0) return before
         await updatePrincipal(tx, id, change)
-        const { metadata: _untold, ...rest } = change
-        const told = Object.fromEntries(Object.entries(rest).map(([member, value]) => [member, value ?? null]))
         const event = parts.writeEvent(
           {
             organizationId: caller.organizationId,
             actor: actorOf(caller),
             type: 'device.changed',
-            severity: 'info',
             subject: { deviceId: id },
-            data: { members, ...told },
+            data: { members, ...toldOf(change) },
             requestId,
           },
           now,
@@ -81,6 +78,15 @@ export function notFound(): ServiceError {
 /** Another device is not to be told from none. */
 function requireKnown(caller: Operator | SessionCaller, id: string): void {
   if (caller.type !== 'api_token' && caller.id !== id) throw notFound()
+}
+
+/** What the log says of a change. The metadata is whatever a device or an operator put there: it may be a secret. */
+function toldOf({ name, type, capabilities }: PrincipalChange) {
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(type === undefined ? {} : { type }),
+    ...(capabilities === undefined ? {} : { capabilities }),
+  }
 }
 
 /** Of a wish, what the device is not already. */

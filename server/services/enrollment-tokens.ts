@@ -12,7 +12,7 @@ import {
 } from '../../database/repositories/enrollment-tokens.ts'
 import type { PrincipalKind } from '../../protocol/enrollment.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
-import type { LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
+import type { Happening, LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { actorOf, type Operator } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
@@ -68,14 +68,17 @@ export function createEnrollmentTokens(parts: EnrollmentTokenParts) {
         await insertEnrollmentTokens(tx, tokens)
         // One event each, also of many: who asks where a token came from finds it by its id, with its terms.
         const events = tokens.map(({ id, kind, name = null, type = null, capabilities, policyId, expiresAt }) =>
-          tokenEvent(parts, operator, 'enrollment_token.created', id, requestId, createdAt, {
-            kind,
-            name,
-            type,
-            capabilities,
-            policyId,
-            expiresAt,
-          }),
+          tokenEvent(
+            parts,
+            operator,
+            {
+              type: 'enrollment_token.created',
+              subject: { enrollmentTokenId: id },
+              data: { kind, name, type, capabilities, policyId, expiresAt },
+            },
+            requestId,
+            createdAt,
+          ),
         )
         await insertEvents(tx, events)
         return made.map(({ id, credential, expiresAt }) => ({ id, token: `${credential}.${parts.pin}`, expiresAt }))
@@ -103,7 +106,8 @@ export function createEnrollmentTokens(parts: EnrollmentTokenParts) {
           throw new ServiceError('session_state', 'The token was used; revoke the device.')
         if (token.revokedAt !== undefined) return
         await markEnrollmentTokenRevoked(tx, id, now)
-        await insertEvents(tx, [tokenEvent(parts, operator, 'enrollment_token.revoked', id, requestId, now, {})])
+        const revoked = { type: 'enrollment_token.revoked', subject: { enrollmentTokenId: id }, data: {} } as const
+        await insertEvents(tx, [tokenEvent(parts, operator, revoked, requestId, now)])
       })
     },
   }
@@ -119,24 +123,12 @@ export function enrollmentTokenStatusAt(token: EnrollmentToken, now: number): En
 function tokenEvent(
   parts: EnrollmentTokenParts,
   operator: Operator,
-  type: 'enrollment_token.created' | 'enrollment_token.revoked',
-  id: string,
+  happening: Happening<'enrollment_token.created' | 'enrollment_token.revoked'>,
   requestId: string,
   at: number,
-  data: Parameters<WriteEvent>[0]['data'],
 ): LoggedEvent {
-  return parts.writeEvent(
-    {
-      organizationId: operator.organizationId,
-      actor: actorOf(operator),
-      type,
-      severity: type === 'enrollment_token.created' ? 'info' : 'notice',
-      subject: { enrollmentTokenId: id },
-      data,
-      requestId,
-    },
-    at,
-  )
+  const { organizationId } = operator
+  return parts.writeEvent({ organizationId, actor: actorOf(operator), ...happening, requestId }, at)
 }
 
 function notFound(): ServiceError {

@@ -45,7 +45,7 @@ export function createIssueAttestationResult(parts: {
       appraisals: appraisal.appraisals,
     })
     const input = jwsSigningInput({ alg: signer.alg, kid: signer.keyId, typ: 'JWT' }, claims)
-    const signature = await signer.sign(new TextEncoder().encode(input), signatureContexts.jws)
+    const signature = await signer.sign(new TextEncoder().encode(input), signatureContexts.empty)
     return {
       id: newId(),
       tier: appraisal.tier,

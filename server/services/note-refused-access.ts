@@ -24,20 +24,26 @@ export function createNoteRefusedAccess(parts: {
   const limit = createMemoryRateLimit(1)
   return async (caller, { method, path }, requestId) => {
     const route = `${method.toUpperCase()} ${path}`
-    if ((await limit.take(`${caller.id} ${route}`)).isExceeded) return
+    const key = `${caller.id} ${route}`
+    if ((await limit.take(key)).isExceeded) return
     const { organizationId } = caller
     const event = parts.writeEvent(
       {
         organizationId,
         actor: actorOf(caller),
         type: 'access.refused',
-        severity: 'warning',
         subject: {},
         data: { route },
         requestId,
       },
       parts.clock.now(),
     )
-    await parts.database.withOrganization(organizationId, (tx) => insertEvents(tx, [event]))
+    try {
+      await parts.database.withOrganization(organizationId, (tx) => insertEvents(tx, [event]))
+    } catch (error) {
+      // There is none yet: the next time there has to be one.
+      await limit.take(key, -1)
+      throw error
+    }
   }
 }

@@ -25,7 +25,7 @@ import { isIdentityKeyGenuine } from './identity-key-macs.ts'
 import { observeExchange } from './observe-exchange.ts'
 import { retryOnConflict } from './retry-on-conflict.ts'
 import { sealChains } from './session-chains.ts'
-import { sessionEvent } from './session-events.ts'
+import { sessionEvent, timedOut } from './session-events.ts'
 import type { BucketKey, TemporalKeys } from './temporal-keys.ts'
 
 export interface OpenExchangeParts {
@@ -167,20 +167,21 @@ async function answer(
   },
 ): Promise<ExchangeAnswer> {
   const { request, sessionId, party } = accepted
+  const { suite, bucket } = request
   const { organizationId } = party
   const createdAt = parts.clock.now()
   const expiresAt = createdAt + SESSION_MS
   const lastEpoch = bucketAt(expiresAt)
-  const epochKeys = await parts.temporalKeys.getEpochKeys(request.bucket, lastEpoch)
+  const epochKeys = await parts.temporalKeys.getEpochKeys(bucket, lastEpoch)
   const responded = respondToExchange(parts.crypto, { ...accepted, bucketKey: accepted.bucketKey.key, expiresAt })
   const session = {
     id: sessionId,
-    suite: request.suite,
-    bucket: request.bucket,
+    suite,
+    bucket,
     lastEpoch,
     createdAt,
     expiresAt,
-    chains: sealChains(parts.crypto, { organizationId, id: sessionId }, request.bucket, responded.chain, epochKeys),
+    chains: sealChains(parts.crypto, { organizationId, id: sessionId }, bucket, responded.chain, epochKeys),
     confirmationHash: parts.crypto.hash256(responded.expectedConfirmation),
   }
   let read: ExchangeParty | undefined = party
@@ -194,12 +195,14 @@ async function answer(
     const { keptIds, timedOutIds } = makeRoom(read, createdAt)
     const actor = { organizationId, principal, requestId: accepted.requestId }
     const events = [
-      ...timedOutIds.map((id) => sessionEvent(parts.writeEvent, actor, 'session.timed_out', id, createdAt)),
-      sessionEvent(parts.writeEvent, actor, 'session.opened', sessionId, createdAt, {
-        suite: request.suite,
-        bucket: request.bucket,
-        expiresAt,
-      }),
+      ...timedOutIds.map((id) => sessionEvent(parts.writeEvent, actor, timedOut, id, createdAt)),
+      sessionEvent(
+        parts.writeEvent,
+        actor,
+        { type: 'session.opened', data: { suite, bucket, expiresAt } },
+        sessionId,
+        createdAt,
+      ),
     ]
     read = undefined
     try {

@@ -57,7 +57,6 @@ export function createOrganizations(parts: {
               organizationId,
               actor: actorOf(serviceAdmin),
               type: 'organization.created',
-              severity: 'notice',
               subject: { organizationId, apiTokenId: id },
               data: { organization: name, roles: FIRST_ROLES },
               requestId,

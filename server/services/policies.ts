@@ -1,7 +1,8 @@
 import type { TrustworthinessTier } from '../../protocol/attestation/ear.ts'
 import { evidenceNone } from '../../protocol/attestation/evidence-none.ts'
 import type { Json } from '../../protocol/encoding.ts'
-import { type SignatureAlgorithm, signatureAlgorithmNames } from '../../protocol/suites.ts'
+import type { SignatureAlgorithm } from '../../protocol/suites.ts'
+import { type ProfileName, profiles } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
 
 export interface AppraisalPolicy {
@@ -17,15 +18,23 @@ export interface Appraisal {
 }
 
 /** For fleets that only prove their keys: it admits, and never affirms anything. */
-const none: AppraisalPolicy = { id: 'none', evidence: ['none'], identityAlgorithms: signatureAlgorithmNames }
+const none = { id: 'none', evidence: ['none'] } as const
 
-export const builtInPolicyIds = ['none'] as const
+export const builtInPolicyIds = [none.id] as const
 
-/** Throws `malformed` for a policy that does not exist. */
-export function getPolicy(policyId: string): AppraisalPolicy {
+/** Which identity keys may enrol is the profile's to say, whatever the policy. Throws `malformed` for one that does not exist. */
+export function getPolicy(policyId: string, profile: ProfileName): AppraisalPolicy {
   if (policyId !== none.id)
     throw new ServiceError('malformed', `There is no policy ${policyId}.`, { field: 'policyId' })
-  return none
+  return { ...none, identityAlgorithms: profiles[profile].identity }
+}
+
+/** Throws `key_invalid`. */
+export function requireIdentityAlgorithm({ identityAlgorithms }: AppraisalPolicy, alg: SignatureAlgorithm): void {
+  if (identityAlgorithms.includes(alg)) return
+  throw new ServiceError('key_invalid', `Identity keys here are of ${identityAlgorithms.join(', ')}, not ${alg}.`, {
+    field: 'identityKey.alg',
+  })
 }
 
 /** Untrusted evidence against a policy. Throws `malformed` for evidence that is not what the policy asks for. */

@@ -1,4 +1,5 @@
 import type { Database } from '../../database/open.ts'
+import { findPublishedCheckpoint } from '../../database/repositories/audit-reader.ts'
 import { bucketAt } from '../../protocol/exchange/bucket.ts'
 import { type Clock, MAX_CLOCK_OFFSET_MS } from '../../runtime/clock.ts'
 import type { Wrapper } from '../../runtime/custody/wrapper.ts'
@@ -12,7 +13,10 @@ export interface Check {
 /** The clock is compared every minute. */
 const MAX_MEASUREMENT_AGE_MS = 180_000
 
-export const checkNames = ['database', 'temporalKeys', 'clock', 'schedule', 'custody', 'shutdown'] as const
+/** An idle log signs one every minute. */
+const MAX_CHECKPOINT_AGE_SECONDS = 180
+
+export const checkNames = ['database', 'temporalKeys', 'clock', 'schedule', 'custody', 'auditLog', 'shutdown'] as const
 type CheckName = (typeof checkNames)[number]
 
 export type Readiness = ReturnType<typeof createReadiness>
@@ -20,6 +24,8 @@ export type Readiness = ReturnType<typeof createReadiness>
 /** Whether this process can take an exchange now, with one line per part that it needs. */
 export function createReadiness(parts: {
   database: Database
+  /** As qflare_auditor. */
+  auditor: Database
   temporalKeys: TemporalKeys
   clock: Clock
   wrapper: Wrapper
@@ -52,6 +58,16 @@ export function createReadiness(parts: {
         throw new Error('The schedule of temporal keys failed, or the clock ran ahead; see the log.')
     },
     custody: () => parts.wrapper.checkHealth(),
+    auditLog: async () => {
+      const checkpoint = await parts.auditor.withoutOrganization(findPublishedCheckpoint)
+      if (checkpoint === undefined) throw new Error('The audit log has no checkpoint yet.')
+      const ageSeconds = Math.round((clock.now() - checkpoint.signedAt) / 1000)
+      if (ageSeconds > MAX_CHECKPOINT_AGE_SECONDS) {
+        throw new Error(
+          `The newest checkpoint of the audit log is ${ageSeconds} s old: no sequencer works; see its log.`,
+        )
+      }
+    },
     shutdown: async () => {
       if (parts.isDraining()) throw new Error('The service is stopping.')
     },

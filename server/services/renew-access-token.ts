@@ -92,7 +92,8 @@ async function spendNonce(
   const { organizationId } = holder
   const principal = { id: request.deviceId, kind: holder.kind }
   const actor = { organizationId, principal, requestId }
-  const event = sessionEvent(parts.writeEvent, actor, 'session.token_renewed', sessionId, now, { epoch: request.epoch })
+  const change = { type: 'session.token_renewed', data: { epoch: request.epoch } } as const
+  const event = sessionEvent(parts.writeEvent, actor, change, sessionId, now)
   const nonceHash = parts.crypto.hash256(request.nonce)
   try {
     await spendRenewalNonce(parts.database, organizationId, {

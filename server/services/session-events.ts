@@ -1,7 +1,6 @@
-import type { Json } from '../../protocol/encoding.ts'
 import type { PrincipalKind } from '../../protocol/enrollment.ts'
-import type { AuditEventType } from '../../protocol/log/audit-event.ts'
-import type { LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
+import type { AuditEventType } from '../../protocol/log/audit-event-types.ts'
+import type { Happening, LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
 
 /** Who acts in which request, for the events of one transaction. */
 export interface SessionActor {
@@ -10,23 +9,27 @@ export interface SessionActor {
   requestId: string
 }
 
+/** What became of a session. */
+type SessionChange = PickOfEach<Happening<Extract<AuditEventType, `session.${string}`>>, 'type' | 'data'>
+type PickOfEach<Union, Names extends keyof Union> = Union extends unknown ? Pick<Union, Names> : never
+
+export const timedOut = { type: 'session.timed_out', data: {} } as const satisfies SessionChange
+export const failed = { type: 'session.failed', data: {} } as const satisfies SessionChange
+
 /** An event of a session that its own device caused. */
 export function sessionEvent(
   writeEvent: WriteEvent,
   actor: SessionActor,
-  type: Extract<AuditEventType, `session.${string}`>,
+  change: SessionChange,
   sessionId: string,
   at: number,
-  data: { [key: string]: Json } = {},
 ): LoggedEvent {
   return writeEvent(
     {
       organizationId: actor.organizationId,
       actor: { type: actor.principal.kind, id: actor.principal.id },
-      type,
-      severity: type === 'session.failed' ? 'warning' : 'info',
+      ...change,
       subject: { deviceId: actor.principal.id, sessionId },
-      data,
       requestId: actor.requestId,
     },
     at,

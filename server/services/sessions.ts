@@ -49,7 +49,6 @@ export function createSessions(parts: { database: Database; clock: Clock; writeE
             organizationId: caller.organizationId,
             actor: actorOf(caller),
             type: 'session.revoked',
-            severity: 'notice',
             subject: { deviceId: principalId, sessionId: id },
             data: { with: 'request' },
             requestId,

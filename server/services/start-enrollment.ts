@@ -10,6 +10,7 @@ import type { WireTrustBundle } from '../../protocol/trust.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
+import type { ProfileName } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
 import { sealChallenge } from './challenges.ts'
 import { hashCredential } from './credentials.ts'
@@ -23,6 +24,7 @@ export interface StartEnrollmentParts {
   crypto: Primitives
   clock: Clock
   writeEvent: WriteEvent
+  profile: ProfileName
   /** The newest trust bundle. */
   getTrust: () => Promise<WireTrustBundle>
 }
@@ -66,7 +68,6 @@ export function createStartEnrollment(parts: StartEnrollmentParts): StartEnrollm
           organizationId,
           actor: { type: 'enrollment_token', id },
           type: 'enrollment.challenged',
-          severity: 'info',
           subject: { enrollmentTokenId: id },
           data: { expiresAt, trustSequence: trust.sequence },
           requestId,
@@ -74,7 +75,7 @@ export function createStartEnrollment(parts: StartEnrollmentParts): StartEnrollm
         now,
       )
       await insertEvents(tx, [event])
-      const { evidence, identityAlgorithms } = getPolicy(token.policyId)
+      const { evidence, identityAlgorithms } = getPolicy(token.policyId, parts.profile)
       return { enrollmentId: id, challenge, expiresAt, policy: { evidence, identityAlgorithms }, trust }
     })
   }

@@ -16,7 +16,7 @@ beforeEach(async () => {
   await store.makeOnce(unknown, Buffer.from('of a time that was taken back'))
 })
 
-const destroyed = async () => (await schedule.listEvents('destroyed')).map(({ subject }) => nameOf(subject))
+const destroyed = async () => (await schedule.listEvents('unknown_destroyed')).map(({ subject }) => nameOf(subject))
 
 test('a record that no row names is destroyed with an event, and its name is free for the schedule', async () => {
   expect(await destroyUnknownRecords(schedule.worker(), middle)).toEqual([unknown])

@@ -196,7 +196,7 @@ test('an older database that was put back by hand beside newer temporal keys sta
   const events = await query<{ number: string }>(
     folder,
     `select entry::jsonb -> 'subject' ->> 'number' as number from audit_outbox
-      where entry::jsonb ->> 'type' = 'temporal_key.destroyed' and (entry::jsonb -> 'data' ->> 'isUnknown')::boolean order by 1`,
+      where entry::jsonb ->> 'type' = 'temporal_key.unknown_destroyed' order by 1`,
   )
   expect(events.map(({ number }) => number)).toEqual(['5000000', '9000000'])
 })

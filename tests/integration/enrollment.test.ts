@@ -157,7 +157,7 @@ test('who was given a foreign trust bundle is refused, nothing is enrolled, and 
   expect(await countPrincipals()).toBe(count)
   const { rows } = await service.database.sql.query(
     `select entry::jsonb ->> 'severity' as severity, entry::jsonb -> 'data' as data from audit_outbox
-      where entry::jsonb ->> 'type' = 'enrollment.refused' and entry::jsonb -> 'subject' ->> 'enrollmentTokenId' = $1`,
+      where entry::jsonb ->> 'type' = 'enrollment.mismatched' and entry::jsonb -> 'subject' ->> 'enrollmentTokenId' = $1`,
     [id],
   )
   expect(rows).toEqual([{ severity: 'critical', data: { code: 'trust_mismatch' } }])

@@ -3,7 +3,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import { expect, test } from 'vitest'
 import { errorCodes } from '../../server/errors.ts'
-import { errorCodesOf } from '../../server/openapi.ts'
+import { errorCodesOf, toTemplate } from '../../server/openapi.ts'
 import { getApiDocument, listDescribedRoutes } from '../support/api-document.ts'
 
 const document = getApiDocument()
@@ -13,7 +13,7 @@ test('every route is in the document, and nothing else', () => {
   const described = Object.entries(document.paths).flatMap(([path, operations]) =>
     Object.keys(operations).map((method) => `${method} ${path}`),
   )
-  const known = routes.map(({ method, path }) => `${method} ${path.replace(/:(\w+)/g, '{$1}')}`)
+  const known = routes.map(({ method, path }) => `${method} ${toTemplate(path)}`)
   expect(described.toSorted()).toEqual(known.toSorted())
 })
 

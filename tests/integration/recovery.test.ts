@@ -32,10 +32,12 @@ afterAll(() => removeServiceFolder(folder))
 const statusOf = async (url: string, token: string) => (await call({ url }, 'GET', '/v1/devices', { token })).status
 const recover = (...args: string[]) => operateJson<Recovered>(folder, ['admin-token', 'recover', ...args])
 
-async function recoveryEvents(): Promise<{ subject: { apiTokenId: string }; severity: string; data: object }[]> {
+type TokenEvent = { subject: { apiTokenId: string }; severity: string; data: object; requestId: string }
+
+async function tokenEvents(type: 'recovered' | 'revoked'): Promise<TokenEvent[]> {
   const rows = await query<{ entry: string }>(
     folder,
-    `select entry from audit_outbox where entry::jsonb ->> 'type' = 'api_token.recovered' order by seq`,
+    `select entry from audit_outbox where entry::jsonb ->> 'type' = 'api_token.${type}' order by seq`,
   )
   return rows.map(({ entry }) => JSON.parse(entry))
 }
@@ -50,7 +52,7 @@ test('a token recovered while the service runs works at once, beside the lost on
   expect((await stat(file)).mode & 0o777).toBe(0o600)
   expect((await readFile(`${file}.replaced`, 'utf8')).trim()).toBe(lost)
   expect([await statusOf(url, found), await statusOf(url, lost)]).toEqual([200, 200])
-  expect(await recoveryEvents()).toMatchObject([{ severity: 'warning', subject: { apiTokenId: id } }])
+  expect(await tokenEvents('recovered')).toMatchObject([{ severity: 'warning', subject: { apiTokenId: id } }])
 })
 
 test('it administers the service, as the first one did', async () => {
@@ -71,7 +73,10 @@ test('of another organization it administers that one only, and revoking the oth
   expect([await statusOf(url, north), await statusOf(url, first)]).toEqual([200, 200])
   const refused = await call({ url }, 'POST', '/v1/organizations', { token: north, body: { name: 'east' } })
   expect(refused.status).toBe(403)
-  expect((await recoveryEvents()).at(-1)).toMatchObject({ data: { revokedCount: 1, revoked } })
+  const event = (await tokenEvents('recovered')).at(-1)
+  expect(event).toMatchObject({ data: { revokedCount: 1 } })
+  const ended = (await tokenEvents('revoked')).filter(({ requestId }) => requestId === event?.requestId)
+  expect(ended).toMatchObject([{ subject: { apiTokenId: revoked[0] }, data: { with: 'recovery' } }])
 })
 
 test('with --revoke-others no earlier token of the organization is good any more', async () => {
@@ -113,11 +118,11 @@ test('a stopped service is started for the moment, under its lock, and is stoppe
 test('what cannot be recovered leaves the token file and the database as they are', async () => {
   await spawnService(folder).ready()
   const before = await readAdminToken(folder)
-  const events = (await recoveryEvents()).length
+  const events = (await tokenEvents('recovered')).length
   const args = ['admin-token', 'recover', '--organization', 'nobody']
   await expectRefusedOperation(folder, args, 'organization_unknown', /There is no organization nobody/)
   expect(await readAdminToken(folder)).toBe(before)
-  expect(await recoveryEvents()).toHaveLength(events)
+  expect(await tokenEvents('recovered')).toHaveLength(events)
   const empty = await makeTestFolder()
   await expectRefusedOperation(empty, ['admin-token', 'recover'], 'no_database', /There is no database in/)
 })

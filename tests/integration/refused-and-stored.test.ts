@@ -169,15 +169,15 @@ describe('the refusal and its event are stored, and nothing more, by', () => {
     const body = { ...signCompletion(started, key.identityKey, wish), ...change }
     return () => call(service, 'POST', `/v1/enrollments/${started.enrollmentId}/complete`, { body })
   }
-  const refused = (reason: ErrorCode): Trace => ({
+  const refused = (reason: ErrorCode, what = 'refused'): Trace => ({
     changed: ['audit_outbox', 'challenge'],
-    events: [`enrollment.refused ${reason}`],
+    events: [`enrollment.${what} ${reason}`],
   })
 
   test('an enrolment for another kind, under another bundle, with a key that is enrolled', async () => {
     await expectTrace(await complete({ kind: 'coordinator' }), 403, 'kind_mismatch', refused('kind_mismatch'))
     const forged = await complete({}, { name: 'other than what was signed' })
-    await expectTrace(forged, 409, 'trust_mismatch', refused('trust_mismatch'))
+    await expectTrace(forged, 409, 'trust_mismatch', refused('trust_mismatch', 'mismatched'))
     const taken = await complete({}, {}, device)
     await expectTrace(taken, 400, 'key_invalid', refused('key_invalid'))
   })

@@ -30,12 +30,17 @@ const guessed = (started: Started) =>
   signCompletion({ ...started, challenge: crypto.randomBytes(32) }, makeIdentity().identityKey)
 
 const refusalsOf = async (enrollmentTokenId: string) =>
-  (await eventsOf(service, organizationId, 'enrollment.refused')).filter(
-    ({ subject }) => subject.enrollmentTokenId === enrollmentTokenId,
+  (await eventsOf(service, organizationId)).filter(
+    ({ type, subject }) =>
+      ['enrollment.refused', 'enrollment.mismatched'].includes(type) && subject.enrollmentTokenId === enrollmentTokenId,
   )
 
 const mismatch = { status: 409, code: 'trust_mismatch' }
-const event = expect.objectContaining({ severity: 'critical', data: { code: 'trust_mismatch' } })
+const event = expect.objectContaining({
+  type: 'enrollment.mismatched',
+  severity: 'critical',
+  data: { code: 'trust_mismatch' },
+})
 
 test('a completion that is not signed over the challenge does not spend it, and the device that has it enrols', async () => {
   const { id, started, key } = await begin()
@@ -93,5 +98,7 @@ test('a completion that is signed over the challenge and refused has spent it', 
   for (const late of [asCoordinator, signCompletion(started, key), guessed(started)]) {
     expect(refusal(await complete(id, late))).toEqual({ status: 409, code: 'challenge_expired' })
   }
-  expect(await refusalsOf(id)).toMatchObject([{ severity: 'warning', data: { code: 'kind_mismatch' } }])
+  expect(await refusalsOf(id)).toMatchObject([
+    { type: 'enrollment.refused', severity: 'warning', data: { code: 'kind_mismatch' } },
+  ])
 })

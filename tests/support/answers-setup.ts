@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { toTemplate } from '../../server/openapi.ts'
 import { listDescribedRoutes } from './api-document.ts'
 import { ANSWERS_FILE, type CheckedAnswer } from './check-answers.ts'
 
@@ -20,7 +21,7 @@ function summarize(answers: readonly CheckedAnswer[]): void {
   const wrong = answers.filter(({ problem }) => problem !== undefined)
   const seen = new Set(answers.map(({ route, status }) => `${route} ${status}`))
   const described = listDescribedRoutes().flatMap(({ method, path, answers: good }) =>
-    Object.keys(good).map((status) => `${method} ${path.replace(/:(\w+)/g, '{$1}')} ${status}`),
+    Object.keys(good).map((status) => `${method} ${toTemplate(path)} ${status}`),
   )
   const unseen = described.filter((answer) => !seen.has(answer))
   console.log(

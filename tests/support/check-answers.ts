@@ -4,6 +4,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import type { Response as ExpressResponse } from 'express'
 import { errorTable } from '../../server/errors.ts'
+import { toTemplate } from '../../server/openapi.ts'
 import { getApiDocument } from './api-document.ts'
 
 /** Names the file that every process of a test run adds its answers to: one JSON line each. */
@@ -74,7 +75,7 @@ function createCheck() {
     body: string | Uint8Array | undefined,
   ): CheckedAnswer => {
     const status = res.statusCode
-    const path = typeof routePath === 'string' ? routePath.replace(/:(\w+)/g, '{$1}') : undefined
+    const path = typeof routePath === 'string' ? toTemplate(routePath) : undefined
     const method = req.method === 'HEAD' ? 'get' : String(req.method).toLowerCase()
     const operation = path === undefined ? undefined : (document.paths[path]?.[method] as Operation | undefined)
     const route = path === undefined ? 'none' : `${method} ${path}`

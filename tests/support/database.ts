@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Client, type ClientConfig } from 'pg'
 import { inject } from 'vitest'
+import type { DatabaseRole } from '../../database/connect-roles.ts'
 import { type Database, openDatabase } from '../../database/open.ts'
 import { TEMPLATE_DATABASE } from './global-setup.ts'
 
@@ -9,7 +10,7 @@ export interface TestDatabase {
   superuser: ClientConfig
   /** For a look behind the API. */
   sql: Client
-  open(role: 'qflare_api' | 'qflare_worker', maxConnections?: number): Database
+  open(role: `qflare_${DatabaseRole}`, maxConnections?: number): Database
   drop(): Promise<void>
 }
 

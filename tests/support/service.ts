@@ -13,6 +13,7 @@ import { openServiceKeys } from '../../runtime/custody/service-keys.ts'
 import { createRootKeyWrapper } from '../../runtime/custody/wrapper.ts'
 import { createLogger, type Logger } from '../../runtime/logger.ts'
 import { createMetrics } from '../../runtime/metrics.ts'
+import type { ProfileName } from '../../runtime/profile.ts'
 import { openFileTemporalKeyStore } from '../../runtime/temporal/file-temporal-key-store.ts'
 import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
 import { composeServer } from '../../server/compose.ts'
@@ -22,6 +23,7 @@ import { destroyTemporalKeys } from '../../workers/jobs/destroy-temporal-keys.ts
 import { makeSessionPartitions } from '../../workers/jobs/make-session-partitions.ts'
 import { makeTemporalKeys } from '../../workers/jobs/make-temporal-keys.ts'
 import { createTestDatabase, type TestDatabase } from './database.ts'
+import { openTestLog, type TestLog } from './log-writer.ts'
 import { deriveServerKey } from './server-keys.ts'
 
 export const crypto = createNativePrimitives()
@@ -36,7 +38,9 @@ export interface TestService {
   time: { now: number }
   /** What the server derives for a session: 64 bytes, to be compared with what a client says. */
   deriveKey(names: { sessionId: string; epoch: number; purpose: KeyPurpose }): Promise<Uint8Array>
-  /** One run of the schedule at the service's time. */
+  /** The log as it is verified, and what writes it. */
+  log: TestLog
+  /** One run of the schedule at the service's time; events go into the log. */
   tick(): Promise<void>
   close(): Promise<void>
 }
@@ -45,6 +49,7 @@ export interface TestService {
 export async function startTestService(
   options: {
     exchangeQueueLength?: number
+    profile?: ProfileName
     /** The machine's clock and a running schedule, for clients that have clocks of their own. */
     isRealTime?: boolean
     trustProxy?: string[]
@@ -60,6 +65,8 @@ export async function startTestService(
     wrapStore?: (store: TemporalKeyStore) => TemporalKeyStore
     /** Of the API alone, to hold a request where a test wants it. */
     wrapDatabase?: (database: Database) => Database
+    /** 32 bytes. */
+    rootKey?: Uint8Array
     /** Of the server alone, to see what it computes. */
     crypto?: Primitives
   } = {},
@@ -74,9 +81,11 @@ export async function startTestService(
   const worker = database.open('qflare_worker')
   const opened = database.open('qflare_api', options.maxConnections)
   const api = options.wrapDatabase?.(opened) ?? opened
-  const wrapper = createRootKeyWrapper(crypto, crypto.randomBytes(32))
+  const wrapper = createRootKeyWrapper(crypto, options.rootKey ?? crypto.randomBytes(32))
   const writeEvent = createEventWriter(crypto)
-  await initializeKeys({ database: worker, wrapper, crypto, writeEvent }, 'test.example', time.now)
+  const { profile = 'default' } = options
+  const begun = { trustDomain: 'test.example', profile }
+  await initializeKeys({ database: worker, wrapper, crypto, writeEvent }, begun, time.now)
   let adminToken = ''
   const keepToken = async (token: string) => {
     adminToken = token
@@ -87,11 +96,21 @@ export async function startTestService(
     signingKeys: await listActiveSigningKeys(tx),
   }))
   const serviceKeys = await openServiceKeys(crypto, wrapper, stored)
+  const log = await openTestLog({
+    database: database.open('qflare_sequencer'),
+    signers: serviceKeys,
+    crypto,
+    clock,
+    writeEvent,
+    trustDomain: 'test.example',
+    checkpointFile: join(folder, 'audit-checkpoint'),
+  })
   const parts = { database: worker, store, ...serviceKeys, crypto, writeEvent }
   const tick = async () => {
     await destroyTemporalKeys(parts, { allow: (below) => below }, time.now)
     await makeSessionPartitions(worker, time.now)
     await makeTemporalKeys(parts, time.now)
+    await log.sequence()
   }
   await tick()
   let ticking: Promise<void> = Promise.resolve()
@@ -117,6 +136,7 @@ export async function startTestService(
     },
     version: '0.0.0-test',
     database: api,
+    auditor: database.open('qflare_auditor'),
     store,
     serviceKeys,
     wrapper,
@@ -134,6 +154,7 @@ export async function startTestService(
     database,
     store,
     time,
+    log,
     tick,
     deriveKey: (names) => deriveServerKey({ database, temporalKeys, crypto }, names),
     async close() {

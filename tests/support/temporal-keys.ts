@@ -54,7 +54,7 @@ export interface KeySchedule {
     worker?: MakeTemporalKeysParts,
   ): Promise<{ destroyed: string[]; isHeldBack: boolean }>
   inStore(): Promise<string[]>
-  listEvents(type: 'made' | 'destroyed'): Promise<KeyEvent[]>
+  listEvents(type: 'made' | 'destroyed' | 'unknown_destroyed'): Promise<KeyEvent[]>
 }
 
 export async function openKeySchedule(): Promise<KeySchedule> {
@@ -62,7 +62,8 @@ export async function openKeySchedule(): Promise<KeySchedule> {
   const pools = [0, 1, 2].map(() => database.open('qflare_worker', 1)) as [Database, Database, Database]
   const writeEvent = createEventWriter(crypto)
   const wrapper = createRootKeyWrapper(crypto, crypto.randomBytes(32))
-  await initializeKeys({ database: pools[0], wrapper, crypto, writeEvent }, 'test.example', middle)
+  const begun = { trustDomain: 'test.example', profile: 'default' } as const
+  await initializeKeys({ database: pools[0], wrapper, crypto, writeEvent }, begun, middle)
   const stored = await pools[0].withoutOrganization(async (tx) => ({
     keks: await listKeks(tx),
     signingKeys: await listActiveSigningKeys(tx),

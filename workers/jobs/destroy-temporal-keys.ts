@@ -66,7 +66,6 @@ async function destroyKey(parts: DestroyTemporalKeysParts, key: TemporalKeyRow, 
         organizationId: NIL_UUID,
         actor: { type: 'service', id: NIL_UUID },
         type: 'temporal_key.destroyed',
-        severity: 'info',
         subject: { kind: key.kind, number: key.number, generation: key.generation },
         data: {
           recordHash: toBase64url(key.recordHash),

@@ -51,15 +51,9 @@ async function recordDestruction(
     {
       organizationId: NIL_UUID,
       actor: { type: 'service', id: NIL_UUID },
-      type: 'temporal_key.destroyed',
-      severity: 'notice',
+      type: 'temporal_key.unknown_destroyed',
       subject: { kind, number, generation },
-      data: {
-        recordHash: toBase64url(recordHash),
-        how: parts.store.isErasable ? 'erased' : 'best-effort',
-        // No event of this log says that it was made.
-        isUnknown: true,
-      },
+      data: { recordHash: toBase64url(recordHash), how: parts.store.isErasable ? 'erased' : 'best-effort' },
       requestId: newId(),
     },
     now,

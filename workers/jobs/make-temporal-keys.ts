@@ -103,7 +103,6 @@ async function recordKey(
         organizationId: NIL_UUID,
         actor: { type: 'service', id: NIL_UUID },
         type: 'temporal_key.made',
-        severity: 'info',
         subject: { kind: name.kind, number: name.number, generation: name.generation },
         data: { recordHash: toBase64url(recordHash) },
         requestId: newId(),

@@ -45,7 +45,8 @@ describe('signature contexts', () => {
       enroll: 'QFLARE-v1 enroll',
       exchange: 'QFLARE-v1 exchange',
       trust: 'QFLARE-v1 trust',
-      jws: '',
+      checkpoint: 'QFLARE-v1 checkpoint',
+      empty: '',
     })
     expect(new Set(Object.values(signatureContexts)).size).toBe(Object.keys(signatureContexts).length)
   })

@@ -1,0 +1,191 @@
+import { type SqlBool, sql } from 'kysely'
+import { NIL_UUID } from '../../protocol/log/audit-event.ts'
+import { HASH_BYTES } from '../../protocol/log/merkle.ts'
+import { TILE_WIDTH, type TilePlace } from '../../protocol/log/tiles.ts'
+import type { Tx } from '../open.ts'
+
+export interface StoredCheckpoint {
+  id: number
+  size: number
+  root: Uint8Array
+  signedAt: number
+  /** The signed note, with the lines of the witnesses that have signed it so far. */
+  note: string
+}
+
+/** The newest that readers may know of; undefined before the first. */
+export function findPublishedCheckpoint(tx: Tx): Promise<StoredCheckpoint | undefined> {
+  return findCheckpoint(tx, sql`select published_id from audit_log_state`)
+}
+
+/** The newest that was signed, published or not: what a sequencer begins with. */
+export function findNewestCheckpoint(tx: Tx): Promise<StoredCheckpoint | undefined> {
+  return findCheckpoint(tx, sql`select max(id) from audit_checkpoint`)
+}
+
+/** Of the ten newest that witnesses have signed, the one that most of them have; undefined without any. */
+export function findWitnessedCheckpoint(tx: Tx): Promise<StoredCheckpoint | undefined> {
+  return findCheckpoint(
+    tx,
+    sql`select checkpoint_id from (select checkpoint_id, count(*) as witnesses from audit_cosignature
+      where checkpoint_id <= (select published_id from audit_log_state)
+      group by checkpoint_id order by checkpoint_id desc limit 10) as newest
+      order by witnesses desc, checkpoint_id desc limit 1`,
+  )
+}
+
+async function findCheckpoint(tx: Tx, id: ReturnType<typeof sql>): Promise<StoredCheckpoint | undefined> {
+  const { rows } = await sql<{ id: number; size: number; root: Uint8Array; signed_at: number; note: string }>`
+    select id, size, root, signed_at, note || coalesce((select string_agg(line || chr(10), '' order by witness)
+        from audit_cosignature where checkpoint_id = id), '') as note
+      from audit_checkpoint where id = (${id})`.execute(tx)
+  const [row] = rows
+  return row && { id: row.id, size: row.size, root: row.root, signedAt: row.signed_at, note: row.note }
+}
+
+/** The hashes of these tiles, as far as they are stored: more than a published checkpoint covers, perhaps. By level and tile. */
+export async function readTiles(tx: Tx, places: readonly TilePlace[]): Promise<Map<string, Uint8Array[]>> {
+  const tiles = new Map<string, Uint8Array[]>(places.map((place) => [tileKey(place), []]))
+  if (places.length === 0) return tiles
+  const { rows } = await sql<{ level: number; first_index: number; hashes: Uint8Array }>`
+    select t.level, t.first_index, t.hashes
+      from unnest(${places.map(({ level }) => level)}::smallint[], ${places.map(({ tile }) => tile)}::bigint[])
+        as wanted (level, tile)
+      join audit_tile t on t.level = wanted.level and t.first_index >= wanted.tile * ${TILE_WIDTH}
+        and t.first_index < (wanted.tile + 1) * ${TILE_WIDTH}
+      order by t.level, t.first_index`.execute(tx)
+  for (const { level, first_index, hashes } of rows) {
+    const tile = tiles.get(tileKey({ level, tile: Math.floor(first_index / TILE_WIDTH) }))
+    // A row that is missing before this one would shift all that follow.
+    if (tile === undefined || tile.length !== first_index % TILE_WIDTH) continue
+    for (let at = 0; at < hashes.length; at += HASH_BYTES) tile.push(hashes.subarray(at, at + HASH_BYTES))
+  }
+  return tiles
+}
+
+export function tileKey({ level, tile }: TilePlace): string {
+  return `${level}/${tile}`
+}
+
+/** The entries of a range that this reader may see, in order. */
+export async function listEntries(
+  tx: Tx,
+  { start, end }: { start: number; end: number },
+): Promise<{ index: number; organizationId: string; eventId: string; entry: string }[]> {
+  const rows = await tx
+    .selectFrom('audit_entry')
+    .select(['index', 'organization_id', 'event_id', 'entry'])
+    .where('index', '>=', start)
+    .where('index', '<', end)
+    .orderBy('index')
+    .execute()
+  return rows.map((row) => ({
+    index: row.index,
+    organizationId: row.organization_id,
+    eventId: row.event_id,
+    entry: row.entry,
+  }))
+}
+
+/** Where events of this reader stand in a range, whether their bodies are there or not. */
+export async function listOwnIndexes(tx: Tx, { start, end }: { start: number; end: number }): Promise<number[]> {
+  const rows = await tx
+    .selectFrom('audit_event_id')
+    .select('index')
+    .where('index', '>=', start)
+    .where('index', '<', end)
+    .execute()
+  return rows.map(({ index }) => index)
+}
+
+export async function findEventIndex(tx: Tx, eventId: string): Promise<number | undefined> {
+  const row = await tx.selectFrom('audit_event_id').select('index').where('event_id', '=', eventId).executeTakeFirst()
+  return row?.index
+}
+
+/** Undefined where the reader may not see it, or its body is gone. */
+export async function findEntry(tx: Tx, index: number): Promise<string | undefined> {
+  const row = await tx.selectFrom('audit_entry').select('entry').where('index', '=', index).executeTakeFirst()
+  return row?.entry
+}
+
+/** Whether bodies at this index were removed because they are old. */
+export async function findRemovedRanges(tx: Tx): Promise<{ start: number; end: number }[]> {
+  const rows = await tx
+    .selectFrom('audit_partition')
+    .select(['first_index', 'end_index'])
+    .where('removed_at', 'is not', null)
+    .orderBy('first_index')
+    .execute()
+  return rows.map((row) => ({ start: row.first_index, end: row.end_index }))
+}
+
+/** What is given must all hold. */
+export interface EventFilter {
+  type: string | undefined
+  severity: string | undefined
+  actorId: string | undefined
+  /** The device that it is about. */
+  deviceId: string | undefined
+  /** Milliseconds since the Unix epoch: from, and before. */
+  from: number | undefined
+  to: number | undefined
+}
+
+export interface EventPage extends EventFilter {
+  organizationId: string
+  order: 'newest' | 'oldest'
+  limit: number
+  /** The index of the last item of the page before. */
+  after: number | undefined
+}
+
+/** Events of an organization and of the service itself. */
+export async function listEvents(tx: Tx, page: EventPage): Promise<{ index: number; entry: string }[]> {
+  const isNewest = page.order === 'newest'
+  const direction = isNewest ? sql`desc` : sql`asc`
+  const conditions = await conditionsOf(tx, page, isNewest)
+  // One branch for each of the two, so that each is read in the order of an index of its own.
+  const branch = (organization: string) => sql`(select index, entry from audit_entry
+    where organization_id = ${organization} and ${conditions} order by index ${direction} limit ${sql.lit(page.limit)})`
+  const { rows } = await sql<{ index: number; entry: string }>`
+    ${branch(page.organizationId)} union all ${branch(NIL_UUID)}
+      order by index ${direction} limit ${sql.lit(page.limit)}`.execute(tx)
+  return rows
+}
+
+async function conditionsOf(tx: Tx, page: EventPage, isNewest: boolean) {
+  const { type, severity, actorId, deviceId, from, to, after } = page
+  const conditions = [sql<SqlBool>`true`]
+  if (type !== undefined) conditions.push(sql<SqlBool>`type = ${type}`)
+  // A literal, so that a plan that serves every value can use the index of some values.
+  if (severity !== undefined) conditions.push(sql<SqlBool>`severity = ${sql.lit(severity)}`)
+  if (actorId !== undefined) conditions.push(sql<SqlBool>`actor_id = ${actorId}`)
+  if (deviceId !== undefined) conditions.push(sql<SqlBool>`device_id = ${deviceId}`)
+  if (after !== undefined) conditions.push(isNewest ? sql<SqlBool>`index < ${after}` : sql<SqlBool>`index > ${after}`)
+  if (from !== undefined) conditions.push(sql<SqlBool>`at >= ${new Date(from)}`)
+  if (to !== undefined) conditions.push(sql<SqlBool>`at < ${new Date(to)}`)
+  if (from !== undefined || to !== undefined) {
+    // Entries stand almost in the order of their times: whole partitions are outside of the time that is asked for.
+    const { start, end } = await findPartitionsOf(tx, from, to)
+    conditions.push(sql<SqlBool>`index >= ${start} and index < ${end}`)
+  }
+  return sql.join(conditions, sql` and `)
+}
+
+async function findPartitionsOf(tx: Tx, from: number | undefined, to: number | undefined) {
+  let query = tx
+    .selectFrom('audit_partition')
+    .select((eb) => [eb.fn.min('first_index').as('start'), eb.fn.max('end_index').as('end')])
+    .where('removed_at', 'is', null)
+  if (from !== undefined) query = query.where(sql<SqlBool>`newest_at >= ${new Date(from)}`)
+  if (to !== undefined) query = query.where(sql<SqlBool>`oldest_at < ${new Date(to)}`)
+  const row = await query.executeTakeFirst()
+  return { start: row?.start ?? 0, end: row?.end ?? 0 }
+}
+
+/** How the log stands, for whoever looks after it. */
+export async function getLogState(tx: Tx): Promise<{ size: number; publishedSize: number }> {
+  const row = await tx.selectFrom('audit_log_state').select(['size', 'published_size']).executeTakeFirstOrThrow()
+  return { size: row.size, publishedSize: row.published_size }
+}

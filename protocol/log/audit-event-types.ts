@@ -1,0 +1,218 @@
+import type { Json } from '../encoding.ts'
+
+/**
+ * What an event asks of a person: `info` nothing, a working service does this all day; `notice` to be read in a review; `warning`
+ * to be looked at soon; `critical` to be looked at now, somebody may be attacking or evidence may be lost.
+ */
+export const auditSeverities = ['info', 'notice', 'warning', 'critical'] as const
+export type AuditSeverity = (typeof auditSeverities)[number]
+
+interface AuditEventShape {
+  severity: AuditSeverity
+  /** One sentence. */
+  meaning: string
+  /** What it happened to: names of members; one that ends in `?` may be missing. */
+  subject: readonly string[]
+  /** The same of what else is to be known. */
+  data: readonly string[]
+}
+
+/** Every type of event there is. docs/audit-events.md shows the same to people. */
+export const auditEventTypes = {
+  'service.initialized': {
+    severity: 'notice',
+    meaning: 'The service made its keys and its first trust bundle.',
+    subject: ['trustDomain', 'trustSequence'],
+    data: ['keys'],
+  },
+  'service.restored': {
+    severity: 'warning',
+    meaning: 'The database was restored from a backup; what came after the backup is gone from it.',
+    subject: ['rootKid'],
+    data: ['backupAt', 'qflareVersion'],
+  },
+  'audit_log.checkpoint_lost': {
+    severity: 'critical',
+    meaning: 'An operator accepted that the file with the newest checkpoint was missing.',
+    subject: [],
+    data: ['logSize'],
+  },
+  'audit_log.entry_refused': {
+    severity: 'critical',
+    meaning: 'A row in the outbox was no event of this service, and was not logged.',
+    subject: ['eventId', 'organizationId'],
+    data: ['reason', 'entryHash'],
+  },
+  'audit_log.entries_removed': {
+    severity: 'notice',
+    meaning: 'The bodies of old entries were removed, as the retention says; their hashes stay.',
+    subject: [],
+    data: ['fromIndex', 'toIndex', 'newestAt'],
+  },
+  'access.refused': {
+    severity: 'warning',
+    meaning:
+      'Somebody with good credentials asked for what they do not allow; once a minute for each caller and route.',
+    subject: [],
+    data: ['route'],
+  },
+  'organization.created': {
+    severity: 'notice',
+    meaning: 'An organization was made, with its first admin token.',
+    subject: ['organizationId', 'apiTokenId'],
+    data: ['organization', 'roles'],
+  },
+  'api_token.created': {
+    severity: 'notice',
+    meaning: 'An admin made an API token.',
+    subject: ['apiTokenId'],
+    data: ['name', 'roles', 'expiresAt'],
+  },
+  'api_token.revoked': {
+    severity: 'notice',
+    meaning: 'An API token was revoked, by an admin or with the recovery of another.',
+    subject: ['apiTokenId'],
+    data: ['with'],
+  },
+  'api_token.recovered': {
+    severity: 'warning',
+    meaning: 'Whoever has the machine made an admin token, and revoked all others if that was asked for.',
+    subject: ['apiTokenId'],
+    data: ['revokedCount'],
+  },
+  'enrollment_token.created': {
+    severity: 'info',
+    meaning: 'An operator made an enrolment token, on these terms.',
+    subject: ['enrollmentTokenId'],
+    data: ['kind', 'name', 'type', 'capabilities', 'policyId', 'expiresAt'],
+  },
+  'enrollment_token.revoked': {
+    severity: 'notice',
+    meaning: 'An operator revoked an enrolment token that was not used.',
+    subject: ['enrollmentTokenId'],
+    data: [],
+  },
+  'enrollment.challenged': {
+    severity: 'info',
+    meaning: 'Somebody with the enrolment token was given a challenge, which ends the one before.',
+    subject: ['enrollmentTokenId'],
+    data: ['expiresAt', 'trustSequence'],
+  },
+  'enrollment.refused': {
+    severity: 'warning',
+    meaning: 'Somebody who knew the challenge was refused, and the challenge is spent.',
+    subject: ['enrollmentTokenId'],
+    data: ['code'],
+  },
+  'enrollment.mismatched': {
+    severity: 'critical',
+    meaning:
+      'A signature did not cover what this server gave: somebody may stand between it and the device; once a challenge.',
+    subject: ['enrollmentTokenId'],
+    data: ['code'],
+  },
+  'device.enrolled': {
+    severity: 'info',
+    meaning: 'A device or coordinator enrolled; its enrolment token is used.',
+    subject: ['deviceId', 'enrollmentTokenId'],
+    data: ['kind', 'name', 'kid', 'alg', 'tier', 'policyId'],
+  },
+  'device.changed': {
+    severity: 'info',
+    meaning: 'What is known of a device was changed; values are named but for those of the metadata.',
+    subject: ['deviceId'],
+    data: ['members', 'name?', 'type?', 'capabilities?'],
+  },
+  'device.suspended': {
+    severity: 'notice',
+    meaning: 'An operator suspended a device, with its sessions.',
+    subject: ['deviceId'],
+    data: ['sessions'],
+  },
+  'device.resumed': {
+    severity: 'notice',
+    meaning: 'An operator let a suspended device exchange again.',
+    subject: ['deviceId'],
+    data: [],
+  },
+  'device.revoked': {
+    severity: 'notice',
+    meaning: 'An operator revoked a device for good, with its keys and sessions.',
+    subject: ['deviceId'],
+    data: ['sessions'],
+  },
+  'session.opened': {
+    severity: 'info',
+    meaning: 'The service answered an exchange; the session waits for its confirmation.',
+    subject: ['deviceId', 'sessionId'],
+    data: ['suite', 'bucket', 'expiresAt'],
+  },
+  'session.established': {
+    severity: 'info',
+    meaning: 'The device proved that it has the keys of the session.',
+    subject: ['deviceId', 'sessionId'],
+    data: [],
+  },
+  'session.superseded': {
+    severity: 'info',
+    meaning: 'A newer session of the device took over; this one closes 60 seconds later.',
+    subject: ['deviceId', 'sessionId'],
+    data: ['by'],
+  },
+  'session.timed_out': {
+    severity: 'info',
+    meaning: 'A session that was not confirmed ended: by time, for want of room, or because a newer one was confirmed.',
+    subject: ['deviceId', 'sessionId'],
+    data: [],
+  },
+  'session.failed': {
+    severity: 'warning',
+    meaning: 'A wrong confirmation ended the session.',
+    subject: ['deviceId', 'sessionId'],
+    data: [],
+  },
+  'session.revoked': {
+    severity: 'notice',
+    meaning: 'A session was ended by request, or with its device.',
+    subject: ['deviceId', 'sessionId'],
+    data: ['with'],
+  },
+  'session.token_renewed': {
+    severity: 'info',
+    meaning: 'The device proved once more that it has the keys, and got an access token.',
+    subject: ['deviceId', 'sessionId'],
+    data: ['epoch'],
+  },
+  'temporal_key.made': {
+    severity: 'info',
+    meaning: 'The schedule made an epoch or bucket key.',
+    subject: ['kind', 'number', 'generation'],
+    data: ['recordHash'],
+  },
+  'temporal_key.destroyed': {
+    severity: 'info',
+    meaning: 'An epoch or bucket key is gone, as the schedule says.',
+    subject: ['kind', 'number', 'generation'],
+    data: ['recordHash', 'how', 'sessions?'],
+  },
+  'temporal_key.unknown_destroyed': {
+    severity: 'notice',
+    meaning: 'A start destroyed a key that this database does not know, after a crash or a restore.',
+    subject: ['kind', 'number', 'generation'],
+    data: ['recordHash', 'how'],
+  },
+} as const satisfies Record<string, AuditEventShape>
+
+export type AuditEventType = keyof typeof auditEventTypes
+
+/** What an event of a type happened to. */
+export type AuditSubject<T extends AuditEventType> = Members<(typeof auditEventTypes)[T]['subject'][number]>
+/** What else an event of a type says. */
+export type AuditData<T extends AuditEventType> = Members<(typeof auditEventTypes)[T]['data'][number]>
+
+/** Without names an object without members, which `{}` would not be. */
+type Members<Name extends string> = [Name] extends [never]
+  ? Record<string, never>
+  : { [N in Name as N extends `${string}?` ? never : N]: Json } & {
+      [N in Name as N extends `${infer Optional}?` ? Optional : never]?: Json
+    }

@@ -1,0 +1,279 @@
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { recoverAdminToken } from '../../operations/recover-admin-token.ts'
+import { fromBase64url, toBase64url } from '../../protocol/encoding.ts'
+import { BUCKET_MS, GRACE_MS } from '../../protocol/exchange/bucket.ts'
+import { communicationKey, keyPurposes, ratchet, tokenProof } from '../../protocol/exchange/epochs.ts'
+import type { EstablishedExchange } from '../../protocol/exchange/initiate.ts'
+import { NIL_UUID } from '../../protocol/log/audit-event.ts'
+import { auditEventTypes } from '../../protocol/log/audit-event-types.ts'
+import { createEventWriter } from '../../runtime/audit-events.ts'
+import { newId } from '../../runtime/ids.ts'
+import { destroyUnknownRecords } from '../../workers/jobs/destroy-unknown-records.ts'
+import {
+  type Answer,
+  call,
+  confirm,
+  createToken,
+  enrollTestDevice,
+  establish,
+  initiate,
+  makeIdentity,
+  openExchange,
+  sendExchange,
+  signCompletion,
+  startEnrollment,
+  type TestDevice,
+} from '../support/api.ts'
+import { createSecretSearch, readWholeLog, type Secret } from '../support/find-secrets.ts'
+import { crypto, startTestService, type TestService } from '../support/service.ts'
+import { listServiceSecrets, recordWireSecrets } from '../support/service-secrets.ts'
+import { makeApiToken, makeTenant } from '../support/tenants.ts'
+
+/** A service that does everything it can, and then every row of its log is searched for what must not be in there. */
+
+const address = '203.0.113.77'
+const headers = { 'x-forwarded-for': address, 'user-agent': 'canary-agent/77' }
+const rootKey = crypto.randomBytes(32)
+const secrets: Secret[] = [
+  { what: 'address of the client', value: address },
+  { what: 'address of the proxy', value: '127.0.0.1' },
+  { what: 'user agent', value: headers['user-agent'] },
+]
+/** Of these a log can have events, but not out of this run. */
+const elsewhere = [
+  'service.restored',
+  'audit_log.checkpoint_lost',
+  'audit_log.entry_refused',
+  'audit_log.entries_removed',
+]
+
+let service: TestService
+let log: string[]
+
+beforeAll(async () => {
+  vi.stubGlobal('fetch', recordWireSecrets(fetch, secrets, headers))
+  service = await startTestService({ rootKey, trustProxy: ['127.0.0.1'], limits: { addressRefused: 3 } })
+  await runEverything()
+  log = await readWholeLog(service.database.sql)
+})
+afterAll(async () => {
+  vi.unstubAllGlobals()
+  await service.close()
+})
+
+const secret = (what: string, bytes = 32) => {
+  const value = crypto.randomBytes(bytes)
+  secrets.push({ what, value })
+  return value
+}
+const asAdmin = async (status: number, method: string, path: string, body?: unknown, token = service.adminToken) =>
+  expectStatus(status, await call(service, method, path, { token, body }))
+
+function expectStatus(status: number, answer: Answer): Answer {
+  expect(answer.status, JSON.stringify(answer.body)).toBe(status)
+  return answer
+}
+
+async function runEverything(): Promise<void> {
+  await service.tick()
+  secrets.push(...(await listServiceSecrets(service, rootKey)))
+  const device = await enrolAndChange()
+  await exchangeAndRenew(device)
+  await refuseEnrolments(device)
+  await refuseAccess()
+  await endEverything(device)
+  await recover()
+  await destroyKeys()
+}
+
+async function enrolAndChange(): Promise<TestDevice> {
+  const started = await startEnrollment(service, (await createToken(service)).credential)
+  const identity = makeIdentity()
+  const metadata = { note: toBase64url(secret('metadata of the enrolment')) }
+  const body = { ...signCompletion(started, identity.identityKey), metadata }
+  const path = `/v1/enrollments/${started.enrollmentId}/complete`
+  const { deviceId } = expectStatus(201, await call(service, 'POST', path, { body })).body
+  secrets.push({ what: 'identity seed', value: identity.identitySeed })
+  await asAdmin(200, 'PATCH', `/v1/devices/${deviceId}`, {
+    name: 'renamed',
+    type: 'camera',
+    capabilities: ['cuda'],
+    metadata: { note: toBase64url(secret('metadata of an operator')) },
+  })
+  return { deviceId, ...identity }
+}
+
+function keepSession({ sessionId, epoch, chain, deviceConfirmation }: EstablishedExchange): void {
+  const next = ratchet(crypto, chain, epoch)
+  secrets.push({ what: 'chain', value: chain }, { what: 'next chain', value: next })
+  secrets.push({ what: 'confirmation', value: deviceConfirmation })
+  for (const purpose of keyPurposes) {
+    const value = communicationKey(crypto, chain, { sessionId, epoch, purpose })
+    secrets.push({ what: `key of purpose ${purpose}`, value })
+  }
+}
+
+async function exchangeAndRenew(device: TestDevice): Promise<void> {
+  const first = await establish(service, device)
+  const session = await establish(service, device)
+  for (const made of [first, session]) keepSession(made)
+  const { sessionId, epoch, chain, accessToken } = session
+  const nonce = secret('nonce of a renewal')
+  const proof = tokenProof(crypto, chain, { sessionId, epoch, nonce })
+  const body = { deviceId: device.deviceId, epoch, nonce: toBase64url(nonce), proof: toBase64url(proof) }
+  expectStatus(201, await call(service, 'POST', `/v1/sessions/${sessionId}/tokens`, { body }))
+  expectStatus(409, await call(service, 'POST', `/v1/sessions/${sessionId}/tokens`, { body }))
+  const metadata = { note: toBase64url(secret('metadata of a device')) }
+  await asAdmin(200, 'PATCH', `/v1/devices/${device.deviceId}`, { metadata }, accessToken)
+  await asAdmin(403, 'PATCH', `/v1/devices/${device.deviceId}`, { name: 'mine' }, accessToken)
+  for (let i = 0; i < 3; i++) keepSession(await openExchange(service, device))
+  const opened = await openExchange(service, device)
+  const wrong = { ...opened, deviceConfirmation: secret('wrong confirmation', 64) }
+  expectStatus(401, await confirm(service, device, wrong))
+  expectStatus(401, await sendExchange(service, (await initiate(service, { ...device, ...makeIdentity() })).wire))
+}
+
+async function refuseEnrolments(device: TestDevice): Promise<void> {
+  const complete = async (status: number, change: object, key = makeIdentity().identityKey) => {
+    const started = await startEnrollment(service, (await createToken(service)).credential)
+    const body = { ...signCompletion(started, key), ...change }
+    expectStatus(status, await call(service, 'POST', `/v1/enrollments/${started.enrollmentId}/complete`, { body }))
+  }
+  await complete(400, {}, device.identityKey)
+  await complete(409, { name: 'other than what was signed' })
+  const { id } = await createToken(service)
+  const unknown = { token: `${id}.${toBase64url(secret('wrong secret of an enrolment token'))}` }
+  expectStatus(401, await call(service, 'POST', '/v1/enrollments', { body: unknown }))
+  await asAdmin(204, 'DELETE', `/v1/enrollment-tokens/${id}`)
+}
+
+async function refuseAccess(): Promise<void> {
+  const tenant = await makeTenant(service, 'another')
+  await asAdmin(201, 'POST', '/v1/enrollment-tokens/bulk', { items: [{ kind: 'device' }] }, tenant.adminToken)
+  await asAdmin(403, 'GET', '/v1/organizations', undefined, tenant.adminToken)
+  const { id, token } = await makeApiToken(service, ['auditor'])
+  await asAdmin(403, 'GET', '/v1/api-tokens', undefined, token)
+  await asAdmin(204, 'DELETE', `/v1/api-tokens/${id}`)
+  for (const status of [401, 401, 401, 429]) {
+    const guess = `qf_${id}.${toBase64url(secret('guessed API token'))}`
+    await asAdmin(status, 'GET', '/v1/devices', undefined, guess)
+  }
+}
+
+async function endEverything(device: TestDevice): Promise<void> {
+  const { sessionId } = await establish(service, device)
+  await asAdmin(204, 'DELETE', `/v1/sessions/${sessionId}`)
+  await establish(service, device)
+  for (const step of ['suspend', 'resume', 'revoke']) {
+    await asAdmin(200, 'POST', `/v1/devices/${device.deviceId}/${step}`, {})
+  }
+  await enrollTestDevice(service, { kind: 'coordinator' })
+}
+
+async function recover(): Promise<void> {
+  const keepToken = async (token: string) => {
+    secrets.push({ what: 'recovered admin token', value: fromBase64url(token.split('.')[1] ?? '', 32) })
+  }
+  const parts = { database: service.database.open('qflare_worker', 1), crypto, keepToken }
+  const { revoked } = await recoverAdminToken(parts, { organization: 'another', revokesOthers: true })
+  expect(revoked).toHaveLength(1)
+}
+
+async function destroyKeys(): Promise<void> {
+  service.time.now += BUCKET_MS + GRACE_MS
+  await service.tick()
+  secrets.push(...(await listServiceSecrets(service, rootKey)))
+  await service.store.makeOnce({ kind: 'epoch', number: 1, generation: 0 }, secret('record of an unknown key', 99))
+  const database = service.database.open('qflare_worker', 1)
+  const parts = { database, store: service.store, crypto, writeEvent: createEventWriter(crypto) }
+  expect(await destroyUnknownRecords(parts, service.time.now)).toHaveLength(1)
+}
+
+describe('the log of a service that did everything', () => {
+  const events = () => log.filter((text) => text.startsWith('{')).map((text) => JSON.parse(text))
+
+  test('has every type of event that such a service can have', () => {
+    const seen = new Set<string>([...events().map(({ type }) => type), ...elsewhere])
+    expect(seen).toEqual(new Set(Object.keys(auditEventTypes)))
+  })
+
+  test('says of each event what the table of types says, and no more', () => {
+    for (const { type, severity, subject, data } of events()) {
+      const shape = auditEventTypes[type as keyof typeof auditEventTypes]
+      expect(severity, type).toBe(shape.severity)
+      expectMembers(type, subject, shape.subject)
+      expectMembers(type, data, shape.data)
+    }
+  })
+
+  function expectMembers(type: string, members: object, names: readonly string[]): void {
+    const written = Object.keys(members)
+    const optional = names.filter((name) => name.endsWith('?')).map((name) => name.slice(0, -1))
+    const required = names.filter((name) => !name.endsWith('?'))
+    expect(written.filter((name) => !optional.includes(name)).toSorted(), type).toEqual(required.toSorted())
+  }
+
+  test('holds no key, no token, no metadata and no address, in whatever form', () => {
+    expect(new Set(secrets.map(({ what }) => what)).size).toBeGreaterThan(60)
+    const search = createSecretSearch(secrets)
+    for (const text of log) expect(search(text)).toEqual([])
+  })
+})
+
+describe('the search', () => {
+  const canary = crypto.randomBytes(32)
+  const hidden: [string, string][] = [
+    ['as it is', JSON.stringify({ a: Buffer.from(canary).toString('latin1') })],
+    ['in hexadecimal', JSON.stringify({ a: Buffer.from(canary).toString('hex') })],
+    ['in upper case', JSON.stringify({ a: Buffer.from(canary).toString('hex').toUpperCase() })],
+    ['in base64', JSON.stringify({ a: Buffer.from(canary).toString('base64') })],
+    ['in base64url', JSON.stringify({ a: toBase64url(canary) })],
+    ['as numbers', JSON.stringify({ a: [...canary] })],
+    ['as the name of a member', JSON.stringify({ [toBase64url(canary)]: 1 })],
+    ['in part', JSON.stringify({ a: Buffer.from(canary.subarray(9, 25)).toString('hex') })],
+    ...[1, 2, 3].map((offset): [string, string] => [
+      `at place ${offset} of something longer`,
+      JSON.stringify({ a: `key=${Buffer.concat([new Uint8Array(offset), canary]).toString('base64')}` }),
+    ]),
+  ]
+  const search = createSecretSearch([
+    { what: 'canary', value: canary },
+    { what: 'address', value: address },
+  ])
+
+  /** What is found in the whole log with one more entry, which is gone again afterwards. */
+  async function findPlanted(table: 'audit_outbox' | 'audit_entry', entry: string): Promise<string[]> {
+    const { sql } = service.database
+    await sql.query('begin')
+    try {
+      if (table === 'audit_outbox') {
+        await sql.query('insert into audit_outbox (organization_id, event_id, entry) values ($1, $2, $3)', [
+          NIL_UUID,
+          newId(),
+          entry,
+        ])
+      } else {
+        await sql.query('select make_audit_partition(0)')
+        await sql.query(
+          `insert into audit_entry (index, organization_id, event_id, at, type, severity, entry)
+            values (77, $1, $2, now(), 'a.b', 'info', $3)`,
+          [NIL_UUID, newId(), entry],
+        )
+      }
+      return (await readWholeLog(sql)).flatMap(search)
+    } finally {
+      await sql.query('rollback')
+    }
+  }
+
+  test.each(hidden)('finds what is planted %s', async (_form, entry) => {
+    expect(await findPlanted('audit_outbox', entry)).toContainEqual(expect.stringContaining('canary'))
+  })
+
+  test('finds an address, finds what stands in the log itself, and finds nothing where there is nothing', async () => {
+    const named = await findPlanted('audit_outbox', JSON.stringify({ from: `::ffff:${address}` }))
+    expect(named).toContain('address (text)')
+    expect(await findPlanted('audit_entry', JSON.stringify({ a: toBase64url(canary) }))).toEqual(['canary (base64)'])
+    expect(await findPlanted('audit_outbox', '{}')).toEqual([])
+  })
+})
