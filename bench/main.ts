@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs'
+import { reportAudit } from './audit/report-audit.ts'
 import { measureCrypto } from './crypto/measure-crypto.ts'
 import { reportExchange } from './exchange/report-exchange.ts'
 import type { BenchService } from './exchange/start-service.ts'
@@ -25,6 +26,7 @@ async function measure(options: BenchOptions): Promise<BenchResult> {
     figures.push(...(await reportScale({ ...options, wants }, progress, noteService)))
   if (wants('memory')) figures.push(...(await measureMemory(options.memoryExchanges, progress, noteService)))
   if (wants('exchange')) figures.push(...(await reportExchange(options, progress, noteService)))
+  if (wants('audit')) figures.push(...(await reportAudit(options, progress, noteService)))
   const { only, sizes, out: _, ...numbers } = options
   return benchResult.parse({
     version: RESULT_VERSION,

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 
-export const parts = ['crypto', 'lookups', 'memory', 'scale', 'exchange'] as const
+export const parts = ['crypto', 'lookups', 'memory', 'scale', 'exchange', 'audit'] as const
 export type Part = (typeof parts)[number]
 
 export interface BenchOptions {
@@ -13,6 +13,8 @@ export interface BenchOptions {
   scaleExchanges: number
   /** Registered devices, ascending; the first is what the others are compared with. */
   sizes: readonly number[]
+  /** Of the audit log that proofs are measured on. */
+  auditEntries: number
   out: string | undefined
 }
 
@@ -28,6 +30,7 @@ figure means. CPU milliseconds and ratios within a run count; times of day depen
   --memory-exchanges N     between the two looks at the memory (default 20000)
   --scale-exchanges N      at each number of devices (default 1000)
   --sizes N,N,…            registered devices, ascending (default 1000,100000,1000000)
+  --audit-entries N        of the audit log that proofs are measured on (default 1000000)
   --out FILE               writes the result as JSON (kept ones: bench/results/<date>-<name>.json)
   --help
 
@@ -45,6 +48,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | undefined 
       'memory-exchanges': { type: 'string', default: '20000' },
       'scale-exchanges': { type: 'string', default: '1000' },
       sizes: { type: 'string', default: '1000,100000,1000000' },
+      'audit-entries': { type: 'string', default: '1000000' },
       out: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -58,6 +62,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | undefined 
     memoryExchanges: parseCount('memory-exchanges', values['memory-exchanges']),
     scaleExchanges: parseCount('scale-exchanges', values['scale-exchanges']),
     sizes: parseSizes(values.sizes),
+    auditEntries: parseCount('audit-entries', values['audit-entries']),
     out: values.out,
   }
 }

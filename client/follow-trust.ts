@@ -4,9 +4,9 @@ import type { DeviceParts } from './device-parts.ts'
 import { type DeviceState, getDeviceState, updateDeviceState } from './device-state.ts'
 
 /** Hundreds of rotations; a bundle has some 20 KiB. */
-const MAX_ANSWER_BYTES = 8 << 20
+export const MAX_TRUST_BYTES = 8 << 20
 
-const trustAnswer = z.strictObject({ items: z.array(trustBundle).max(1000), nextCursor: z.string().nullable() })
+export const trustAnswer = z.strictObject({ items: z.array(trustBundle).max(1000), nextCursor: z.string().nullable() })
 
 /**
  * Takes every later trust bundle, each verified by the root key of the one before, and stores the newest. Throws the
@@ -21,7 +21,7 @@ export async function followTrust(
     const path = `/v1/trust?after=${trust.sequence}`
     const { items, nextCursor } = await parts.http.get(path, trustAnswer, {
       ...options,
-      maxAnswerBytes: MAX_ANSWER_BYTES,
+      maxAnswerBytes: MAX_TRUST_BYTES,
     })
     for (const next of items) trust = verifyNextTrustBundle(parts.crypto, trust, next)
     if (nextCursor === null || items.length === 0) break

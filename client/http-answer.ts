@@ -16,17 +16,31 @@ const problem = z.object({
 
 /** The JSON of an answer, attacker-controlled and not validated yet. Throws `bad_answer`. */
 export async function readJson(response: Response, maxBytes: number): Promise<unknown> {
-  const type = response.headers.get('content-type') ?? ''
-  if (!/^application\/(problem\+)?json\s*(;|$)/i.test(type)) {
-    await response.body?.cancel()
-    throw badAnswer(response, `is not JSON but ${type === '' ? 'of no stated type' : type.slice(0, 60)}`)
-  }
+  await requireAnyType(response, ['application/json', 'application/problem+json'], 'JSON')
   const body = await readLimited(response, maxBytes)
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body))
   } catch (cause) {
     throw badAnswer(response, 'is not valid JSON', cause)
   }
+}
+
+/** The body of an answer of this media type. Throws `bad_answer`. */
+export async function readBytes(response: Response, type: string, maxBytes: number): Promise<Uint8Array> {
+  await requireType(response, type)
+  return readLimited(response, maxBytes)
+}
+
+/** Throws `bad_answer`, and reads no further, unless the answer is of this media type; parameters do not matter. */
+export function requireType(response: Response, type: string): Promise<void> {
+  return requireAnyType(response, [type], type)
+}
+
+async function requireAnyType(response: Response, types: readonly string[], what: string): Promise<void> {
+  const stated = response.headers.get('content-type') ?? ''
+  if (types.includes(stated.split(';')[0]?.trim().toLowerCase() ?? '')) return
+  await response.body?.cancel()
+  throw badAnswer(response, `is not ${what} but ${stated === '' ? 'of no stated type' : stated.slice(0, 60)}`)
 }
 
 /** Checks the shape of an answer; exact lengths and unknown members are the schema's. Throws `bad_answer`. */

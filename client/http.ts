@@ -1,8 +1,8 @@
 import type { z } from 'zod'
 import { isAnswerLost, QflareError } from './errors.ts'
-import { parseAnswer, readJson, readProblem } from './http-answer.ts'
+import { parseAnswer, readBytes, readJson, requireType } from './http-answer.ts'
+import { type Call, openAnswer, type RequestOptions, startDeadline, toLostAnswer } from './http-request.ts'
 import { parseServerUrl } from './server-url.ts'
-import { explainTlsFailure } from './tls-failure.ts'
 import { backoffMs, spreadRetryAfterMs, type Wait, wait as waitForTimer } from './wait.ts'
 
 const TIMEOUT_MS = 15_000
@@ -23,25 +23,18 @@ export interface HttpOptions {
   wait?: Wait | undefined
 }
 
-export interface RequestOptions {
-  /** An API token or an access token. */
-  bearer?: string | undefined
-  /** Asks caches on the way to fetch anew. */
-  pastCaches?: boolean
-  /** The server answers the same request twice alike, so that a lost answer may be asked for again. A GET always is. */
-  repeatable?: boolean
-  maxAnswerBytes?: number
-  /** A status that carries an ordinary answer although it is not 2xx. */
-  acceptStatus?: number
-  /** Ends the request and the pauses between its tries; it then rejects with the signal's reason. */
-  signal?: AbortSignal | undefined
-}
-
 export interface HttpClient {
   readonly url: string
   get<S extends z.ZodType>(path: string, schema: S, options?: RequestOptions): Promise<z.output<S>>
   post<S extends z.ZodType>(path: string, body: unknown, schema: S, options?: RequestOptions): Promise<z.output<S>>
   patch<S extends z.ZodType>(path: string, body: unknown, schema: S, options?: RequestOptions): Promise<z.output<S>>
+  /** An answer of this media type, which is no JSON. */
+  getBytes(path: string, type: string, options?: RequestOptions): Promise<Uint8Array>
+  /**
+   * The same piece by piece, however long it is: `timeoutMs` is then of each wait for the next piece. It is tried again until it
+   * begins. Who stops reading ends the request.
+   */
+  stream(path: string, type: string, options?: RequestOptions): AsyncGenerator<Uint8Array>
   delete(path: string, options?: RequestOptions): Promise<void>
   /** The same client, every request of which `signal` ends. */
   withSignal(signal: AbortSignal | undefined): HttpClient
@@ -56,26 +49,37 @@ export function createHttpClient(options: HttpOptions): HttpClient {
   const url = parseServerUrl(options.url, { allowInsecureHttp: options.allowInsecureHttp === true })
   const { timeoutMs = TIMEOUT_MS, wait = waitForTimer } = options
   const clientOf = (signal: AbortSignal | undefined): HttpClient => {
-    const request = <S extends z.ZodType>(call: Call, schema: S | undefined) => {
+    const request = <T>(call: Call, read: Read<T>) => {
       const aborted = { ...call, signal: call.signal ?? signal }
-      return withRetries(aborted, wait, () => send(url, aborted, schema, timeoutMs))
+      return withRetries(aborted, wait, () => send(url, aborted, read, timeoutMs))
     }
+    const get = { repeatable: true, method: 'GET' } as const
     return {
       url,
-      get: (path, schema, rest) => request({ repeatable: true, ...rest, method: 'GET', path }, schema),
-      post: (path, body, schema, rest) => request({ ...rest, method: 'POST', path, body }, schema),
-      patch: (path, body, schema, rest) => request({ ...rest, method: 'PATCH', path, body }, schema),
-      delete: (path, rest) => request({ ...rest, method: 'DELETE', path }, undefined) as Promise<void>,
+      get: (path, schema, rest) => request({ ...get, ...rest, path }, readAs(schema)),
+      post: (path, body, schema, rest) => request({ ...rest, method: 'POST', path, body }, readAs(schema)),
+      patch: (path, body, schema, rest) => request({ ...rest, method: 'PATCH', path, body }, readAs(schema)),
+      delete: (path, rest) => request({ ...rest, method: 'DELETE', path }, readNothing),
+      getBytes: (path, accept, rest) =>
+        request({ ...get, ...rest, path, accept }, (response, maxBytes) => readBytes(response, accept, maxBytes)),
+      stream: (path, accept, rest) => {
+        const call = { ...get, ...rest, path, accept, signal: rest?.signal ?? signal }
+        return stream(url, call, wait, timeoutMs)
+      },
       withSignal: clientOf,
     }
   }
   return clientOf(undefined)
 }
 
-interface Call extends RequestOptions {
-  method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
-  path: string
-  body?: unknown
+type Read<T> = (response: Response, maxBytes: number) => Promise<T>
+
+function readAs<S extends z.ZodType>(schema: S): Read<z.output<S>> {
+  return async (response, maxBytes) => parseAnswer(response, await readJson(response, maxBytes), schema)
+}
+
+async function readNothing(response: Response): Promise<void> {
+  await response.body?.cancel()
 }
 
 async function withRetries<T>(call: Call, wait: Wait, attempt: () => Promise<T>): Promise<T> {
@@ -101,67 +105,49 @@ function waitBeforeRetry(error: unknown, repeatable: boolean, tries: number): nu
   return retryAfterSeconds <= LONGEST_WAIT_SECONDS ? spreadRetryAfterMs(retryAfterSeconds) : undefined
 }
 
-async function send<S extends z.ZodType>(url: string, call: Call, schema: S | undefined, timeoutMs: number) {
+async function send<T>(url: string, call: Call, read: Read<T>, timeoutMs: number): Promise<T> {
   const maxBytes = call.maxAnswerBytes ?? MAX_ANSWER_BYTES
   const deadline = startDeadline(timeoutMs, call.signal)
   try {
-    const response = await fetch(url + call.path, {
-      method: call.method,
-      headers: headersOf(call),
-      body: call.body === undefined ? null : JSON.stringify(call.body),
-      // A redirect would carry tokens to another place.
-      redirect: 'error',
-      cache: call.pastCaches === true ? 'no-store' : 'default',
-      // Tokens travel in headers; a page's cookies have no business here.
-      credentials: 'omit',
-      signal: deadline.signal,
-    })
-    if (!response.ok && response.status !== call.acceptStatus) throw await readProblem(response, maxBytes)
-    if (schema !== undefined) return parseAnswer(response, await readJson(response, maxBytes), schema)
-    await response.body?.cancel()
-    return undefined as z.output<S>
+    return await read(await openAnswer(url, call, deadline.signal, maxBytes), maxBytes)
   } catch (error) {
     call.signal?.throwIfAborted()
-    throw error instanceof QflareError ? error : toLostAnswer(error, url, timeoutMs)
+    throw toLostAnswer(error, url, timeoutMs)
   } finally {
     deadline.end()
   }
 }
 
-/** Not `AbortSignal.any`: some releases of Node 20 keep what it makes for as long as the caller's signal lives. */
-function startDeadline(timeoutMs: number, signal: AbortSignal | undefined): { signal: AbortSignal; end: () => void } {
-  const controller = new AbortController()
-  const onAbort = () => controller.abort(signal?.reason)
-  if (signal?.aborted === true) onAbort()
-  signal?.addEventListener('abort', onAbort, { once: true })
-  const timer = setTimeout(() => controller.abort(new DOMException('No answer in time.', 'TimeoutError')), timeoutMs)
-  return {
-    signal: controller.signal,
-    end() {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', onAbort)
-    },
+async function* stream(url: string, call: Call & { accept: string }, wait: Wait, timeoutMs: number) {
+  const { reader, deadline } = await withRetries(call, wait, () => openStream(url, call, timeoutMs))
+  try {
+    for (;;) {
+      deadline.restart()
+      const { done, value } = await reader.read()
+      if (done) return
+      // Who reads may take as long as they like.
+      deadline.pause()
+      yield value
+    }
+  } catch (error) {
+    call.signal?.throwIfAborted()
+    throw toLostAnswer(error, url, timeoutMs)
+  } finally {
+    deadline.end()
+    await reader.cancel().catch(() => undefined)
   }
 }
 
-function headersOf(call: Call): Record<string, string> {
-  return {
-    Accept: 'application/json, application/problem+json',
-    ...(call.body === undefined ? {} : { 'Content-Type': 'application/json' }),
-    ...(call.bearer === undefined ? {} : { Authorization: `Bearer ${call.bearer}` }),
-    ...(call.pastCaches === true ? { 'Cache-Control': 'no-cache' } : {}),
+async function openStream(url: string, call: Call & { accept: string }, timeoutMs: number) {
+  const deadline = startDeadline(timeoutMs, call.signal)
+  try {
+    const response = await openAnswer(url, call, deadline.signal, MAX_ANSWER_BYTES)
+    await requireType(response, call.accept)
+    const body = response.body ?? new Blob().stream()
+    return { reader: body.getReader(), deadline }
+  } catch (error) {
+    deadline.end()
+    call.signal?.throwIfAborted()
+    throw toLostAnswer(error, url, timeoutMs)
   }
-}
-
-function toLostAnswer(error: unknown, url: string, timeoutMs: number): QflareError {
-  if (error instanceof Error && error.name === 'TimeoutError') {
-    return new QflareError('timeout', `${url} did not answer within ${timeoutMs / 1000} s.`, { cause: error })
-  }
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
-  const tlsFailure = explainTlsFailure(cause, url)
-  if (tlsFailure !== undefined) return new QflareError('tls_failed', tlsFailure, { cause: error })
-  const reason = cause instanceof Error ? cause.message || ('code' in cause ? String(cause.code) : '') : ''
-  // OpenSSL's end with a line break.
-  const shown = reason === '' ? '' : ` (${reason.replace(/\s+/g, ' ').trim()})`
-  return new QflareError('network', `Cannot reach ${url}${shown}.`, { cause: error })
 }

@@ -90,7 +90,3 @@ export const session = z.looseObject({
   epochs: z.looseObject({ first: z.int(), last: z.int() }),
 })
 export type Session = z.output<typeof session>
-
-export function pageOf<S extends z.ZodType>(item: S) {
-  return z.looseObject({ items: z.array(item).max(200), nextCursor: z.string().max(1024).nullable() })
-}

@@ -1,6 +1,7 @@
 import type { ApiRole } from '../protocol/api-roles.ts'
 import type { PrincipalKind } from '../protocol/enrollment.ts'
-import { createHttpClient, type HttpClient, type HttpOptions, type RequestOptions } from './http.ts'
+import { createHttpClient, type HttpClient, type HttpOptions } from './http.ts'
+import type { RequestOptions } from './http-request.ts'
 import {
   type ApiToken,
   apiToken,
@@ -18,23 +19,12 @@ import {
   enrollmentToken,
   type Organization,
   organization,
-  pageOf,
   type Session,
   session,
 } from './operator-answers.ts'
+import { allPages, type Page, type PageQuery, pageOf, toQuery } from './pages.ts'
 
 export type { ApiToken, CreatedApiToken, CreatedOrganization, Device, EnrollmentToken, Organization, Session }
-
-export interface Page<T> {
-  items: T[]
-  nextCursor: string | null
-}
-
-/** One page; `limit` 1 to 200. */
-export interface PageQuery {
-  limit?: number | undefined
-  cursor?: string | undefined
-}
 
 /** What an enrolment token lets enrol. `ttlSeconds`: 60 to 2,592,000; the server's default is a day. */
 export interface EnrollmentTokenRequest {
@@ -201,21 +191,4 @@ export class QflareOperator {
 /** Throws `input_invalid`, `insecure_url`. */
 export function openOperator(options: HttpOptions & { apiToken: string }): QflareOperator {
   return new QflareOperator(createHttpClient(options), options.apiToken)
-}
-
-/** Every item of a list, page by page. */
-export async function* allPages<T>(list: (query: PageQuery) => Promise<Page<T>>): AsyncGenerator<T> {
-  let cursor: string | undefined
-  do {
-    const page = await list({ limit: 200, cursor })
-    yield* page.items
-    cursor = page.nextCursor ?? undefined
-  } while (cursor !== undefined)
-}
-
-/** Empty, or with its question mark. */
-function toQuery(query: object): string {
-  const parameters = new URLSearchParams()
-  for (const [name, value] of Object.entries(query)) if (value !== undefined) parameters.set(name, String(value))
-  return parameters.size === 0 ? '' : `?${parameters.toString()}`
 }

@@ -57,6 +57,21 @@ begin
 end $function$;
 -- of qflare_owner; may be executed by public: expect_one(bigint)
 
+CREATE OR REPLACE FUNCTION public.find_missing_events(from_index bigint, to_index bigint)
+ RETURNS SETOF bigint
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT i.i
+    FROM generate_series(find_missing_events.from_index, (find_missing_events.to_index - 1)) i(i)
+ EXCEPT
+  SELECT e.index
+    FROM audit_event_id e
+   WHERE ((e.index >= find_missing_events.from_index) AND (e.index < find_missing_events.to_index));
+END;
+-- of qflare_jobs; may be executed by qflare_auditor: find_missing_events(bigint,bigint)
+
 CREATE OR REPLACE FUNCTION public.find_organization(organization_name text)
  RETURNS uuid
  LANGUAGE sql
@@ -234,7 +249,7 @@ AS $function$
 declare
   oldest public.audit_partition;
 begin
-  if older_than > now() - interval '365 days' then
+  if older_than is null or older_than > now() - interval '365 days' then
     raise exception 'entries are kept for a year at least' using errcode = 'QF003';
   end if;
   perform pg_advisory_xact_lock(hashtext('qflare audit partitions'));
@@ -381,6 +396,8 @@ alter table audit_event_id enable row level security;
 alter table audit_event_id force row level security;
 create policy append on audit_event_id as permissive for insert to qflare_sequencer
   with check (true);
+create policy find_missing on audit_event_id as permissive for select to qflare_jobs
+  using (true);
 create policy published on audit_event_id as restrictive for select to qflare_auditor
   using ((index < ( SELECT audit_log_state.published_size
    FROM audit_log_state)));
@@ -394,6 +411,7 @@ create policy tenant_only on audit_event_id as restrictive for all to qflare_api
   with check ((organization_id = current_organization()));
 grant select on audit_event_id to qflare_auditor;
 grant insert, select on audit_event_id to qflare_sequencer;
+grant select (index) on audit_event_id to qflare_jobs;
 
 create table audit_log_state (
   is_only boolean not null default true,

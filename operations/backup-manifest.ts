@@ -33,6 +33,8 @@ const unsignedManifest = z.strictObject({
   /** Milliseconds. The backup holds what was committed until some moment between the two. */
   startedAt: timestamp,
   finishedAt: timestamp,
+  /** The newest signed checkpoint of the audit log when the backup began: the log in it is not older. None in those of 0.1. */
+  checkpoint: z.string().exactOptional(),
   files: z.array(
     z.strictObject({
       name: z.enum([ARCHIVE_FILE, PASSWORD_FILE, ROOT_KEY_FILE]),

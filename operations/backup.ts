@@ -5,6 +5,7 @@ import { printResult, toList } from '../client/command/print.ts'
 import { withProgress } from '../client/command/progress.ts'
 import { inspectEmbedded } from '../database/inspect-embedded.ts'
 import { choosePrimitives } from '../protocol/primitives/choose.ts'
+import { readCheckpointFile } from '../runtime/checkpoint-file.ts'
 import type { Config } from '../runtime/config.ts'
 import { readVersion } from '../runtime/release.ts'
 import { catchSignals } from './catch-signals.ts'
@@ -49,6 +50,7 @@ export const backup = defineOperation({
       )
       return undefined
     }
+    const checkpoint = await readCheckpointFile(config.audit.checkpointFile)
     const manifest = await withProgress((report) =>
       createBackup({
         superuser,
@@ -56,6 +58,7 @@ export const backup = defineOperation({
         folder,
         withRootKey: values['with-root-key'] === true,
         qflareVersion: readVersion(),
+        checkpoint,
         now: database.readClock,
         signal: interruption.signal,
         onProgress: (done, expected) => report(`${formatBytes(done)} of about ${formatBytes(expected)}`),

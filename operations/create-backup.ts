@@ -37,6 +37,8 @@ export async function createBackup(options: {
   folder: string
   withRootKey: boolean
   qflareVersion: string
+  /** Of the audit log, as it was before the backup begins. */
+  checkpoint: string | undefined
   /** Of the database. */
   now: () => Promise<number>
   signal: AbortSignal
@@ -92,6 +94,7 @@ async function writeFiles(options: Parameters<typeof createBackup>[0]): Promise<
     trustSequence: custody.trust.sequence,
     startedAt: Math.floor(startedAt),
     finishedAt: Math.floor(await options.now()),
+    ...(options.checkpoint === undefined ? {} : { checkpoint: options.checkpoint }),
     files,
     ...toManifestKeys(custody.stored),
   })

@@ -7,6 +7,7 @@ import { toBase64url } from '../protocol/encoding.ts'
 import { NIL_UUID } from '../protocol/log/audit-event.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import { createEventWriter } from '../runtime/audit-events.ts'
+import { readCheckpointFile, writeCheckpointFile } from '../runtime/checkpoint-file.ts'
 import { newId } from '../runtime/ids.ts'
 import { loadRootKey, writeSecretFileOnce } from '../runtime/secrets.ts'
 import { listTemporalHomes } from '../runtime/temporal/temporal-key-folder.ts'
@@ -27,6 +28,7 @@ export async function restoreBackup(options: {
   crypto: Primitives
   folder: string
   dataDirectory: string
+  checkpointFile: string
   signal: AbortSignal
   log: (message: string) => void
   onProgress: (doneBytes: number) => void
@@ -45,6 +47,7 @@ export async function restoreBackup(options: {
       await recordRestore({ database: local.database, crypto: options.crypto }, backup.manifest)
       for (const home of await listTemporalHomes(dataDirectory)) await rm(home, { recursive: true, force: true })
       signal.throwIfAborted()
+      await bringCheckpoint(options.checkpointFile, backup.manifest, log)
       if (backup.isRootKeyElsewhere) return
       await writeSecretFileOnce(join(dataDirectory, 'root-key'), `${toBase64url(backup.rootKey)}\n`)
     },
@@ -54,6 +57,19 @@ export async function restoreBackup(options: {
       options.onProgress(done)
     },
   })
+}
+
+/** A checkpoint that is there already may be newer, and knows better: the start will say so. */
+async function bringCheckpoint(
+  path: string,
+  { checkpoint }: BackupManifest,
+  log: (message: string) => void,
+): Promise<void> {
+  if ((await readCheckpointFile(path)) !== undefined) {
+    log(`${path} is kept: where the audit log went on after the backup, the service will not start without being told.`)
+  } else if (checkpoint !== undefined) {
+    await writeCheckpointFile(path, checkpoint)
+  }
 }
 
 /** What the log says of it. The database is the one that was restored. */

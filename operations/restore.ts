@@ -119,7 +119,7 @@ function requireProfile({ signingKeys }: BackupManifest, config: Config): void {
 
 async function place(
   parts: { backup: VerifiedBackup; crypto: Primitives; folder: string },
-  { dataDirectory }: Config,
+  { dataDirectory, audit }: Config,
 ): Promise<void> {
   const total = fileOf(parts.backup.manifest, ARCHIVE_FILE).sizeBytes
   using interruption = catchSignals()
@@ -127,6 +127,7 @@ async function place(
     restoreBackup({
       ...parts,
       dataDirectory,
+      checkpointFile: audit.checkpointFile,
       signal: interruption.signal,
       log: (message) => console.error(message),
       onProgress: (done) => report(`restoring: ${formatBytes(done)} of ${formatBytes(total)}`),

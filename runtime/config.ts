@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { z } from 'zod'
 import { defaultCheckpointFile } from './checkpoint-file.ts'
 import { type ProfileName, profileNames } from './profile.ts'
+import { type WitnessSetting, witnessSetting } from './witness-setting.ts'
 
 /** Everything that the environment decides, decided once. Secrets are not in here: see secrets.ts. */
 export interface Config {
@@ -30,6 +31,8 @@ export interface Config {
     checkpointFile: string
     /** After which the bodies of entries go; undefined: never. */
     retentionYears: number | undefined
+    /** Whose cosignatures are collected. */
+    witnesses: WitnessSetting[]
   }
   crypto: 'native' | 'portable' | undefined
   exchangeQueueLength: number
@@ -129,6 +132,7 @@ const environment = z.object({
   QFLARE_ROLES: commaSeparated.pipe(z.array(z.enum(roleNames)).min(1)).default([...roleNames]),
   QFLARE_CHECKPOINT_FILE: z.string().min(1).optional(),
   QFLARE_AUDIT_RETENTION_YEARS: decimal(1, 100).optional(),
+  QFLARE_WITNESSES: commaSeparated.pipe(z.array(witnessSetting).min(1, 'names no witness')).default([]),
   QFLARE_CRYPTO: z.enum(['native', 'portable']).optional(),
   QFLARE_EXCHANGE_QUEUE: decimal(1, 10_000).default(512),
   QFLARE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
@@ -184,6 +188,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     audit: {
       checkpointFile: resolve(variables.QFLARE_CHECKPOINT_FILE ?? defaultCheckpointFile(dataDirectory)),
       retentionYears: variables.QFLARE_AUDIT_RETENTION_YEARS,
+      witnesses: variables.QFLARE_WITNESSES,
     },
     crypto: variables.QFLARE_CRYPTO,
     exchangeQueueLength: variables.QFLARE_EXCHANGE_QUEUE,

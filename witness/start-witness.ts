@@ -43,7 +43,7 @@ export async function startWitness(options: WitnessOptions): Promise<RunningWitn
   await using opened = new AsyncDisposableStack()
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const lock = await options.lockFile(join(folder, 'witness.lock'))
-  if (false as boolean && lock === undefined) {
+  if (lock === undefined) {
     throw new WitnessError('in_use', `Another witness works in ${folder}: a witness has a folder of its own.`)
   }
   opened.defer(() => lock.release())

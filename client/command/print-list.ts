@@ -1,4 +1,4 @@
-import { allPages, type Page, type PageQuery } from '../operator.ts'
+import { allPages, type Page, type PageQuery } from '../pages.ts'
 import { parseCount } from './parse-values.ts'
 import { printResult, toTable } from './print.ts'
 import { withProgress } from './progress.ts'

@@ -1,6 +1,9 @@
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { choosePrimitives } from '../../protocol/primitives/choose.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
+import { openAuditor, type QflareAuditor } from '../auditor.ts'
 import { openDevice, type QflareDevice } from '../device.ts'
 import { createFileStore } from '../file-store.ts'
 import { openOperator, type QflareOperator } from '../operator.ts'
@@ -27,8 +30,10 @@ export const stateFlag = {
     help: "the device's state (or QFLARE_STATE; default: device.json in the data folder, which is QFLARE_DATA_DIR or .qflare in the current folder)",
   },
 } as const
-export const operatorNotes =
-  "An operator's command: the API token is read from the file that QFLARE_ADMIN_TOKEN_FILE names, or from admin-token in the data folder (QFLARE_DATA_DIR, or .qflare in the current folder), where an embedded service puts one at its first start."
+const tokenNotes =
+  'the API token is read from the file that QFLARE_ADMIN_TOKEN_FILE names, or from admin-token in the data folder (QFLARE_DATA_DIR, or .qflare in the current folder), where an embedded service puts one at its first start.'
+export const operatorNotes = `An operator's command: ${tokenNotes}`
+export const auditorNotes = `An auditor's command, for an API token of role auditor or admin: ${tokenNotes}`
 
 /** Throws `input_invalid`, `insecure_url`. */
 export function serverOptions(flags: ServerFlags): { url: string; allowInsecureHttp: boolean } {
@@ -53,9 +58,34 @@ export function openDeviceOf(flags: ServerFlags & StateFlags, crypto?: Primitive
 /** With the token of the file that the environment names. Exit code 4 when there is none. */
 export async function openOperatorOf(flags: ServerFlags): Promise<QflareOperator> {
   const server = serverOptions(flags)
-  const path = readVariable('QFLARE_ADMIN_TOKEN_FILE') ?? join(dataFolder(), 'admin-token')
-  const apiToken = await readSecretFile(path, 'API token')
-  return openOperator({ ...server, apiToken })
+  return openOperator({ ...server, apiToken: await readApiToken() })
+}
+
+/** The same for an auditor. */
+export async function openAuditorOf(flags: ServerFlags): Promise<QflareAuditor> {
+  const server = serverOptions(flags)
+  return openAuditor({ ...server, apiToken: await readApiToken(), crypto: await choosePrimitives() })
+}
+
+function readApiToken(): Promise<string> {
+  return readSecretFile(readVariable('QFLARE_ADMIN_TOKEN_FILE') ?? defaultTokenFile(), 'API token')
+}
+
+/**
+ * For a server that is named by an argument: undefined where there is no token for it. A token is not sent elsewhere because
+ * somebody looks elsewhere: it is for the server of QFLARE_URL, or where there is no such, for whom QFLARE_ADMIN_TOKEN_FILE was
+ * set. Exit code 4.
+ */
+export async function findApiToken(url: string): Promise<string | undefined> {
+  const ownUrl = readVariable('QFLARE_URL')
+  const isTokenNamed = readVariable('QFLARE_ADMIN_TOKEN_FILE') !== undefined
+  const isOwn = url === parseServerUrl(ownUrl ?? DEFAULT_URL, { allowInsecureHttp: true })
+  if (isTokenNamed) return isOwn || ownUrl === undefined ? readApiToken() : undefined
+  return isOwn && existsSync(defaultTokenFile()) ? readApiToken() : undefined
+}
+
+function defaultTokenFile(): string {
+  return join(dataFolder(), 'admin-token')
 }
 
 /** `what` names it in the message of the error, whose exit code is 4. */

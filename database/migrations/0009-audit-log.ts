@@ -109,6 +109,21 @@ revoke execute on function isolate_log(regclass) from public;
 select isolate_log('audit_entry');
 select isolate_log('audit_event_id');
 
+-- Where the log has no event of anybody, which is nowhere: a row that was taken out must not look like one of somebody else.
+create policy find_missing on audit_event_id for select to qflare_jobs using (true);
+grant select (index) on audit_event_id to qflare_jobs;
+create function find_missing_events(from_index bigint, to_index bigint) returns setof bigint
+language sql stable security definer set search_path = pg_catalog, public
+begin atomic
+  select i from generate_series(from_index, to_index - 1) as i
+  except select e.index from audit_event_id e where e.index >= from_index and e.index < to_index;
+end;
+revoke execute on function find_missing_events(bigint, bigint) from public;
+grant execute on function find_missing_events(bigint, bigint) to qflare_auditor;
+grant create on schema public to qflare_jobs;
+alter function find_missing_events(bigint, bigint) owner to qflare_jobs;
+revoke create on schema public from qflare_jobs;
+
 -- The log is append-only for everybody; the owner's own functions drop what is old.
 create function refuse_change() returns trigger language plpgsql as $$
 begin
@@ -151,7 +166,7 @@ language plpgsql security definer set search_path = pg_catalog, public as $$
 declare
   oldest public.audit_partition;
 begin
-  if older_than > now() - interval '365 days' then
+  if older_than is null or older_than > now() - interval '365 days' then
     raise exception 'entries are kept for a year at least' using errcode = 'QF003';
   end if;
   perform pg_advisory_xact_lock(hashtext('qflare audit partitions'));

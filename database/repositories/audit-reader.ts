@@ -98,6 +98,13 @@ export async function listOwnIndexes(tx: Tx, { start, end }: { start: number; en
   return rows.map(({ index }) => index)
 }
 
+/** Where in a range the log has no event of anybody: nowhere, unless somebody took rows out of the database. */
+export async function findMissingEvents(tx: Tx, { start, end }: { start: number; end: number }): Promise<number[]> {
+  const { rows } = await sql<{ index: number }>`
+    select index from find_missing_events(${start}, ${end}) as index`.execute(tx)
+  return rows.map(({ index }) => index)
+}
+
 export async function findEventIndex(tx: Tx, eventId: string): Promise<number | undefined> {
   const row = await tx.selectFrom('audit_event_id').select('index').where('event_id', '=', eventId).executeTakeFirst()
   return row?.index

@@ -1,5 +1,6 @@
 import type { Database } from '../../database/open.ts'
 import {
+  findMissingEvents,
   findRemovedRanges,
   listEntries,
   listOwnIndexes,
@@ -30,18 +31,29 @@ export function createExportAuditLog(parts: { auditor: Database; auditLog: Audit
   let underWay = 0
 
   return async ({ organizationId }, { from, to }) => {
-    const checkpoint = await auditLog.getCheckpoint(false)
-    const { size, note } = checkpoint
+    const { size, note } = await auditLog.getCheckpoint(false)
     const end = to ?? size
     if (end > size) throw new ServiceError('malformed', `to: the log has ${size} entries.`, { field: 'to' })
     if (from > end) throw new ServiceError('malformed', 'from: is behind to.', { field: 'from' })
     if (underWay >= MAX_EXPORTS) {
       throw new ServiceError('overloaded', `${MAX_EXPORTS} exports are under way already.`, { retryAfterSeconds: 10 })
     }
-    const frontier = await auditLog.readFrontier(from)
-    const consistency = end === size ? undefined : (await auditLog.proveConsistency(end, size)).hashes
-    const { origin } = parseCheckpointBody(parseNote(note).body)
-    return count(async function* lines() {
+    const lines = writeLines(organizationId, { from, end, size, note })
+    await lines.next()
+    return lines
+  }
+
+  /** Counts from its first step on, which yields nothing for the reader: who goes away later than that ends it, and its place is free. */
+  async function* writeLines(
+    organizationId: string,
+    { from, end, size, note }: { from: number; end: number; size: number; note: string },
+  ): AsyncGenerator<string> {
+    underWay += 1
+    try {
+      const frontier = await auditLog.readFrontier(from)
+      const consistency = end === size ? undefined : (await auditLog.proveConsistency(end, size)).hashes
+      const { origin } = parseCheckpointBody(parseNote(note).body)
+      yield ''
       yield `${formatExportHeader({ origin, from, to: end, frontier })}\n`
       for (let start = from; start < end; ) {
         const pageEnd = Math.min(end, start - (start % TILE_WIDTH) + PAGE)
@@ -49,13 +61,6 @@ export function createExportAuditLog(parts: { auditor: Database; auditLog: Audit
         start = pageEnd
       }
       yield `${formatExportEnd(note, consistency)}\n`
-    })
-  }
-
-  async function* count(lines: () => AsyncGenerator<string>): AsyncGenerator<string> {
-    underWay += 1
-    try {
-      yield* lines()
     } finally {
       underWay -= 1
     }
@@ -71,9 +76,10 @@ async function readPage(
     { length: Math.ceil(range.end / TILE_WIDTH) - Math.floor(range.start / TILE_WIDTH) },
     (_, at) => Math.floor(range.start / TILE_WIDTH) + at,
   )
-  const { entries, own, removed, tiles } = await auditor.withOrganization(organizationId, async (tx) => ({
+  const { entries, own, missing, removed, tiles } = await auditor.withOrganization(organizationId, async (tx) => ({
     entries: new Map((await listEntries(tx, range)).map(({ index, entry }) => [index, entry])),
     own: new Set(await listOwnIndexes(tx, range)),
+    missing: new Set(await findMissingEvents(tx, range)),
     removed: await findRemovedRanges(tx),
     tiles: await readTiles(
       tx,
@@ -86,8 +92,8 @@ async function readPage(
     if (leaf === undefined) throw new Error(`The hash of entry ${index} is missing.`)
     const isRemoved = removed.some(({ start, end }) => index >= start && index < end)
     // What should be there and is not, is shown as what is not: the file must not verify.
-    const missing = own.has(index) && !isRemoved ? 'null' : undefined
-    text += `${formatExportEntry(index, entries.get(index) ?? missing, leaf)}\n`
+    const isMissing = missing.has(index) || (own.has(index) && !isRemoved)
+    text += `${formatExportEntry(index, entries.get(index) ?? (isMissing ? 'null' : undefined), leaf)}\n`
   }
   return text
 }

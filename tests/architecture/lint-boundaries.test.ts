@@ -15,7 +15,8 @@ const queues = '/workers/queues.ts'
 const database = ['/database/open.ts', '/database/repositories/devices.ts']
 const client = ['/client/client.ts', '/client/command/run.ts']
 const tests = ['/tests/support/clock.ts', '/bench/main.ts']
-const above = ['/operations/doctor.ts', '/scripts/write-schema.ts', '/main.ts', ...tests, 'node:process']
+const witness = '/witness/start-witness.ts'
+const above = ['/operations/doctor.ts', witness, '/scripts/write-schema.ts', '/main.ts', ...tests, 'node:process']
 const nodeIo = ['node:fs', 'node:fs/promises', 'node:net', 'node:http', 'node:dns', 'node:timers/promises', 'fs']
 const web = ['express', 'helmet', 'pino', 'prom-client', 'bullmq', 'ioredis']
 const sql = ['kysely', 'pg', 'pg-cursor', 'kysely/helpers/postgres']
@@ -86,8 +87,22 @@ const boundaries: readonly Boundary[] = [
     refuses: ['/runtime/clock.ts', ...database, ...server, ...workers, queues, ...above, ...sql, ...web],
   })),
   {
+    importer: 'witness/a.ts',
+    accepts: ['/protocol/suites.ts', '/runtime/clock.ts', witness, 'node:fs', 'node:http'],
+    refuses: [
+      ...database,
+      ...server,
+      ...workers,
+      queues,
+      ...client,
+      ...above.filter((path) => path !== witness),
+      ...sql,
+      ...web,
+    ],
+  },
+  {
     importer: 'operations/a.ts',
-    accepts: ['/protocol/suites.ts', ...database, '/runtime/clock.ts', '/client/command/run.ts', 'node:fs'],
+    accepts: ['/protocol/suites.ts', ...database, '/runtime/clock.ts', witness, '/client/command/run.ts', 'node:fs'],
     refuses: [...server, ...workers, queues, '/client/client.ts', '/main.ts', ...tests, ...sql],
   },
   {
@@ -224,6 +239,7 @@ describe('the linter keeps', () => {
     const bound = [
       'server/a.ts',
       'workers/a.ts',
+      'witness/a.ts',
       'protocol/a.ts',
       'database/a.ts',
       'runtime/a.ts',

@@ -74,7 +74,14 @@ describe('what changes after it was verified', () => {
     await change(backup)
     const dataDirectory = await makeTestFolder()
     const { signal } = new AbortController()
-    const restoring = restoreBackup({ ...options, backup: verified, dataDirectory, signal, log: () => {} })
+    const restoring = restoreBackup({
+      ...options,
+      backup: verified,
+      dataDirectory,
+      checkpointFile: join(dataDirectory, 'audit-checkpoint'),
+      signal,
+      log: () => {},
+    })
     return { restoring, dataDirectory }
   }
 

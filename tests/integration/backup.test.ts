@@ -6,7 +6,16 @@ import { openDevice } from '../../client/device.ts'
 import { enrollDevice } from '../../client/enroll-device.ts'
 import { createMemoryStore } from '../../client/memory-store.ts'
 import { temporalKeyFolders } from '../../runtime/temporal/temporal-key-folder.ts'
-import { connect, makeBackupFolder, makeTestFolder, operate, operateJson, query, stop } from '../support/operations.ts'
+import {
+  connect,
+  listEvents,
+  makeBackupFolder,
+  makeTestFolder,
+  operate,
+  operateJson,
+  query,
+  stop,
+} from '../support/operations.ts'
 import {
   enrollClient,
   findPostmasters,
@@ -129,11 +138,7 @@ test('a restore to a clean folder brings devices back to an exchange, and forget
     code: 'exchange_refused',
   })
   expect((await (await openAdmin(restoredUrl, folder)).listDevices()).items, 'the admin token of then').toHaveLength(2)
-  const events = await query<{ entry: string }>(
-    restored,
-    `select entry from audit_outbox where entry::jsonb ->> 'type' = 'service.restored'`,
-  )
-  expect(events.map(({ entry }) => JSON.parse(entry))).toMatchObject([{ severity: 'warning' }])
+  expect(await listEvents(restored, 'service.restored')).toMatchObject([{ severity: 'warning' }])
 })
 
 test('a stopped service is backed up too, with its root key where that is wished, and stays stopped', async () => {
@@ -193,10 +198,7 @@ test('an older database that was put back by hand beside newer temporal keys sta
   const url = await service.ready()
   expect((await readdir(join(memory, home))).filter((name) => unknown.includes(name))).toEqual([])
   expect((await (await enrollClient(url, folder)).exchange()).session).toBeDefined()
-  const events = await query<{ number: string }>(
-    folder,
-    `select entry::jsonb -> 'subject' ->> 'number' as number from audit_outbox
-      where entry::jsonb ->> 'type' = 'temporal_key.unknown_destroyed' order by 1`,
-  )
-  expect(events.map(({ number }) => number)).toEqual(['5000000', '9000000'])
+  const events = await listEvents(folder, 'temporal_key.unknown_destroyed')
+  expect(new Set(events.map(({ subject }) => subject.number))).toEqual(new Set([5_000_000, 9_000_000]))
+  expect(events).toHaveLength(2)
 })

@@ -8,7 +8,7 @@ import { expect, onTestFinished, test, vi } from 'vitest'
 import { temporalKeyFolders } from '../../runtime/temporal/temporal-key-folder.ts'
 import { qflareMain } from '../support/command-suite.ts'
 import { isRoot, makeDataFolder, removeDataFolder, start } from '../support/embedded.ts'
-import { makeBackupFolder, makeTestFolder, operateJson, query, stop } from '../support/operations.ts'
+import { listEvents, makeBackupFolder, makeTestFolder, operateJson, stop } from '../support/operations.ts'
 import { findPostmasters, spawnService } from '../support/service-process.ts'
 
 // Each step is a process of its own, and some are services.
@@ -111,8 +111,7 @@ test('a restore that is stopped leaves nothing, and one that is killed is begun 
   expect((await names(target)).filter((name) => name.startsWith('postgres.new-'))).toEqual([])
 
   await spawnService(target).ready()
-  const events = await query(target, `select from audit_outbox where entry::jsonb ->> 'type' = 'service.restored'`)
-  expect(events).toHaveLength(1)
+  expect(await listEvents(target, 'service.restored')).toHaveLength(1)
 })
 
 test('an admin token is recovered or not, and no server stays', async () => {

@@ -2,7 +2,14 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { call } from '../support/api.ts'
-import { expectRefusedOperation, makeTestFolder, operate, operateJson, query, stop } from '../support/operations.ts'
+import {
+  expectRefusedOperation,
+  listEvents,
+  makeTestFolder,
+  operate,
+  operateJson,
+  stop,
+} from '../support/operations.ts'
 import {
   findPostmasters,
   makeServiceFolder,
@@ -32,15 +39,7 @@ afterAll(() => removeServiceFolder(folder))
 const statusOf = async (url: string, token: string) => (await call({ url }, 'GET', '/v1/devices', { token })).status
 const recover = (...args: string[]) => operateJson<Recovered>(folder, ['admin-token', 'recover', ...args])
 
-type TokenEvent = { subject: { apiTokenId: string }; severity: string; data: object; requestId: string }
-
-async function tokenEvents(type: 'recovered' | 'revoked'): Promise<TokenEvent[]> {
-  const rows = await query<{ entry: string }>(
-    folder,
-    `select entry from audit_outbox where entry::jsonb ->> 'type' = 'api_token.${type}' order by seq`,
-  )
-  return rows.map(({ entry }) => JSON.parse(entry))
-}
+const tokenEvents = (type: 'recovered' | 'revoked') => listEvents(folder, `api_token.${type}`)
 
 test('a token recovered while the service runs works at once, beside the lost one, which is put aside', async () => {
   const url = await spawnService(folder).ready()

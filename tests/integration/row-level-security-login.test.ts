@@ -39,10 +39,15 @@ describe.each(['qflare_api', 'qflare_worker'])('a connection of %s, as organizat
   }
 
   test('is refused every partition, by name', async () => {
-    await expectRefused('select from session_20310506')
-    await expectRefused('insert into session_20310506 select * from session')
-    await expectRefused('update session_20310506 set state = state')
-    await expectRefused('delete from session_20310506')
+    for (const [partition, parent, column] of [
+      ['session_20310506', 'session', 'state'],
+      ['audit_entry_0', 'audit_entry', 'entry'],
+    ]) {
+      await expectRefused(`select from ${partition}`)
+      await expectRefused(`insert into ${partition} select * from ${parent}`)
+      await expectRefused(`update ${partition} set ${column} = ${column}`)
+      await expectRefused(`delete from ${partition}`)
+    }
   })
 
   test('cannot truncate any table', async () => {
@@ -116,6 +121,9 @@ describe('a probe answers alike for what another organization has and for what n
   const globalKeys: Record<string, string> = {
     organization_name_key: 'only a service administrator, who sees all organizations, makes one',
     audit_outbox_pkey: 'the service makes event ids; nobody brings one',
+    audit_entry_pkey: 'the log numbers its entries, and the sequencer alone inserts',
+    audit_event_id_pkey: 'the service makes event ids, and the sequencer alone inserts',
+    audit_event_id_index_key: 'the log numbers its entries, and the sequencer alone inserts',
     challenge_trust_sequence_fkey: 'trust bundles are public',
   }
 

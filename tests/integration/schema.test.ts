@@ -24,8 +24,8 @@ test('database/schema.sql is what the migrations make', async () => {
   expect(migrated, 'database/schema.sql is out of date: run npm run schema').toBe(await readFile(committed, 'utf8'))
 })
 
-test('the description does not change with the partitions of concrete days', async () => {
-  await sql.query(`select make_session_partition('2031-05-06')`)
+test('the description does not change with the concrete partitions', async () => {
+  await sql.query(`select make_session_partition('2031-05-06'), make_audit_partition(0)`)
   expect(await describeSchema(sql)).toBe(migrated)
 })
 
@@ -51,6 +51,12 @@ test.each([
   'grant execute on function make_session_partition(date) to public',
   'alter function make_session_partition(date) reset all',
   'alter table evidence owner to qflare_migrator',
+  'alter policy published on audit_entry using (true)',
+  'grant insert on audit_entry to qflare_api',
+  'grant delete on audit_tile to qflare_sequencer',
+  'grant execute on function remove_audit_entries(timestamptz) to qflare_worker',
+  'drop trigger append_only on audit_entry',
+  'alter table audit_tile disable trigger append_only',
   'create view open_session as select id from session',
   'create table newcomer (id uuid)',
   'create schema elsewhere',

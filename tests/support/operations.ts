@@ -69,6 +69,25 @@ export async function query<R extends object>(dataDirectory: string, ...statemen
   }
 }
 
+export interface StoredEvent {
+  type: string
+  severity: string
+  subject: Record<string, string | number>
+  data: Record<string, unknown>
+  requestId: string
+}
+
+/** Of a running service, oldest first: what is in the log, and what waits to be taken there. */
+export async function listEvents(dataDirectory: string, type: string): Promise<StoredEvent[]> {
+  const rows = await query<{ entry: string }>(
+    dataDirectory,
+    `select entry from (select 0 as place, index as number, entry from audit_entry
+        union all select 1, seq, entry from audit_outbox) logged
+      where entry::jsonb ->> 'type' = '${type}' order by place, number`,
+  )
+  return rows.map(({ entry }) => JSON.parse(entry))
+}
+
 export async function connect(dataDirectory: string): Promise<Client> {
   const found = await inspectEmbedded(dataDirectory)
   if (found.state !== 'running') throw new Error(`the database of ${dataDirectory} is ${found.state}`)

@@ -40,7 +40,7 @@ export interface TestService {
   deriveKey(names: { sessionId: string; epoch: number; purpose: KeyPurpose }): Promise<Uint8Array>
   /** The log as it is verified, and what writes it. */
   log: TestLog
-  /** One run of the schedule at the service's time; events go into the log. */
+  /** One run of the schedule at the service's time, and a fresh checkpoint; events stay in the outbox until `log.sequence`. */
   tick(): Promise<void>
   close(): Promise<void>
 }
@@ -110,7 +110,7 @@ export async function startTestService(
     await destroyTemporalKeys(parts, { allow: (below) => below }, time.now)
     await makeSessionPartitions(worker, time.now)
     await makeTemporalKeys(parts, time.now)
-    await log.sequence()
+    await log.writer.publish()
   }
   await tick()
   let ticking: Promise<void> = Promise.resolve()

@@ -6,6 +6,8 @@ export type Row = Record<string, unknown>
 /** The day of every session in here. */
 export const SESSION_DAY = '2031-05-06'
 const at = new Date(`${SESSION_DAY}T12:00:00Z`)
+/** Of the next row of the audit log. */
+let nextIndex = 0
 
 /** Session ids begin with a time, which chooses the partition. */
 export function makeSessionId(): string {
@@ -23,6 +25,8 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
   const tokenId = randomUUID()
   const evidence_id = randomUUID()
   const kid = randomBytes(32).toString('base64url')
+  const event_id = randomUUID()
+  const index = nextIndex++
   return {
     organization: { id: organizationId, name: `organization ${organizationId}`, created_at: at },
     api_token: {
@@ -105,6 +109,18 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
       confirmation_hash: randomBytes(32),
     },
     audit_outbox: { organization_id, event_id: randomUUID(), entry: '{}' },
+    audit_entry: {
+      organization_id,
+      index,
+      event_id,
+      at,
+      type: 'device.enrolled',
+      severity: 'info',
+      actor_id: tokenId,
+      device_id: principal_id,
+      entry: '{}',
+    },
+    audit_event_id: { organization_id, event_id, index },
   }
 }
 
@@ -118,8 +134,10 @@ export function insertStatement(table: string, row: Row, behind = ''): { text: s
   }
 }
 
-/** What the rows refer to outside the tenant tables. */
+/** What the rows refer to outside the tenant tables; every entry of the log is taken for a published one. */
 export async function prepareTenantRows(client: Client): Promise<void> {
+  await client.query('select make_audit_partition(0)')
+  await client.query('update audit_log_state set size = partition_entries, published_size = partition_entries')
   await client.query(`select make_session_partition('${SESSION_DAY}')`)
   await client.query(
     `insert into trust_bundle (sequence, body, created_at) values (1, '{}', now()) on conflict do nothing`,

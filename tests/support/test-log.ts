@@ -65,14 +65,18 @@ export function makeLog(
     return frontier.root()
   }
   const head = (size: number) => ({ origin, size, root: rootOf(0, size) })
+  const lines = new Map<number, string>()
+  /** Signed once, as a log keeps its checkpoints. */
+  function lineOf(size: number): string {
+    const line = lines.get(size) ?? cosign(signer, head(size), 1_700_000_000 + size)
+    lines.set(size, line)
+    return line
+  }
   return {
     origin,
     signer,
     head,
-    checkpoint(size, others = []) {
-      const line = cosign(signer, head(size), 1_700_000_000 + size)
-      return formatNote(checkpointBody(head(size)), [line, ...others])
-    },
+    checkpoint: (size, others = []) => formatNote(checkpointBody(head(size)), [lineOf(size), ...others]),
     prove: (from, to) => consistencyRanges(from, to).map(({ start, end }) => rootOf(start, end)),
   }
 }

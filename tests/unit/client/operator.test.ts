@@ -2,7 +2,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { afterEach, describe, expect, it } from 'vitest'
-import { allPages, openOperator } from '../../../client/operator.ts'
+import { openOperator } from '../../../client/operator.ts'
+import { allPages } from '../../../client/pages.ts'
 import { codeOf } from './setup.ts'
 
 const id = '0199b0a4-7e1c-7000-8000-000000000001'

@@ -41,6 +41,21 @@ describe('canonical JSON', () => {
     expect(refusal).toEqual({ code: 'encoding_invalid', message: 'JSON has no number that is not finite.' })
   })
 
+  it('is nested at most 100 deep, and refuses more before it ends the stack', () => {
+    const nested = (depth: number, open: string, close: string) =>
+      JSON.parse(`${open.repeat(depth)}1${close.repeat(depth)}`) as Json
+    for (const [open, close] of [
+      ['[', ']'],
+      ['{"a":', '}'],
+    ] as const) {
+      expect(canonicalJson(nested(100, open, close))).toBe(`${open.repeat(100)}1${close.repeat(100)}`)
+      for (const depth of [101, 30_000]) {
+        const refusal = refusalOf(() => canonicalJson(nested(depth, open, close)))
+        expect(refusal).toEqual({ code: 'encoding_invalid', message: 'JSON is nested too deep.' })
+      }
+    }
+  })
+
   it('writes the example of RFC 8785 §3.2.2', () => {
     const example = String.raw`{
       "numbers": [333333333.33333329, 1E30, 4.50, 2e-3, 0.000000000000000000000000001],

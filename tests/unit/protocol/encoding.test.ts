@@ -2,8 +2,10 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   encode,
+  fromBase64Padded,
   fromBase64url,
   isUuid,
+  toBase64Padded,
   toBase64url,
   u64,
   uuidFromBytes,
@@ -88,6 +90,67 @@ describe('base64url', () => {
       })
     }
     expect(fromBase64url('', 0).length).toBe(0)
+  })
+})
+
+describe('base64 with padding', () => {
+  it('is what Buffer writes, and reads back to the same bytes', () => {
+    fc.assert(
+      fc.property(someBytes, (bytes) => {
+        const text = toBase64Padded(bytes)
+        expect(text).toBe(Buffer.from(bytes).toString('base64'))
+        expect(toHex(fromBase64Padded(text))).toBe(toHex(bytes))
+        expect(toHex(fromBase64Padded(text, bytes.length))).toBe(toHex(bytes))
+      }),
+    )
+  })
+
+  it('has one text for each value: whatever is read is written again as it was', () => {
+    const unit = fc.constantFrom('A', 'B', 'Q', 'g', 'z', '0', '+', '/', '=', '-', '_', ' ', '\n', 'é')
+    fc.assert(
+      fc.property(fc.string({ unit, maxLength: 9 }), (text) => {
+        let bytes: Uint8Array
+        try {
+          bytes = fromBase64Padded(text)
+        } catch {
+          expect(Buffer.from(text, 'base64').toString('base64')).not.toBe(text)
+          return
+        }
+        expect(toBase64Padded(bytes)).toBe(text)
+      }),
+      { numRuns: 3_000 },
+    )
+  })
+
+  it.each([
+    'A',
+    'AA',
+    'AAA',
+    'AA=',
+    'AAA==',
+    'AA=A',
+    '=AAA',
+    '====',
+    'AAAA=',
+    'AAAA====',
+    'AB==',
+    'AAB=',
+    'A===',
+    'AA==AA==',
+    'AA-_',
+    'AA==\n',
+    ' AA==',
+    'A A=',
+    '\uFEFFAAAA',
+    'AAAA\r\n',
+  ])('refuses %j', (text) => {
+    expect(refusalOf(() => fromBase64Padded(text)).code).toBe('encoding_invalid')
+  })
+
+  it('refuses every number of bytes but the one that is asked', () => {
+    const text = toBase64Padded(new Uint8Array(32))
+    for (const length of [0, 31, 33])
+      expect(refusalOf(() => fromBase64Padded(text, length)).code).toBe('encoding_invalid')
   })
 })
 

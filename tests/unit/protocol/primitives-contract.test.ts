@@ -20,6 +20,15 @@ describe.each(providers)('$provider hashes', (crypto) => {
     )
   })
 
+  it('to the published SHA-256 values (FIPS 180-4 examples)', () => {
+    const twoBlocks = toUtf8('abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq')
+    expect([empty, abc, twoBlocks].map((data) => toHex(crypto.sha256(data)))).toEqual([
+      'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
+      'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad',
+      '248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1',
+    ])
+  })
+
   it('with a key to the HMAC of the first message of RFC 4231, and of an empty one', () => {
     const key = new Uint8Array(20).fill(0x0b)
     expect(toHex(crypto.hmac256(key, toUtf8('Hi There')))).toBe(
