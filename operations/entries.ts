@@ -18,6 +18,11 @@ export const entries: readonly Entry[] = [
     load: async () => (await import('./restore.ts')).restore,
   },
   {
+    name: 'audit check',
+    summary: 'this machine: read the whole audit log and compare it with what was signed',
+    load: async () => (await import('./audit-check.ts')).auditCheck,
+  },
+  {
     name: 'admin-token recover',
     summary: 'this machine: make a new admin token when the last one is lost',
     load: async () => (await import('./admin-token-recover.ts')).adminTokenRecover,

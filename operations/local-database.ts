@@ -8,12 +8,14 @@ import { EMBEDDED_DATABASE } from '../database/prepare-embedded.ts'
 import type { Config } from '../runtime/config.ts'
 import { OperationError } from './operation-error.ts'
 
-/** The service's database as its worker, whether the service runs or not. */
+/** The service's database as one of its roles, whether the service runs or not. */
 export interface LocalDatabase extends AsyncDisposable {
   database: Database
   /** Of the embedded PostgreSQL; undefined where the database is somebody else's. */
   superuser: ClientConfig | undefined
 }
+
+type LocalRole = 'worker' | 'sequencer'
 
 /** What is asked of the schema: nothing, or that it is this release's. */
 export type SchemaWish = 'any' | 'current'
@@ -26,9 +28,10 @@ export async function openLocalDatabase(
   config: Config,
   schema: SchemaWish,
   log: (message: string) => void,
+  as: LocalRole = 'worker',
 ): Promise<LocalDatabase> {
   if (config.database !== undefined) {
-    const connection = { connectionString: config.database.worker }
+    const connection = { connectionString: config.database[as] }
     return open({ connection, role: undefined, superuser: undefined, stop: async () => {} }, schema)
   }
   const found = await inspectEmbedded(config.dataDirectory)
@@ -36,14 +39,14 @@ export async function openLocalDatabase(
   if (found.state === 'unreadable') throw new OperationError('database_unusable', found.reason)
   if (found.state === 'running')
     return open(
-      asWorker(found.superuser, async () => {}),
+      asRole(as, found.superuser, async () => {}),
       schema,
     )
   const postgres = await startEmbeddedPostgres({ dataDirectory: config.dataDirectory, log })
   const { host, port, superuserPassword: password } = postgres
   const superuser = { host, port, user: 'postgres', password, database: EMBEDDED_DATABASE }
   return open(
-    asWorker(superuser, () => postgres.stop()),
+    asRole(as, superuser, () => postgres.stop()),
     schema,
   )
 }
@@ -51,7 +54,7 @@ export async function openLocalDatabase(
 /** The one of a server that is this process's alone, migrated to this release's schema. */
 export function openOwnDatabase(superuser: ClientConfig): Promise<LocalDatabase> {
   return open(
-    asWorker({ ...superuser, database: EMBEDDED_DATABASE }, async () => {}),
+    asRole('worker', { ...superuser, database: EMBEDDED_DATABASE }, async () => {}),
     'migrated',
   )
 }
@@ -63,8 +66,8 @@ interface Server {
   stop(): Promise<void>
 }
 
-function asWorker(superuser: ClientConfig, stop: () => Promise<void>): Server {
-  return { connection: superuser, role: 'qflare_worker', superuser, stop }
+function asRole(role: LocalRole, superuser: ClientConfig, stop: () => Promise<void>): Server {
+  return { connection: superuser, role: `qflare_${role}`, superuser, stop }
 }
 
 async function open(

@@ -76,6 +76,11 @@ export function createMetrics() {
       help: 'Entries of the audit log, as of its newest published checkpoint',
       registers,
     }),
+    auditWitnessAlarms: new Gauge({
+      name: 'qflare_audit_witness_alarms',
+      help: 'Witnesses that say they hold another log under our name',
+      registers,
+    }),
     auditCheckpointAgeSeconds: new Gauge({
       name: 'qflare_audit_checkpoint_age_seconds',
       help: 'Age of the newest published checkpoint; an idle log signs one every minute',

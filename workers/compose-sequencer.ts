@@ -12,6 +12,9 @@ import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import { pruneAuditLog } from './jobs/prune-audit-log.ts'
 import type { AuditLogError } from './sequencer/audit-log-error.ts'
+import type { CosignatureCollector } from './sequencer/collect-cosignatures.ts'
+import { followWitnesses } from './sequencer/follow-witnesses.ts'
+import { openWitnesses } from './sequencer/open-witnesses.ts'
 import { startSequencer } from './sequencer/sequencer.ts'
 import { type AuditSigners, createCheckpointSigner } from './sequencer/sign-checkpoint.ts'
 
@@ -39,6 +42,7 @@ export async function composeSequencer(parts: ComposeSequencerParts): Promise<{ 
   const { config, crypto, logger } = parts
   const origin = logOrigin(config.trustDomain)
   const signer = createCheckpointSigner(crypto, origin, parts.signers)
+  const witnesses = openWitnesses(crypto, config.audit.witnesses, origin)
   const lock = { key: SEQUENCER_LOCK, applicationName: 'qflare_sequencer_lock' }
   const sequencer = await startSequencer(
     {
@@ -50,7 +54,12 @@ export async function composeSequencer(parts: ComposeSequencerParts): Promise<{ 
     },
     parts.acceptLostCheckpoint,
   )
-  observe(parts)
+  const collector = followWitnesses({
+    ...parts,
+    witnesses,
+    isSequencer: sequencer.isSequencer,
+  })
+  observe(parts, collector)
 
   let pruning: Promise<void> | undefined
   const prune = () => {
@@ -68,13 +77,17 @@ export async function composeSequencer(parts: ComposeSequencerParts): Promise<{ 
     async close() {
       clearInterval(timer)
       await pruning
+      await collector.close()
       await sequencer.close()
     },
   }
 }
 
 /** Each asks for itself: a scrape reads them in no order. */
-function observe({ metrics, database, clock }: ComposeSequencerParts): void {
+function observe({ metrics, database, clock }: ComposeSequencerParts, collector: CosignatureCollector): void {
+  Object.assign(metrics.auditWitnessAlarms, {
+    collect: () => metrics.auditWitnessAlarms.set(collector.alarms().length),
+  })
   const findCheckpoint = () => database.withoutOrganization(findPublishedCheckpoint)
   Object.assign(metrics.auditOutboxDepth, {
     collect: async () => metrics.auditOutboxDepth.set(await database.withoutOrganization(countOutbox)),

@@ -3,18 +3,22 @@ import { choosePrimitives } from '../../protocol/primitives/choose.ts'
 import { openAuditor } from '../auditor.ts'
 import { auditKeyFlags, warnOfKeys } from './audit-keys.ts'
 import { defineCommand } from './define-command.ts'
+import { writeNewFile } from './new-file.ts'
 import { printResult } from './print.ts'
-import { writeNewFile } from './secret-file.ts'
 import { serverOptions } from './settings.ts'
 
 export const auditKey = defineCommand({
   name: 'audit key',
-  summary: 'Prints the keys that sign the audit log, one on a line: what qflare audit verify --key takes. Anyone may ask.',
+  summary:
+    'Prints the keys that sign the audit log, one on a line: what qflare audit verify --key takes. Anyone may ask.',
   flags: {
     pin: auditKeyFlags.pin,
     out: { type: 'string', value: 'FILE', help: 'write them to a new file instead' },
   },
-  examples: ['qflare audit key --pin M6EuDp7nvvVZjk3MaVfvXg', 'qflare audit key --pin M6EuDp7nvvVZjk3MaVfvXg --out audit.vkey'],
+  examples: [
+    'qflare audit key --pin M6EuDp7nvvVZjk3MaVfvXg',
+    'qflare audit key --pin M6EuDp7nvvVZjk3MaVfvXg --out audit.vkey',
+  ],
   notes:
     'Keep them where the server cannot change them: a proof says no more than that whoever has these keys signed. With --json: {"origin", "rootKid", "pinned", "keys": [{"key", "alg", "current"}]}; a key that is not current verifies what was signed earlier.',
   async run({ values }) {
@@ -30,8 +34,18 @@ export const auditKey = defineCommand({
       alg: key.key.alg,
       current: current.some((one) => formatVerifierKey(one) === formatVerifierKey(key)),
     }))
-    const shown = { origin, rootKid, pinned: pin !== undefined, keys: listed, ...(out === undefined ? {} : { file: out }) }
-    await printResult(json, shown, out === undefined ? lines.join('\n') : `${keysOf(lines.length)} of ${origin}: ${out}`)
+    const shown = {
+      origin,
+      rootKid,
+      pinned: pin !== undefined,
+      keys: listed,
+      ...(out === undefined ? {} : { file: out }),
+    }
+    await printResult(
+      json,
+      shown,
+      out === undefined ? lines.join('\n') : `${keysOf(lines.length)} of ${origin}: ${out}`,
+    )
     if (pin === undefined && json !== true) warnOfKeys(rootKid)
     return undefined
   },

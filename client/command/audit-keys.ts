@@ -4,7 +4,7 @@ import { parseVerifierKey, type VerifierKey } from '../../protocol/log/verifier-
 import type { Primitives } from '../../protocol/primitives.ts'
 import { kid } from '../../protocol/wire.ts'
 import type { QflareAuditor } from '../auditor.ts'
-import { CommandError, exitCodes } from './exit-codes.ts'
+import { CommandError, exitCodes, usageError } from './exit-codes.ts'
 import { printable } from './print.ts'
 
 const MAX_KEY_FILE_BYTES = 256 << 10
@@ -26,14 +26,22 @@ export const auditKeyFlags = {
   },
 } as const
 
-/** Each of `given` is a verifier key, or a file of some. Exit code 4 for a file that cannot be used, `key_invalid` for a key. */
+/** Each of `given` is a verifier key, or a file of some. Exit code 2 for a key that is none, 4 for such a file. */
 export async function readVerifierKeys(crypto: Primitives, given: readonly string[]): Promise<VerifierKey[]> {
   const keys: VerifierKey[] = []
   for (const text of given) {
-    if (/^[^+]+\+[0-9a-f]{8}\+/.test(text)) keys.push(parseVerifierKey(crypto, text))
+    if (/^[^+]+\+[0-9a-f]{8}\+/.test(text)) keys.push(parseTyped(crypto, text))
     else keys.push(...(await readKeyFile(crypto, text)))
   }
   return keys
+}
+
+function parseTyped(crypto: Primitives, text: string): VerifierKey {
+  try {
+    return parseVerifierKey(crypto, text)
+  } catch (error) {
+    throw error instanceof ProtocolError ? usageError(error.message) : error
+  }
 }
 
 async function readKeyFile(crypto: Primitives, path: string): Promise<VerifierKey[]> {

@@ -1,8 +1,8 @@
-import { type SqlBool, sql } from 'kysely'
+import { CompiledQuery, type SqlBool, sql } from 'kysely'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import { HASH_BYTES } from '../../protocol/log/merkle.ts'
 import { TILE_WIDTH, type TilePlace } from '../../protocol/log/tiles.ts'
-import type { Tx } from '../open.ts'
+import type { Database, Tx } from '../open.ts'
 
 export interface StoredCheckpoint {
   id: number
@@ -13,47 +13,100 @@ export interface StoredCheckpoint {
   note: string
 }
 
+const publishedId = 'select published_id from audit_log_state'
+const witnessedId = `select checkpoint_id from (select checkpoint_id, count(*) as witnesses from audit_cosignature
+    where checkpoint_id <= (select published_id from audit_log_state)
+    group by checkpoint_id order by checkpoint_id desc limit 10) as newest
+  order by witnesses desc, checkpoint_id desc limit 1`
+
 /** The newest that readers may know of; undefined before the first. */
 export function findPublishedCheckpoint(tx: Tx): Promise<StoredCheckpoint | undefined> {
-  return findCheckpoint(tx, sql`select published_id from audit_log_state`)
+  return findCheckpoint(tx, publishedId)
 }
 
 /** The newest that was signed, published or not: what a sequencer begins with. */
 export function findNewestCheckpoint(tx: Tx): Promise<StoredCheckpoint | undefined> {
-  return findCheckpoint(tx, sql`select max(id) from audit_checkpoint`)
+  return findCheckpoint(tx, 'select max(id) from audit_checkpoint')
 }
 
 /** Of the ten newest that witnesses have signed, the one that most of them have; undefined without any. */
 export function findWitnessedCheckpoint(tx: Tx): Promise<StoredCheckpoint | undefined> {
-  return findCheckpoint(
-    tx,
-    sql`select checkpoint_id from (select checkpoint_id, count(*) as witnesses from audit_cosignature
-      where checkpoint_id <= (select published_id from audit_log_state)
-      group by checkpoint_id order by checkpoint_id desc limit 10) as newest
-      order by witnesses desc, checkpoint_id desc limit 1`,
-  )
+  return findCheckpoint(tx, witnessedId)
 }
 
-async function findCheckpoint(tx: Tx, id: ReturnType<typeof sql>): Promise<StoredCheckpoint | undefined> {
-  const { rows } = await sql<{ id: number; size: number; root: Uint8Array; signed_at: number; note: string }>`
-    select id, size, root, signed_at, note || coalesce((select string_agg(line || chr(10), '' order by witness)
-        from audit_cosignature where checkpoint_id = id), '') as note
-      from audit_checkpoint where id = (${id})`.execute(tx)
-  const [row] = rows
+interface CheckpointRow {
+  id: number
+  size: number
+  root: Uint8Array
+  signed_at: number
+  note: string
+}
+
+function selectCheckpoint(id: string): string {
+  return `select id, size, root, signed_at, note || coalesce((select string_agg(line || chr(10), '' order by witness)
+      from audit_cosignature where checkpoint_id = id), '') as note
+    from audit_checkpoint where id = (${id})`
+}
+
+async function findCheckpoint(tx: Tx, id: string): Promise<StoredCheckpoint | undefined> {
+  const { rows } = await sql.raw<CheckpointRow>(selectCheckpoint(id)).execute(tx)
+  return toCheckpoint(rows[0])
+}
+
+function toCheckpoint(row: CheckpointRow | undefined): StoredCheckpoint | undefined {
   return row && { id: row.id, size: row.size, root: row.root, signedAt: row.signed_at, note: row.note }
+}
+
+/** What a proof is made of, in one round trip: where the event stands, and the newest checkpoints. */
+export async function findForProof(
+  database: Database,
+  organizationId: string,
+  eventId: string,
+): Promise<{ index: number | undefined; checkpoints: StoredCheckpoint[] }> {
+  const [, event, witnessed, published] = await database.sendTransaction({ organizationId }, [
+    { name: 'find_event_index', text: 'select index from audit_event_id where event_id = $1', values: [eventId] },
+    { name: 'find_witnessed', text: selectCheckpoint(witnessedId), values: [] },
+    { name: 'find_published', text: selectCheckpoint(publishedId), values: [] },
+  ])
+  const rows = [...(witnessed?.rows ?? []), ...(published?.rows ?? [])] as CheckpointRow[]
+  return { index: event?.rows[0]?.index, checkpoints: rows.flatMap((row) => toCheckpoint(row) ?? []) }
+}
+
+interface TileHashes {
+  level: number
+  first_index: number
+  hashes: Uint8Array
+}
+
+const selectTiles = `select t.level, t.first_index, t.hashes
+  from unnest($1::smallint[], $2::bigint[]) as wanted (level, tile)
+  join audit_tile t on t.level = wanted.level
+    and t.first_index >= wanted.tile * ${TILE_WIDTH} and t.first_index < (wanted.tile + 1) * ${TILE_WIDTH}
+  order by t.level, t.first_index`
+
+/** As `readTiles`, in a transaction of its own and one round trip. */
+export async function readTilesAtOnce(
+  database: Database,
+  places: readonly TilePlace[],
+): Promise<Map<string, Uint8Array[]>> {
+  if (places.length === 0) return new Map()
+  const values = [places.map(({ level }) => level), places.map(({ tile }) => tile)]
+  const statement = { name: 'read_tiles', text: selectTiles, values }
+  const [, result] = await database.sendTransaction({ organizationId: '' }, [statement])
+  return joinTiles(places, (result?.rows ?? []) as TileHashes[])
 }
 
 /** The hashes of these tiles, as far as they are stored: more than a published checkpoint covers, perhaps. By level and tile. */
 export async function readTiles(tx: Tx, places: readonly TilePlace[]): Promise<Map<string, Uint8Array[]>> {
+  if (places.length === 0) return new Map()
+  const levels = places.map(({ level }) => level)
+  const tiles = places.map(({ tile }) => tile)
+  const { rows } = await tx.executeQuery<TileHashes>(CompiledQuery.raw(selectTiles, [levels, tiles]))
+  return joinTiles(places, rows)
+}
+
+function joinTiles(places: readonly TilePlace[], rows: readonly TileHashes[]): Map<string, Uint8Array[]> {
   const tiles = new Map<string, Uint8Array[]>(places.map((place) => [tileKey(place), []]))
-  if (places.length === 0) return tiles
-  const { rows } = await sql<{ level: number; first_index: number; hashes: Uint8Array }>`
-    select t.level, t.first_index, t.hashes
-      from unnest(${places.map(({ level }) => level)}::smallint[], ${places.map(({ tile }) => tile)}::bigint[])
-        as wanted (level, tile)
-      join audit_tile t on t.level = wanted.level and t.first_index >= wanted.tile * ${TILE_WIDTH}
-        and t.first_index < (wanted.tile + 1) * ${TILE_WIDTH}
-      order by t.level, t.first_index`.execute(tx)
   for (const { level, first_index, hashes } of rows) {
     const tile = tiles.get(tileKey({ level, tile: Math.floor(first_index / TILE_WIDTH) }))
     // A row that is missing before this one would shift all that follow.

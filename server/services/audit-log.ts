@@ -1,12 +1,13 @@
-import type { Database, Tx } from '../../database/open.ts'
+import type { Database } from '../../database/open.ts'
 import {
   type EventPage,
   findEntry,
   findEventIndex,
+  findForProof,
   findPublishedCheckpoint,
   findWitnessedCheckpoint,
   listEvents,
-  readTiles,
+  readTilesAtOnce,
   type StoredCheckpoint,
   tileKey,
 } from '../../database/repositories/audit-reader.ts'
@@ -46,8 +47,8 @@ export function createAuditLog(parts: { auditor: Database; crypto: Primitives })
     throw new ServiceError('unavailable', `${what} yet.`, { retryAfterSeconds: isWitnessed ? 60 : 1 })
   }
 
-  async function hashRanges(tx: Tx, ranges: readonly Range[]): Promise<Uint8Array[]> {
-    const tiles = await readTiles(tx, tilesOfRanges(ranges))
+  async function hashRanges(ranges: readonly Range[]): Promise<Uint8Array[]> {
+    const tiles = await readTilesAtOnce(auditor, tilesOfRanges(ranges))
     return ranges.map((range) => hashRange(crypto, (place) => tiles.get(tileKey(place)) ?? [], range))
   }
 
@@ -61,14 +62,14 @@ export function createAuditLog(parts: { auditor: Database; crypto: Primitives })
       if (end > size) throw new ServiceError('malformed', `to: the log has ${size} entries.`, { field: 'to' })
       if (from > end) throw new ServiceError('malformed', 'from: is behind to.', { field: 'from' })
       const ranges = consistencyRanges(from, end)
-      return { to: end, hashes: await auditor.withoutOrganization((tx) => hashRanges(tx, ranges)) }
+      return { to: end, hashes: await hashRanges(ranges) }
     },
 
     /** The first `width` hashes of a tile. Throws `not_found` where the published log has not as many. */
     async readTile(place: TilePlace, width: number): Promise<Uint8Array[]> {
       const { size } = await getCheckpoint(false)
       if (tileWidth(place, size) < width) throw new ServiceError('not_found', 'The log has no such tile yet.')
-      const tiles = await auditor.withoutOrganization((tx) => readTiles(tx, [place]))
+      const tiles = await readTilesAtOnce(auditor, [place])
       const hashes = tiles.get(tileKey(place))?.slice(0, width) ?? []
       if (hashes.length !== width) throw new ServiceError('internal', `Tile ${tileKey(place)} of the log is damaged.`)
       return hashes
@@ -92,25 +93,19 @@ export function createAuditLog(parts: { auditor: Database; crypto: Primitives })
 
     /** That it is in the log, for whoever has the event: as a `c2sp.org/tlog-proof@v1`. Also of one whose body was removed. */
     async proveEvent(caller: Operator, eventId: string): Promise<string> {
-      return auditor.withOrganization(caller.organizationId, async (tx) => {
-        const index = await findEventIndex(tx, eventId)
-        if (index === undefined) throw noEvent()
-        const witnessed = await findWitnessedCheckpoint(tx)
-        const checkpoint =
-          witnessed !== undefined && witnessed.size > index ? witnessed : await findPublishedCheckpoint(tx)
-        if (checkpoint === undefined || checkpoint.size <= index) throw noEvent()
-        const hashes = await hashRanges(tx, inclusionRanges(index, checkpoint.size))
-        return formatTlogProof({ index, hashes, checkpoint: checkpoint.note })
-      })
+      const { index, checkpoints } = await findForProof(auditor, caller.organizationId, eventId)
+      // The first is the witnessed one, where there is one.
+      const checkpoint = checkpoints.find(({ size }) => index !== undefined && size > index)
+      if (index === undefined || checkpoint === undefined) throw noEvent()
+      const hashes = await hashRanges(inclusionRanges(index, checkpoint.size))
+      return formatTlogProof({ index, hashes, checkpoint: checkpoint.note })
     },
 
     /** One hash for each perfect subtree of the first `size` entries. */
     async readFrontier(size: number): Promise<Uint8Array[]> {
       const range = { start: 0, end: size }
-      return auditor.withoutOrganization(async (tx) => {
-        const tiles = await readTiles(tx, tilesOfRanges([range]))
-        return hashesOf(crypto, (place) => tiles.get(tileKey(place)) ?? [], range)
-      })
+      const tiles = await readTilesAtOnce(auditor, tilesOfRanges([range]))
+      return hashesOf(crypto, (place) => tiles.get(tileKey(place)) ?? [], range)
     },
   }
 }

@@ -89,16 +89,7 @@ const boundaries: readonly Boundary[] = [
   {
     importer: 'witness/a.ts',
     accepts: ['/protocol/suites.ts', '/runtime/clock.ts', witness, 'node:fs', 'node:http'],
-    refuses: [
-      ...database,
-      ...server,
-      ...workers,
-      queues,
-      ...client,
-      ...above.filter((path) => path !== witness),
-      ...sql,
-      ...web,
-    ],
+    refuses: [...ownParts.filter((path) => path !== '/runtime/clock.ts' && path !== witness), ...sql, ...web],
   },
   {
     importer: 'operations/a.ts',

@@ -53,6 +53,7 @@ beforeAll(async () => {
     foreignAdmin: (await makeTenant(service, 'foreign')).adminToken,
   }
   await call(service, 'DELETE', `/v1/api-tokens/${idOf(tokens.revoked as string)}`, { token: service.adminToken })
+  await service.log.sequence()
 })
 afterAll(() => service.close())
 
@@ -94,6 +95,9 @@ const serviceAdmins = (status: number): Outcomes => ({ ...admins(403, 403), serv
 const operators = (status: number, foreignAdmin: number): Outcomes => {
   return { ...admins(status, foreignAdmin), operator: status }
 }
+const auditors = (status: number, foreignAdmin: number): Outcomes => {
+  return { ...admins(status, foreignAdmin), auditor: status }
+}
 const operatorsAndOwn = (status: number, otherDevice: number, foreignAdmin: number): Outcomes => {
   return { ...operators(status, foreignAdmin), device: status, otherDevice }
 }
@@ -103,6 +107,13 @@ const pendingSession = async () => (await openExchange(service, device)).session
 const apiToken = async () => (await makeApiToken(service, ['auditor'])).id
 const ofNewDevice = (action: string) => async () =>
   `/v1/devices/${(await enrollTestDevice(service)).deviceId}/${action}`
+const eventPath = async () => {
+  const { rows } = await service.database.sql.query(
+    'select event_id from audit_event_id join organization o on o.id = organization_id where o.name = $1 limit 1',
+    ['default'],
+  )
+  return `/v1/audit/events/${rows[0].event_id}`
+}
 const bytes = (length: number) => toBase64url(new Uint8Array(length))
 
 /** What each caller gets on each route; of a route that anyone may call, only what its body proves makes a difference. */
@@ -188,6 +199,13 @@ const rows: Record<string, Row> = {
     path: async () => `/v1/sessions/${await pendingSession()}`,
     outcomes: operatorsAndOwn(204, 404, 404),
   },
+  'GET /v1/audit/events': { outcomes: auditors(200, 200) },
+  'GET /v1/audit/events/:id': { path: eventPath, outcomes: auditors(200, 404) },
+  'GET /v1/audit/events/:id/proof': { path: async () => `${await eventPath()}/proof`, outcomes: auditors(200, 404) },
+  'GET /v1/audit/export': { outcomes: auditors(200, 200) },
+  'GET /v1/audit/checkpoint': { outcomes: everyone(200) },
+  'GET /v1/audit/consistency': { path: () => '/v1/audit/consistency?from=1', outcomes: everyone(200) },
+  'GET /v1/audit/tile/*path': { path: () => '/v1/audit/tile/0/000.p/1', outcomes: everyone(200) },
 }
 
 test('every route of the service has a row here, and every row a route', () => {

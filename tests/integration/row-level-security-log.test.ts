@@ -90,10 +90,13 @@ test('where the log has no event an auditor learns as a number, and nothing of w
   await expect(sql.query('select organization_id from audit_event_id')).rejects.toMatchObject({ code: '42501' })
 })
 
-test.each(['qflare_api', 'qflare_worker', 'qflare_sequencer'])('%s does not ask where events are missing', async (role) => {
-  await become(role, '')
-  await expect(sql.query('select find_missing_events(0, 1)')).rejects.toMatchObject({ code: '42501' })
-})
+test.each(['qflare_api', 'qflare_worker', 'qflare_sequencer'])(
+  '%s does not ask where events are missing',
+  async (role) => {
+    await become(role, '')
+    await expect(sql.query('select find_missing_events(0, 1)')).rejects.toMatchObject({ code: '42501' })
+  },
+)
 
 test.each(['qflare_api', 'qflare_worker', 'qflare_auditor'])('%s sequences and prunes nothing', async (role) => {
   const calls = ['make_audit_partition(0)', `remove_audit_entries('2000-01-01')`, 'prune_audit_checkpoints()']

@@ -67,16 +67,24 @@ export async function startTestService(
     wrapDatabase?: (database: Database) => Database
     /** 32 bytes. */
     rootKey?: Uint8Array
+    /** When it begins; milliseconds since the Unix epoch. */
+    now?: number
+    /** Of one partition of the log, a whole number of 256. */
+    partitionEntries?: number
     /** Of the server alone, to see what it computes. */
     crypto?: Primitives
   } = {},
 ): Promise<TestService> {
   const database = await createTestDatabase()
+  if (options.partitionEntries !== undefined) {
+    await database.sql.query('update audit_log_state set partition_entries = $1', [options.partitionEntries])
+  }
   const folder = await mkdtemp(join(tmpdir(), 'qflare-temporal-'))
   const fileStore = await openFileTemporalKeyStore(folder)
   const store = options.wrapStore?.(fileStore) ?? fileStore
   // The middle of a bucket, so that no test meets an edge by chance.
-  const time = options.isRealTime ? realTime() : { now: bucketAt(Date.now()) * BUCKET_MS + BUCKET_MS / 2 }
+  const begin = bucketAt(options.now ?? Date.now()) * BUCKET_MS + BUCKET_MS / 2
+  const time = options.isRealTime ? realTime() : { now: begin }
   const clock = { now: () => time.now, offsetMs: () => 0, measuredAt: () => time.now, measure: async () => {} }
   const worker = database.open('qflare_worker')
   const opened = database.open('qflare_api', options.maxConnections)

@@ -76,7 +76,7 @@ function createFollower<C extends SignedCheckpoint>(
   let reason = ''
 
   async function reply({ checkpoint, note }: Asked) {
-    // Ours went back, since the witness took more of it.
+    // More than ours ever had, or ours went back.
     if (heldSize > checkpoint.size) throw new OtherLogError(`it holds ${heldSize} entries, we have ${checkpoint.size}`)
     const isProved = heldSize > 0 && heldSize < checkpoint.size
     const proof = isProved ? await parts.proveConsistency(heldSize, checkpoint.size) : []
@@ -88,7 +88,7 @@ function createFollower<C extends SignedCheckpoint>(
     return answer
   }
 
-  async function obtain(asked: Asked): Promise<string> {
+  async function obtain(asked: Asked): Promise<string | undefined> {
     for (let tries = 1; ; tries++) {
       const answer = await reply(asked)
       if (answer.kind === 'cosigned') {
@@ -99,11 +99,10 @@ function createFollower<C extends SignedCheckpoint>(
         if (heldSize === asked.checkpoint.size) throw new OtherLogError(`it holds another tree of ${heldSize} entries`)
         throw new Error('it refuses the size that it says it holds')
       }
-      // Another process of ours may have shown it more in between; more than our newest is another log.
-      const newest = (await parts.newestCheckpoint())?.size ?? 0
-      if (answer.heldSize > newest) throw new OtherLogError(`it holds ${answer.heldSize} entries, we have ${newest}`)
       heldSize = answer.heldSize
-      if (tries === 2 || heldSize > asked.checkpoint.size) throw new Error('it holds another size at each request')
+      // Another process of ours may have shown it more: the next look at the log tells that from another log.
+      if (heldSize > asked.checkpoint.size) return undefined
+      if (tries === 2) throw new Error('it holds another size at each request')
       await sleep(PACE_MS, undefined, { signal })
     }
   }
@@ -115,6 +114,7 @@ function createFollower<C extends SignedCheckpoint>(
     const asked = toAsked(newest)
     if (asked.note === cosigned) return
     const line = await obtain(asked)
+    if (line === undefined) return
     await parts.store(newest, witness, line)
     cosigned = asked.note
     stand('cosigns')

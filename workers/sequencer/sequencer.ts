@@ -23,7 +23,9 @@ export interface SequencerParts extends LogWriterParts, Omit<OpenLogParts, 'keys
 }
 
 export interface Sequencer {
-  /** True of a candidate too, while it waits for its turn. */
+  /** False of a candidate, which waits for its turn. */
+  isSequencer(): boolean
+  /** True of a candidate too. */
   isHealthy(): boolean
   /** Ends with the batch that is under way. */
   close(): Promise<void>
@@ -36,6 +38,7 @@ export interface Sequencer {
 export async function startSequencer(parts: SequencerParts, acceptLostCheckpoint: boolean): Promise<Sequencer> {
   const stopping = new AbortController()
   let isHealthy = true
+  let isSequencer = false
   let failures = 0
 
   /** Undefined when another process is the sequencer. */
@@ -60,11 +63,12 @@ export async function startSequencer(parts: SequencerParts, acceptLostCheckpoint
     while (!stopping.signal.aborted) {
       try {
         turn ??= await begin(false)
+        isSequencer = turn !== undefined
         isHealthy = true
         if (turn !== undefined) await write(parts, turn, stopping.signal, () => (failures = 0))
         else await wait(CANDIDATE_RETRY_MS)
       } catch (error) {
-        isHealthy = false
+        isHealthy = isSequencer = false
         if (error instanceof AuditLogError) {
           parts.onFatal(error)
           return
@@ -83,6 +87,7 @@ export async function startSequencer(parts: SequencerParts, acceptLostCheckpoint
   const wait = (ms: number) => sleep(ms, undefined, { signal: stopping.signal }).catch(() => {})
   const running = run(await begin(acceptLostCheckpoint))
   return {
+    isSequencer: () => isSequencer,
     isHealthy: () => isHealthy,
     async close() {
       stopping.abort()

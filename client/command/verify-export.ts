@@ -1,0 +1,32 @@
+import { ProtocolError } from '../../protocol/errors.ts'
+import { createExportVerifier, type ExportReport } from '../../protocol/log/audit-export.ts'
+import type { CheckpointKeys } from '../../protocol/log/checkpoint.ts'
+import type { Primitives } from '../../protocol/primitives.ts'
+import { progressText } from './progress-text.ts'
+
+const SHOW_EVERY_LINES = 1024
+
+/** Every line of an export as it comes; what is wrong is in the report. `report`: for `withProgress`. */
+export async function verifyLines(
+  crypto: Primitives,
+  keys: CheckpointKeys,
+  lines: AsyncIterable<string>,
+  report: (text: string) => void,
+): Promise<ExportReport> {
+  const verifier = createExportVerifier(crypto, keys)
+  const startedAt = performance.now()
+  let count = 0
+  try {
+    for await (const line of lines) {
+      verifier.push(line)
+      if (count++ % SHOW_EVERY_LINES === 0) {
+        report(progressText(verifier.progress(), 'entries', performance.now() - startedAt))
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error
+    // A line that cannot be read as text is one that does not belong there.
+    verifier.push('')
+  }
+  return verifier.finish()
+}

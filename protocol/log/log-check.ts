@@ -1,0 +1,108 @@
+import type { Primitives } from '../primitives.ts'
+import { createFrontier } from './frontier.ts'
+import { leafHash, type TreeHead } from './merkle.ts'
+import { type EntryFacts, readEntry } from './read-entry.ts'
+import { hashPerfect, TILE_WIDTH, type TilePlace } from './tiles.ts'
+
+/** One entry as it is stored: with what filters look for, and where its event is said to stand. */
+export interface StoredEntry extends EntryFacts {
+  index: number
+  entry: string
+}
+
+/** Entries of one tile of level 0, as they are stored. */
+export interface StoredPage {
+  tile: number
+  /** As many as the log has of this tile. */
+  hashes: readonly Uint8Array[]
+  entries: readonly StoredEntry[]
+  /** Index of each event by the table of event ids. */
+  indexOf: ReadonlyMap<string, number>
+  /** The bodies of these indices were removed because they are old. */
+  isRemoved: (index: number) => boolean
+}
+
+/** `index`: the first entry at fault, where it is about one. */
+export interface Difference {
+  index: number | undefined
+  what: string
+}
+
+/** Goes through a whole stored log once, from its first tile to its last, and tells where it is not one log. */
+export interface LogCheck {
+  checkPage(page: StoredPage): Difference[]
+  /** A tile above level 0; those below it were checked before. */
+  checkTile(place: TilePlace, hashes: readonly Uint8Array[]): Difference[]
+  /** When all pages are through: the trees that were signed. */
+  finish(): Difference[]
+}
+
+/** `heads`: the trees that were signed. */
+export function createLogCheck(crypto: Primitives, size: number, heads: readonly TreeHead[]): LogCheck {
+  const utf8 = new TextEncoder()
+  const frontier = createFrontier(crypto)
+  /** Roots of the full tiles of each level: what the level above has to hold. */
+  const rootsOf: Uint8Array[][] = []
+  const rootAt = new Map<number, Uint8Array>()
+  const wanted = new Set(heads.map((head) => head.size))
+  if (wanted.has(0)) rootAt.set(0, frontier.root())
+
+  function noteRoot(level: number, hashes: readonly Uint8Array[]): void {
+    if (hashes.length === TILE_WIDTH) (rootsOf[level] ??= []).push(hashPerfect(crypto, hashes))
+  }
+
+  function checkEntry(index: number, hash: Uint8Array, stored: StoredEntry | undefined, page: StoredPage): string[] {
+    if (stored === undefined) return page.isRemoved(index) ? [] : ['is missing']
+    const isIntact = crypto.equal(leafHash(crypto, utf8.encode(stored.entry)), hash)
+    return [
+      ...(isIntact ? [] : ['is not the one that was logged']),
+      ...checkFacts(stored),
+      ...(page.indexOf.get(stored.eventId) === index ? [] : ['is not where the table of event ids says']),
+    ]
+  }
+
+  return {
+    checkPage(page) {
+      const first = page.tile * TILE_WIDTH
+      const expected = Math.min(TILE_WIDTH, size - first)
+      if (page.hashes.length !== expected) {
+        return [
+          { index: first + page.hashes.length, what: `the tile has ${page.hashes.length} hashes, not ${expected}` },
+        ]
+      }
+      const entries = new Map(page.entries.map((stored) => [stored.index, stored]))
+      const differences: Difference[] = []
+      for (const [at, hash] of page.hashes.entries()) {
+        const index = first + at
+        for (const what of checkEntry(index, hash, entries.get(index), page)) differences.push({ index, what })
+        frontier.append(hash)
+        if (wanted.has(index + 1)) rootAt.set(index + 1, frontier.root())
+      }
+      noteRoot(0, page.hashes)
+      return differences
+    },
+
+    checkTile({ level, tile }, hashes) {
+      const expected = rootsOf[level - 1]?.slice(tile * TILE_WIDTH, (tile + 1) * TILE_WIDTH) ?? []
+      noteRoot(level, hashes)
+      const isSame =
+        hashes.length === expected.length && hashes.every((hash, at) => crypto.equal(hash, expected[at] as Uint8Array))
+      return isSame ? [] : [{ index: undefined, what: `tile ${level}/${tile} is not made of the tiles below it` }]
+    },
+
+    finish() {
+      return heads.flatMap((head) => {
+        const root = rootAt.get(head.size)
+        if (root !== undefined && crypto.equal(root, head.root)) return []
+        return [{ index: undefined, what: `the checkpoint of ${head.size} entries is of another tree` }]
+      })
+    },
+  }
+}
+
+function checkFacts(stored: StoredEntry): string[] {
+  const facts = readEntry(stored.entry)
+  if ('refused' in facts) return [`is no event: ${facts.refused}`]
+  const names = Object.keys(facts) as (keyof EntryFacts)[]
+  return names.filter((name) => facts[name] !== stored[name]).map((name) => `is filed under another ${name}`)
+}
