@@ -1,4 +1,5 @@
 import { fromBase64url } from '../protocol/encoding.ts'
+import { logOrigin } from '../protocol/log/checkpoint.ts'
 import { formatVerifierKey, noteSignatureKinds, type VerifierKey, verifierKey } from '../protocol/log/verifier-key.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import { type TrustBundle, type TrustKey, verifyNextTrustBundle, verifyPinnedTrustBundle } from '../protocol/trust.ts'
@@ -18,6 +19,9 @@ export interface AuditKeys {
   rootKid: string
 }
 
+/** More rotations than there will be. */
+const MAX_BUNDLES = 10_000
+
 /**
  * Every bundle verified against the one before; the first that has the root key `pin` against that, and those before it are left
  * out. Without a pin the service vouches for itself. Throws `trust_invalid`.
@@ -27,11 +31,7 @@ export async function fetchAuditKeys(
   crypto: Primitives,
   { pin }: { pin?: string | undefined } = {},
 ): Promise<AuditKeys> {
-  const { items } = await http.get('/v1/trust?after=0', trustAnswer, {
-    pastCaches: true,
-    maxAnswerBytes: MAX_TRUST_BYTES,
-  })
-  const [first, ...later] = pin === undefined ? items : fromPinned(items, pin)
+  const [first, ...later] = fromPinned(await fetchBundles(http), pin)
   if (first === undefined) throw new QflareError('bad_answer', 'The answer has no trust bundle.')
   const rootKid = pin ?? rootKidOf(first)
   let newest = verifyPinnedTrustBundle(crypto, first, rootKid)
@@ -43,16 +43,24 @@ export async function fetchAuditKeys(
     current = auditKeysOf(crypto, newest)
     for (const key of current) keys.set(formatVerifierKey(key), key)
   }
-  return { origin: `${newest.trustDomain}/audit`, keys: [...keys.values()], current, rootKid }
+  return { origin: logOrigin(newest.trustDomain), keys: [...keys.values()], current, rootKid }
+}
+
+async function fetchBundles(http: HttpClient): Promise<TrustBundle[]> {
+  const bundles: TrustBundle[] = []
+  for (;;) {
+    const path = `/v1/trust?after=${bundles.at(-1)?.sequence ?? 0}`
+    const options = { pastCaches: true, maxAnswerBytes: MAX_TRUST_BYTES }
+    const { items, nextCursor } = await http.get(path, trustAnswer, options)
+    bundles.push(...items)
+    if (nextCursor === null || items.length === 0 || bundles.length > MAX_BUNDLES) return bundles
+  }
 }
 
 /** All of them where none has it, so that the first is refused. */
-function fromPinned(bundles: TrustBundle[], pin: string): TrustBundle[] {
-  return bundles.slice(Math.max(0, bundles.findIndex(hasRoot)))
-
-  function hasRoot({ keys }: TrustBundle): boolean {
-    return keys.some(({ use, kid }) => use === 'root' && kid === pin)
-  }
+function fromPinned(bundles: TrustBundle[], pin: string | undefined): TrustBundle[] {
+  const isPinned = ({ keys }: TrustBundle) => keys.some(({ use, kid }) => use === 'root' && kid === pin)
+  return pin === undefined ? bundles : bundles.slice(Math.max(0, bundles.findIndex(isPinned)))
 }
 
 function rootKidOf(bundle: TrustBundle): string {
@@ -63,7 +71,7 @@ function rootKidOf(bundle: TrustBundle): string {
 function auditKeysOf(crypto: Primitives, { trustDomain, keys }: TrustBundle): VerifierKey[] {
   return keys.flatMap((key) => {
     const kind = kindOf(key)
-    return kind === undefined ? [] : verifierKey(crypto, `${trustDomain}/audit`, kind, fromBase64url(key.publicKey))
+    return kind === undefined ? [] : verifierKey(crypto, logOrigin(trustDomain), kind, fromBase64url(key.publicKey))
   })
 }
 

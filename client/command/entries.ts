@@ -82,6 +82,41 @@ export const entries: readonly Entry[] = [
     load: async () => (await import('./session-end.ts')).sessionEnd,
   },
   {
+    name: 'audit key',
+    summary: 'auditor: the keys that sign the audit log',
+    load: async () => (await import('./audit-key.ts')).auditKey,
+  },
+  {
+    name: 'audit events',
+    summary: 'auditor: the events of the organization',
+    load: async () => (await import('./audit-events.ts')).auditEvents,
+  },
+  {
+    name: 'audit show',
+    summary: 'auditor: all of one event',
+    load: async () => (await import('./audit-show.ts')).auditShow,
+  },
+  {
+    name: 'audit tail',
+    summary: 'auditor: the last events, and new ones as they come',
+    load: async () => (await import('./audit-tail.ts')).auditTail,
+  },
+  {
+    name: 'audit proof',
+    summary: 'auditor: an event and the proof of it, as two files',
+    load: async () => (await import('./audit-proof.ts')).auditProof,
+  },
+  {
+    name: 'audit export',
+    summary: 'auditor: the log as one file',
+    load: async () => (await import('./audit-export.ts')).auditExport,
+  },
+  {
+    name: 'audit verify',
+    summary: 'anyone: verify such a file, or the log of a server',
+    load: async () => (await import('./audit-verify.ts')).auditVerify,
+  },
+  {
     name: 'api-token create',
     summary: 'admin: make an API token, with roles',
     load: async () => (await import('./api-token-create.ts')).apiTokenCreate,

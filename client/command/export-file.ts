@@ -32,7 +32,8 @@ export async function writeExportFile(
   const partial = `${path}.partial`
   try {
     const count = await writeLines(partial, lines, onLine)
-    await (force ? rename(partial, path) : linkNew(partial, path)).catch((error: NodeJS.ErrnoException) => {
+    // Without force no rename, which would write over what came to be there in between.
+    await (force ? rename(partial, path) : link(partial, path)).catch((error: NodeJS.ErrnoException) => {
       throw cannotWrite(path, error)
     })
     await syncFolder(dirname(path))
@@ -64,7 +65,9 @@ async function writeLines(path: string, lines: AsyncIterable<string>, onLine: (l
     throw new QflareError('bad_answer', `The export ended after ${count} lines, before its checkpoint. Try again.`)
   }
   await write(path, file, held)
-  await file.sync()
+  await file.sync().catch((error: NodeJS.ErrnoException) => {
+    throw cannotWrite(path, error)
+  })
   return count
 }
 
@@ -72,11 +75,6 @@ async function write(path: string, file: FileHandle, text: string): Promise<void
   await file.writeFile(text).catch((error: NodeJS.ErrnoException) => {
     throw cannotWrite(path, error)
   })
-}
-
-/** Not a rename, which would write over what came to be there in between. */
-async function linkNew(from: string, to: string): Promise<void> {
-  await link(from, to)
 }
 
 async function requireAbsent(path: string): Promise<void> {

@@ -7,10 +7,16 @@ import { CommandError, exitCodes } from './exit-codes.ts'
  * `qflare device list | head`.
  */
 export async function printLine(text: string): Promise<void> {
+  await printToReader(text)
+}
+
+/** The same for a command that goes on: whether there still is a reader. */
+export async function printToReader(text: string): Promise<boolean> {
   try {
     await writeOut(`${text}\n`)
+    return true
   } catch (error) {
-    if (codeOf(error) === 'EPIPE') return
+    if (codeOf(error) === 'EPIPE') return false
     throw cannotPrint(error, 'What the command was to do is done.')
   }
 }

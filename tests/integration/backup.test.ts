@@ -182,7 +182,7 @@ test('temporal keys of after the backup do not survive a restore to the same pla
   expect((await (await openDevice({ store, url })).exchange()).session).toBeDefined()
 })
 
-test('an older database that was put back by hand beside newer temporal keys starts, and destroys what it does not know', async () => {
+test('temporal keys that the database does not know, because it is an older one, are destroyed at the start', async () => {
   const folder = await makeTestFolder()
   const first = spawnService(folder)
   await first.ready()

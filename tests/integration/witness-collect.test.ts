@@ -17,8 +17,12 @@ interface Stored {
 }
 
 /** A log of which the test says how far it is, and what was stored of it. */
-function collect(witnesses: WitnessAddress[], options: { size?: number; withCosignatures?: boolean } = {}) {
+function collect(
+  witnesses: WitnessAddress[],
+  options: { size?: number; withCosignatures?: boolean; failures?: number } = {},
+) {
   const stored: Stored[] = []
+  let { failures = 0 } = options
   const { logger, lines } = keepLog()
   const state = { size: options.size }
   const collector: CosignatureCollector = collectCosignatures({
@@ -30,7 +34,10 @@ function collect(witnesses: WitnessAddress[], options: { size?: number; withCosi
       return { size: state.size, text: log.checkpoint(state.size, others) }
     },
     proveConsistency: async (from, to) => log.prove(from, to),
-    store: async ({ size }, { key }, line) => void stored.push({ size, witness: key.name, line }),
+    async store({ size }, { key }, line) {
+      if (failures-- > 0) throw new Error('the database is away')
+      stored.push({ size, witness: key.name, line })
+    },
     logger,
   })
   onTestFinished(() => collector.close())
@@ -97,7 +104,7 @@ describe('the collector of cosignatures', () => {
       expect(askedAt).toHaveLength(2)
       expect((askedAt[1] ?? 0) - (askedAt[0] ?? 0)).toBeGreaterThan(990)
     }
-    expect(messages('info')).toEqual(['witness a.example/w cosigns', 'witness b.example/w cosigns'])
+    expect(messages('info').toSorted()).toEqual(['witness a.example/w cosigns', 'witness b.example/w cosigns'])
   })
 
   it('goes on with a witness that holds some of the log already', async () => {
@@ -168,6 +175,14 @@ describe('the collector of cosignatures', () => {
     await collector.close()
     expect(messages('warn')).toHaveLength(1)
     for (const [index, at] of askedAt.entries()) expect(at - (askedAt[index - 1] ?? 0)).toBeGreaterThan(990)
+  })
+
+  it('asks for another cosignature when it could not store one', async () => {
+    const { url, vkey } = await startHere(await makeFolder(), [log.signer.vkey])
+    const { stored, messages } = collect([address(url, vkey)], { size: 3, failures: 1 })
+    await vi.waitFor(() => expect(stored).toHaveLength(1), within)
+    expect(messages('warn')).toEqual([`witness ${WITNESS} gives no cosignature: the database is away`])
+    cosignatureOf({ status: 200, contentType: '', body: `${stored[0]?.line}\n` }, vkey, log, 3)
   })
 
   it('takes the line of its key among others', async () => {

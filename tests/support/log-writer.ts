@@ -9,6 +9,8 @@ import { openLog } from '../../workers/sequencer/open-log.ts'
 import { type AuditSigners, createCheckpointSigner } from '../../workers/sequencer/sign-checkpoint.ts'
 
 export interface TestLog {
+  /** What it was opened with, to open it again. */
+  options: TestLogOptions
   keys: VerifierKey[]
   writer: LogWriter
   /** Takes the whole outbox into the log, and publishes once at the end. */
@@ -40,6 +42,7 @@ export async function openTestLog(options: TestLogOptions): Promise<TestLog> {
   const writer = createLogWriter(parts, opened)
   await writer.publish()
   return {
+    options,
     keys: signer.keys,
     writer,
     async sequence() {
