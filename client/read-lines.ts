@@ -6,9 +6,9 @@ const MAX_LINE_BYTES = 256 << 10
 const NEWLINE = 0x0a
 
 /**
- * The lines of an export, without their ends; the last one may lack its own. Attacker-controlled input: never more than one line
- * and one piece is held. A piece may be written over once the next is asked for. Throws `log_invalid` for a line that is longer
- * than 262,144 bytes or not UTF-8.
+ * The lines of an export, without their ends. Attacker-controlled input: never more than one line and one piece is held. A piece
+ * may be written over once the next is asked for. Throws `log_invalid` for a line that is longer than 262,144 bytes, not UTF-8 or
+ * without an end.
  */
 export async function* readLines(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -24,7 +24,7 @@ export async function* readLines(pieces: AsyncIterable<Uint8Array>): AsyncGenera
     rest = bytes.slice(start)
     requireLength(rest)
   }
-  if (rest.length > 0) yield decode(utf8, rest)
+  if (rest.length > 0) throw new ProtocolError('log_invalid', 'It ends in the middle of a line.')
 }
 
 function decode(utf8: TextDecoder, line: Uint8Array): string {

@@ -57,7 +57,7 @@ export const auditVerify = defineCommand({
     'qflare audit verify history.jsonl --key audit.vkey --log https://trust.example --witness witness.vkey',
   ],
   notes:
-    'The key is what you trust. A file is verified under --key; for a URL, the keys of the server are taken where it is missing, and --pin says who has to vouch for them. Of a URL, events are read with the API token that QFLARE_ADMIN_TOKEN_FILE names, where it is for this server (QFLARE_URL); otherwise hashes alone, which prove one history of the log and nothing of what it says. auditing.md says more. With --json: {"verified", "problem", "entries", "event", "checkpoint", "newest", "witnesses", …}.',
+    'FILE is - for an export on stdin. The key is what you trust: a file is verified under --key; for a URL, the keys of the server are taken where it is missing, and --pin says who has to vouch for them. Of a URL, events are read with the API token that QFLARE_ADMIN_TOKEN_FILE names, where it is for this server (QFLARE_URL); otherwise hashes alone, which prove one history of the log and nothing of what it says. auditing.md says more. With --json: {"verified", "problem", "entries", "event", "checkpoint", "newest", "witnesses", …}.',
   exitNotes:
     'Here 1 means first of all that something does not verify, which stdout says too; 4 that there is no such file, or it is none to be verified.',
   async run({ values, positionals: [source = ''] }) {

@@ -25,8 +25,9 @@ export async function verifyLines(
     }
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error
-    // A line that cannot be read as text is one that does not belong there.
-    verifier.push('')
+    const found = verifier.finish()
+    const reason = [found.problem?.reason, error.message].filter(Boolean).join(' ')
+    return { ...found, problem: { index: found.problem?.index, reason } }
   }
   return verifier.finish()
 }

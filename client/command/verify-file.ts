@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { canonicalJson, type Json } from '../../protocol/encoding.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { ExportReport } from '../../protocol/log/audit-export.ts'
@@ -16,7 +16,9 @@ const PIECE_BYTES = 1 << 20
 /** A proof is at most 53 hashes and a signed note of 256 KiB; an event 65,535 bytes, and what a person's editor adds. */
 const MAX_PROOF_BYTES = 512 << 10
 const PROOF_BEGINS = 'c2sp.org/tlog-proof@'
+const EXPORT_BEGINS = '{"v":'
 const HEAD_BYTES = 32
+const STDIN = '-'
 
 /** Of gzip, zstd, xz, bzip2 and zip. */
 const compressed = ['1f8b', '28b52ffd', 'fd377a585a00', '425a68', '504b0304']
@@ -26,32 +28,48 @@ export interface AuditFile {
   kind: 'export' | 'proof'
 }
 
-/** Looks at the beginning. Exit code 4 for what is no file, empty, or compressed. */
+/** Looks at the beginning; `-` is an export on stdin. Exit code 4 for what is no file of either kind. */
 export async function openAuditFile(path: string): Promise<AuditFile> {
-  await using file = await open(path, 'r').catch((error: NodeJS.ErrnoException) => {
-    throw unusable(`Cannot read ${path} (${error.code ?? error.message}).`)
+  if (path === STDIN) return { path, kind: 'export' }
+  const head = await readHead(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'EISDIR') throw unusable(`${path} is a folder: name the file of an export or of a proof.`)
+    throw cannotRead(path, error)
   })
-  if ((await file.stat()).isDirectory())
-    throw unusable(`${path} is a folder: name the file of an export or of a proof.`)
-  const head = await readHead(file)
   if (head.length === 0) throw unusable(`${path} is empty: nothing was written to it.`)
-  const hex = head.toString('hex')
-  if (compressed.some((magic) => hex.startsWith(magic))) {
-    throw unusable(`${path} is compressed: unpack it first, and verify what comes out.`)
+  if (compressed.some((magic) => head.toString('hex').startsWith(magic))) {
+    throw unusable(`${path} is compressed: unpack it first, for an export as in: zcat FILE | qflare audit verify -`)
   }
-  return { path, kind: head.toString('latin1').startsWith(PROOF_BEGINS) ? 'proof' : 'export' }
+  const begin = head.toString('latin1')
+  if (begin.startsWith(PROOF_BEGINS)) return { path, kind: 'proof' }
+  if (begin.startsWith(EXPORT_BEGINS)) return { path, kind: 'export' }
+  throw unusable(`${path} is neither an export of an audit log nor the proof of an event.`)
 }
 
-async function readHead(file: FileHandle): Promise<Buffer> {
+async function readHead(path: string): Promise<Buffer> {
+  await using file = await open(path, 'r')
   const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0)
   return buffer.subarray(0, bytesRead)
 }
 
 /** Exit code 4 when the disk does not give it. */
-export async function verifyExportFile(crypto: Primitives, path: string, keys: CheckpointKeys): Promise<ExportReport> {
-  await using file = await open(path, 'r')
-  const pieces: AsyncIterable<Uint8Array> = file.createReadStream({ highWaterMark: PIECE_BYTES, autoClose: false })
+export function verifyExportFile(crypto: Primitives, path: string, keys: CheckpointKeys): Promise<ExportReport> {
+  const pieces = path === STDIN ? process.stdin : readPieces(path)
   return withProgress((report) => verifyLines(crypto, keys, readLines(pieces), report))
+}
+
+/** Each is written over by the next. */
+async function* readPieces(path: string): AsyncGenerator<Uint8Array> {
+  try {
+    await using file = await open(path, 'r')
+    const buffer = new Uint8Array(PIECE_BYTES)
+    for (;;) {
+      const { bytesRead } = await file.read(buffer)
+      if (bytesRead === 0) return
+      yield buffer.subarray(0, bytesRead)
+    }
+  } catch (error) {
+    throw cannotRead(path, error)
+  }
 }
 
 /** `eventPath`: the event beside the proof where it is not given. Exit code 4 for a file that cannot be used. */
@@ -94,11 +112,14 @@ async function readSmall(path: string): Promise<string> {
     if ((await file.stat()).size > MAX_PROOF_BYTES) throw unusable(`${path} is larger than any event or proof.`)
     return new TextDecoder('utf-8', { fatal: true }).decode(await file.readFile())
   } catch (error) {
-    if (error instanceof CommandError) throw error
-    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
-    const hint = code === 'ENOENT' ? ' --event names the file of the event that a proof is of.' : ''
-    throw unusable(`Cannot read ${path} (${code}).${hint}`)
+    throw cannotRead(path, error)
   }
+}
+
+function cannotRead(path: string, error: unknown): CommandError {
+  if (error instanceof CommandError) return error
+  const reason = error instanceof Error && 'code' in error ? error.code : error
+  return unusable(`Cannot read ${path} (${String(reason)}).`)
 }
 
 function unusable(message: string): CommandError {

@@ -33,7 +33,7 @@ beforeAll(async () => {
   }))
   // Of the service: far behind and far ahead of all others of their partitions.
   Object.assign(events[1_301] as object, { at: begin - 3_600_000 })
-  Object.assign(events[11] as object, { at: begin + 36_000_000 })
+  Object.assign(events[1_100] as object, { at: begin + 36_000_000 })
   await addEvents(service, events)
   await service.log.sequence()
   all = await readEntries(service)

@@ -1,7 +1,7 @@
 import type { Client } from 'pg'
 import { concatenate, isUuid } from '../../protocol/encoding.ts'
 import { type VerifiedCheckpoint, verifyCheckpoint } from '../../protocol/log/checkpoint.ts'
-import { createFrontier } from '../../protocol/log/frontier.ts'
+import { createFrontier, foldRight } from '../../protocol/log/frontier.ts'
 import { HASH_BYTES, leafHash, type TreeHead } from '../../protocol/log/merkle.ts'
 import { hashPerfect, TILE_WIDTH } from '../../protocol/log/tiles.ts'
 import type { VerifierKey } from '../../protocol/log/verifier-key.ts'
@@ -33,7 +33,8 @@ export interface LogChecker {
 
 export function createLogChecker(crypto: Primitives, keys: readonly VerifierKey[]): LogChecker {
   const frontier = createFrontier(crypto)
-  const roots = [frontier.root()]
+  /** Of the tree of each size, what its root is computed from. */
+  const frontiers = [frontier.hashes()]
   /** Of each level of the tree, as C2SP tiles have them: all hashes, and how many of them were compared with what is stored. */
   const levels: { hashes: Uint8Array[]; compared: number }[] = []
   const seenIds = new Set<string>()
@@ -48,7 +49,7 @@ export function createLogChecker(crypto: Primitives, keys: readonly VerifierKey[
   function addEntry(index: number, entry: string): LoggedEvent {
     const leaf = leafHash(crypto, new TextEncoder().encode(entry))
     frontier.append(leaf)
-    roots.push(frontier.root())
+    frontiers.push(frontier.hashes())
     addHash(0, leaf)
     const { id, type, requestId, subject, data } = JSON.parse(entry) as Omit<LoggedEvent, 'index'>
     if (!isUuid(id) || seenIds.has(id)) throw new Error(`entry ${index}: the event ${id} is in the log before`)
@@ -128,9 +129,10 @@ export function createLogChecker(crypto: Primitives, keys: readonly VerifierKey[
   }
 
   function requireHead({ size, root }: TreeHead, what: string): void {
-    const known = roots[size]
+    const known = frontiers[size]
     if (known === undefined) throw new Error(`${what} is of ${size} entries, the log has ${frontier.size()}`)
-    if (!crypto.equal(root, known)) throw new Error(`${what} of ${size} entries is of another tree than the log's`)
+    if (crypto.equal(root, foldRight(crypto, known))) return
+    throw new Error(`${what} of ${size} entries is of another tree than the log's`)
   }
 
   function requireNote(note: string, what: string): VerifiedCheckpoint {

@@ -122,11 +122,10 @@ export async function makeLogUnderTest(options: { has87?: boolean } = {}): Promi
     async check() {
       const checker = createLogChecker(crypto, signer.keys)
       const events = await checker.readOn(sql)
-      const missing = [...told].filter((id) => !events.some((event) => event.id === id))
-      const strange = events.filter(({ id }) => !told.has(id))
-      if (missing.length + strange.length > 0) {
-        throw new Error(`${missing.length} events are not in the log; ${strange.length} are that nobody told`)
-      }
+      // The checker saw that none is there twice.
+      const strange = events.filter(({ id }) => !told.has(id)).length
+      const missing = told.size - (events.length - strange)
+      if (missing + strange > 0) throw new Error(`${missing} events are not in the log; ${strange} are that nobody told`)
       for (const [at, head] of readSigned(signedFile).entries()) checker.requireHead(head, `signature ${at}`)
       const note = await readCheckpoint()
       if (note !== undefined) checker.requireNote(note, 'the checkpoint file')
@@ -140,24 +139,24 @@ export async function makeLogUnderTest(options: { has87?: boolean } = {}): Promi
 }
 
 async function insertEvents(client: Client, count: number, told: Set<string>): Promise<void> {
-  const events = Array.from({ length: count }, () =>
-    writeEvent(
-      {
-        organizationId: NIL_UUID,
-        actor: { type: 'service', id: NIL_UUID },
-        type: 'enrollment_token.revoked',
-        subject: { enrollmentTokenId: newId() },
-        data: {},
-        requestId: newId(),
-      },
-      Date.now(),
-    ),
+  const { eventId: first, entry } = writeEvent(
+    {
+      organizationId: NIL_UUID,
+      actor: { type: 'service', id: NIL_UUID },
+      type: 'enrollment_token.revoked',
+      subject: { enrollmentTokenId: newId() },
+      data: {},
+      requestId: newId(),
+    },
+    Date.now(),
   )
+  // A log of many thousands is told in a second: its events differ in their ids.
+  const ids = Array.from({ length: count }, newId)
   await client.query(
-    `insert into audit_outbox (organization_id, event_id, entry) select $1, * from unnest($2::uuid[], $3::text[])`,
-    [NIL_UUID, events.map(({ eventId }) => eventId), events.map(({ entry }) => entry)],
+    'insert into audit_outbox (organization_id, event_id, entry) select $1, * from unnest($2::uuid[], $3::text[])',
+    [NIL_UUID, ids, ids.map((id) => entry.replace(first, id))],
   )
-  for (const { eventId } of events) told.add(eventId)
+  for (const id of ids) told.add(id)
 }
 
 async function readState(sql: Client): Promise<LogState> {

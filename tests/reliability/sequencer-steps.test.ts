@@ -48,7 +48,7 @@ async function expectKilledAt(log: LogUnderTest, step: WriterStep, size: number,
   expect(inFile).toBe(done >= steps.indexOf('written') ? grown : size)
 }
 
-/** One kill in a batch of a log of `size`; what was taken then meets an event that comes before it now. */
+/** One kill in a batch of a log of `size`, whose new size this answers; what was taken meets an event that comes before it now. */
 async function killInBatch(log: LogUnderTest, step: WriterStep, size: number, found: number): Promise<number> {
   const late = await log.tellLate()
   await log.tell(found)
@@ -58,7 +58,6 @@ async function killInBatch(log: LogUnderTest, step: WriterStep, size: number, fo
   await late.commit()
   const next = await log.open()
   await next.sequence()
-  expect((await log.check()).size()).toBe(size + found + 1)
   expect(await log.state()).toMatchObject({ published: size + found + 1, outbox: 0 })
   return size + found + 1
 }
@@ -66,7 +65,8 @@ async function killInBatch(log: LogUnderTest, step: WriterStep, size: number, fo
 describe.each([0, 1, 255, 256, 257])('a log of %i entries', (size) => {
   test.each(steps)('goes on as one tree after a kill -9 of its sequencer when a batch was %s', async (step) => {
     const log = await makeLogOf(size)
-    await killInBatch(log, step, size, waiting[steps.indexOf(step)] as number)
+    const grown = await killInBatch(log, step, size, waiting[steps.indexOf(step)] as number)
+    expect((await log.check()).size()).toBe(grown)
   })
 })
 
@@ -74,6 +74,7 @@ test('a log that grows from two levels of tiles to three goes on as one tree aft
   let size = 256 ** 2 - 1
   const log = await makeLogOf(size)
   for (const [at, step] of steps.entries()) size = await killInBatch(log, step, size, waiting[at] as number)
+  expect((await log.check()).size()).toBe(size)
 })
 
 test.each(['signed', 'committed', 'written', 'published'] as const)(
@@ -82,7 +83,7 @@ test.each(['signed', 'committed', 'written', 'published'] as const)(
     const log = await makeLogOf(3)
     await log.tell(300)
     await killAt(log, 'appended', 0)
-    for (let kills = 0; kills < 3; kills++) await killAt(log, step, 0)
+    for (let kills = 0; kills < 2; kills++) await killAt(log, step, 0)
     await log.open().then(({ sequence }) => sequence())
     expect((await log.check()).size()).toBe(303)
     expect(new Set(log.signed().map((head) => head.size))).toEqual(new Set([0, 3, 259, 303]))

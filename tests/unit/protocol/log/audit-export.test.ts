@@ -156,6 +156,11 @@ describe.each(providers)('with $provider an export', (crypto) => {
     expect([events, seen.length]).toEqual([11, 11])
   })
 
+  it('is not read on behind a line that does not belong there', () => {
+    const { problem, events } = verify(whole.toSpliced(12, 0, 'all is well'))
+    expect([problem?.index, events, seen.length]).toEqual([11, 11, 11])
+  })
+
   it('tells how far it is, out of as many entries as its first line says', () => {
     const progress: unknown[] = []
     const verifier = createExportVerifier(crypto, keys)

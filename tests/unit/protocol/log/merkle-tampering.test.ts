@@ -34,6 +34,18 @@ describe.each(providers)('with $provider', (crypto) => {
     }
   })
 
+  it('a proof that is too short or too long is called so', () => {
+    const [inclusion, consistency] = [log.proof(5, 11), log.consistency(5, 11)]
+    const messageOf = (verify: (proof: readonly Uint8Array[]) => void, proof: readonly Uint8Array[]) =>
+      refusalOf(() => verify(proof)).message
+    const more = new Uint8Array(32)
+    expect(messageOf(includes(5, 11), inclusion.slice(0, -1))).toBe('The inclusion proof is too short.')
+    expect(messageOf(includes(5, 11), [...inclusion, more])).toBe('The inclusion proof is too long.')
+    expect(messageOf(begins(5, 11), consistency.slice(0, -1))).toBe('The consistency proof is too short.')
+    expect(messageOf(begins(5, 11), [...consistency, more])).toBe('The consistency proof is too long.')
+    expect(messageOf(begins(5, 11), [])).toBe('The consistency proof is empty.')
+  })
+
   it('any proof of a larger tree with a bit turned anywhere is refused', () => {
     const pick = fc.tuple(fc.integer({ min: 2, max: entries.length }), fc.nat(), fc.nat())
     fc.assert(

@@ -61,6 +61,7 @@ describe('a signed note', () => {
     ['a newline', '\n'],
     ['two newlines', '\n\n'],
     ['no final newline', note.slice(0, -1)],
+    ['another character for its final newline', `${note.slice(0, -1)}x`],
     ['no signature', 'body\n\n'],
     ['no empty line', `body\n${line}\n`],
     ['an empty line at the end', `${note}\n`],

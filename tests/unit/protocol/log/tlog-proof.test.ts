@@ -103,6 +103,11 @@ describe.each(providers)('with $provider the proof of an entry', (crypto) => {
     expect(refused(changed).code).toBe('log_invalid')
   })
 
+  it('has no more hashes than a tree of 2^53 could ask for', () => {
+    const tooMany = text.replace(first, Array<string>(54).fill(first).join('\n'))
+    expect(refused(tooMany).message).toBe('The proof has too many hashes.')
+  })
+
   it('that verifies for one log is refused by who knows another', () => {
     const others = [makeSigner(crypto, 'cosignature', ORIGIN, 'another log')]
     const theirs = makeMemoryLog(crypto, entries, others).proofText(INDEX)
