@@ -3,12 +3,27 @@
  * package tells bundlers to take `no-native.ts` where `primitives/choose.ts` would load `native.ts`.
  */
 
+export { canonicalJson, type Json } from '../protocol/encoding.ts'
 export type { PrincipalKind } from '../protocol/enrollment.ts'
 export { ProtocolError, type ProtocolErrorCode } from '../protocol/errors.ts'
 export { type KeyPurpose, keyPurposes } from '../protocol/exchange/epochs.ts'
+export { createExportVerifier, type ExportReport, type ExportVerifier } from '../protocol/log/audit-export.ts'
+export { type CheckpointKeys, type VerifiedCheckpoint, verifyCheckpoint } from '../protocol/log/checkpoint.ts'
+export { type TreeHead, verifyConsistency } from '../protocol/log/merkle.ts'
+export { verifyTlogProof } from '../protocol/log/tlog-proof.ts'
+export { formatVerifierKey, parseVerifierKey, type VerifierKey } from '../protocol/log/verifier-key.ts'
 export { choosePrimitives } from '../protocol/primitives/choose.ts'
 export type { Primitives } from '../protocol/primitives.ts'
 export type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
+export {
+  type AuditKeys,
+  type ConsistencyProof,
+  type EventFilter,
+  type IndexedEvent,
+  type LoggedEvent,
+  openAuditor,
+  QflareAuditor,
+} from './auditor.ts'
 export { type CallOptions, type DeviceOptions, openDevice, QflareDevice } from './device.ts'
 export type { DeviceKey, KeyNames } from './device-keys.ts'
 export type { DeviceState, DeviceStore } from './device-state.ts'
@@ -19,4 +34,5 @@ export { createIndexedDbStore } from './indexed-db-store.ts'
 export { type Alarm, isAlarm } from './is-alarm.ts'
 export type { KeepFreshOptions } from './keep-fresh.ts'
 export { createMemoryStore } from './memory-store.ts'
+export type { Page, PageQuery } from './pages.ts'
 export { roundContext } from './round-context.ts'

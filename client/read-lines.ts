@@ -21,7 +21,8 @@ export async function* readLines(pieces: AsyncIterable<Uint8Array>): AsyncGenera
       yield decode(utf8, bytes.subarray(start, end))
       start = end + 1
     }
-    rest = bytes.slice(start)
+    // Not `slice`, which of a Buffer is no copy.
+    rest = new Uint8Array(bytes.subarray(start))
     requireLength(rest)
   }
   if (rest.length > 0) throw new ProtocolError('log_invalid', 'It ends in the middle of a line.')

@@ -3,7 +3,7 @@ import { exitCodes } from '../client/command/exit-codes.ts'
 import { parseFlags } from '../client/command/flags.ts'
 import { parseCount } from '../client/command/parse-values.ts'
 import { reportError } from '../client/command/report-error.ts'
-import { openOperatorOf, serverOptions } from '../client/command/settings.ts'
+import { openAuditorOf, openOperatorOf, serverOptions } from '../client/command/settings.ts'
 import { bold } from '../client/command/terminal.ts'
 import { createHttpClient } from '../client/http.ts'
 import { readServerHealth } from '../client/server-health.ts'
@@ -21,8 +21,9 @@ const endings = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const usage = `npm run demo -- [--devices N] [--keep] [--url URL]
 
 Shows a small fleet against a running service, which npm start in another terminal is: devices enrol, exchange
-and derive keys; one is revoked, one suspended and resumed. It works as the operator whose API token is in
-.qflare/admin-token (QFLARE_DATA_DIR), or in the file that QFLARE_ADMIN_TOKEN_FILE names.
+and derive keys; one is revoked, one suspended and resumed; at last the signed log of it all is verified. It works as
+the operator whose API token is in .qflare/admin-token (QFLARE_DATA_DIR), or in the file that QFLARE_ADMIN_TOKEN_FILE
+names.
 
   --devices N   how many, 3 to ${MAX_DEVICES}; default ${DEFAULT_DEVICES}
   --keep        leave the devices as they are, instead of revoking them: type ${DEMO_TYPE}
@@ -65,7 +66,14 @@ async function main(args: string[]): Promise<number> {
   const signal = endOnSignals()
   stage.say(bold(`QFLARE: a fleet meets ${server.url}`))
   const devices = values.devices ?? DEFAULT_DEVICES
-  const results = await show(stage, { server, operator, devices, isKept: values.keep === true, signal })
+  const results = await show(stage, {
+    server,
+    operator,
+    auditor: await openAuditorOf(values),
+    devices,
+    isKept: values.keep === true,
+    signal,
+  })
   stage.say(toSummary(results))
   if (signal.aborted) {
     console.log('Interrupted: this shows nothing.')

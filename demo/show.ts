@@ -1,5 +1,7 @@
 import { randomInt } from 'node:crypto'
+import type { QflareAuditor } from '../client/auditor.ts'
 import type { QflareOperator } from '../client/operator.ts'
+import { proveEnrolment, verifyWholeLog } from './auditing.ts'
 import {
   deriveFingerprint,
   enrollMember,
@@ -20,7 +22,14 @@ import type { Stage } from './stage.ts'
  */
 export async function show(
   stage: Stage,
-  parts: { server: Server; operator: QflareOperator; devices: number; isKept: boolean; signal: AbortSignal },
+  parts: {
+    server: Server
+    operator: QflareOperator
+    auditor: QflareAuditor
+    devices: number
+    isKept: boolean
+    signal: AbortSignal
+  },
 ): Promise<StepResult[]> {
   const { server, operator, devices, isKept, signal } = parts
   const results: StepResult[] = []
@@ -39,6 +48,7 @@ export async function show(
   )
   try {
     await showLife(step, { ...parts, members })
+    await showLog(step, parts, members)
   } finally {
     if (!isKept) {
       // Also after an interruption.
@@ -142,6 +152,29 @@ async function showRefusals(
     [suspended],
     (member) => resumeAndExchange(operator, member),
     () => `${suspended.name} was innocent: resumed, with new keys.`,
+  )
+}
+
+/** What the service says of the past is not believed: it is verified, with the log's key that the root of trust signed. */
+async function showLog(
+  step: Step,
+  { server: { crypto }, auditor }: { server: Server; auditor: QflareAuditor },
+  members: readonly Member[],
+): Promise<void> {
+  if (members.length === 0) return
+  const { keys } = await auditor.fetchAuditKeys()
+  const auditing = { auditor, crypto, keys }
+  await step(
+    'prove enrolments',
+    members,
+    (member) => proveEnrolment(auditing, member),
+    (done) => `${done.length} enrolments are in the signed log: each was proven, without believing the service.`,
+  )
+  await step(
+    'verify the log',
+    [auditing],
+    verifyWholeLog,
+    ([report]) => `All ${report?.to} events of the log are what was signed: none was changed, moved or taken out.`,
   )
 }
 

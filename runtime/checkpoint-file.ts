@@ -1,6 +1,10 @@
-import { mkdir, readFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import { replaceFile } from './durable-file.ts'
+import { randomUUID } from 'node:crypto'
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { syncFolder, writeNewFile } from './durable-file.ts'
+
+/** Nobody writes a draft for as long as this. */
+const DRAFT_LEFT_AFTER_MS = 60_000
 
 /** In the data folder, unless QFLARE_CHECKPOINT_FILE says otherwise. */
 export function defaultCheckpointFile(dataDirectory: string): string {
@@ -17,8 +21,30 @@ export async function readCheckpointFile(path: string): Promise<string | undefin
   }
 }
 
-/** Durably: after a crash there is the old text or the new one, whole. */
+/**
+ * Durably: after a crash there is the old text or the new one, whole. Two may write at once: a sequencer that has lost its turn may
+ * not know it yet, and a draft that they shared could come into place half written.
+ */
 export async function writeCheckpointFile(path: string, text: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-  await replaceFile(path, text)
+  const draft = `${path}.${randomUUID()}.draft`
+  await writeNewFile(draft, text)
+  try {
+    await rename(draft, path)
+  } catch (error) {
+    await rm(draft, { force: true })
+    throw error
+  }
+  await syncFolder(dirname(path))
+}
+
+/** What processes left that were killed while they wrote. */
+export async function removeLeftDrafts(path: string): Promise<void> {
+  const folder = dirname(path)
+  const names = await readdir(folder).catch(() => [])
+  for (const name of names.filter((name) => name.startsWith(`${basename(path)}.`) && name.endsWith('.draft'))) {
+    const draft = await stat(join(folder, name)).catch(() => undefined)
+    if (draft !== undefined && draft.mtimeMs < Date.now() - DRAFT_LEFT_AFTER_MS)
+      await rm(join(folder, name), { force: true })
+  }
 }

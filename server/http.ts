@@ -177,12 +177,20 @@ function isStream(body: unknown): body is AsyncIterable<string> {
 
 /** As fast as it is read. Whoever goes away ends the reading; what fails halfway ends the connection, so that it shows. */
 async function sendStream(res: Response, chunks: AsyncIterable<string>): Promise<void> {
+  const readable = Readable.from(chunks, { objectMode: true })
   try {
-    await pipeline(Readable.from(chunks, { objectMode: true }), res)
+    await pipeline(readable, res)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error
+    const { code = '' } = error as NodeJS.ErrnoException
+    if (!clientGone.includes(code)) throw error
+  } finally {
+    // Where the client was gone before, nothing was piped, and nobody else ends what was begun.
+    readable.destroy()
   }
 }
+
+/** While it was sent to, and before that. */
+const clientGone = ['ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_UNABLE_TO_PIPE']
 
 function refuseOtherMethods(app: Express, routes: readonly Route[]): void {
   for (const path of new Set(routes.map((route) => route.path))) {

@@ -8,7 +8,7 @@ export const auditEvents = defineCommand({
   summary: 'Lists events of the audit log, the newest first; filters must all hold.',
   flags: { ...eventFilterFlags, ...listFlags },
   examples: [
-    'qflare audit events --device 0199b0a4-7e1c-7000-8000-000000000001 --since 2026-11-22 --until 2026-11-23',
+    'qflare audit events --device 0199b0a4-7e1c-7000-8000-000000000001 --since 2026-11-22',
     'qflare audit events --severity critical --since 30d',
   ],
   notes: `The list is what the server says; qflare audit proof has one event proved, and qflare audit verify reads the whole log. ${listNotes}\n\n${auditorNotes}`,

@@ -54,7 +54,7 @@ export const auditVerify = defineCommand({
     'qflare audit verify history.jsonl --key audit.vkey',
     'qflare audit verify evidence.tlog-proof --key audit.vkey',
     'qflare audit verify https://trust.example --pin M6EuDp7nvvVZjk3MaVfvXg',
-    'qflare audit verify history.jsonl --key audit.vkey --log https://trust.example --witness witness.vkey',
+    'qflare audit verify history.jsonl --key audit.vkey --log https://trust.example',
   ],
   notes:
     'FILE is - for an export on stdin. The key is what you trust: a file is verified under --key; for a URL, the keys of the server are taken where it is missing, and --pin says who has to vouch for them. Of a URL, events are read with the API token that QFLARE_ADMIN_TOKEN_FILE names, where it is for this server (QFLARE_URL); otherwise hashes alone, which prove one history of the log and nothing of what it says. auditing.md says more. With --json: {"verified", "problem", "entries", "event", "checkpoint", "newest", "witnesses", …}.',
@@ -115,6 +115,9 @@ function openLog(crypto: Primitives, url: string, values: VerifyFlags, apiToken?
 async function readPolicy(crypto: Primitives, log: VerifierKey[], values: VerifyFlags): Promise<VerifyPolicy> {
   if (values.key !== undefined && values.pin !== undefined) throw usageError('Either --key or --pin.')
   const witnesses = await readVerifierKeys(crypto, values.witness ?? [])
+  const own = witnesses.find(({ name }) => log.some((key) => key.name === name))
+  // Its signature of itself would count.
+  if (own !== undefined) throw usageError(`--witness: ${own.name} is the log itself, and no witness of it.`)
   const given = new Set(witnesses.map(({ name }) => name)).size
   const witnessesNeeded = values['witnesses-needed'] ?? given
   if (witnessesNeeded > given) throw usageError(`--witnesses-needed is more than the ${given} of --witness.`)

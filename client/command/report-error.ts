@@ -28,7 +28,8 @@ const protocolAdvice: Partial<Record<ProtocolErrorCode, string>> = {
   certificate_invalid: 'This is not the server that the device enrolled with, or a cache is in between.',
   bucket_out_of_window: 'Set the clock of this device, then exchange again.',
   confirmation_invalid: 'This is not the server that the device enrolled with.',
-  trust_invalid: 'This is not the server that the token or the device knows.',
+  trust_invalid: 'This is not the server that the token, the device or the pin knows.',
+  log_invalid: 'Keep what you have; docs/auditing.md says what to do next.',
 }
 
 /**

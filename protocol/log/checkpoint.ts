@@ -72,7 +72,7 @@ export function cosignatureLine(by: VerifierKey, timestampSeconds: number, signa
   return formatSignatureLine(by.name, by.keyId, concatenate([u64(timestampSeconds), signature]))
 }
 
-/** `signature`: of the note's body, 4,627 bytes, context `QFLARE-v1 checkpoint`. */
+/** `signature`: of the note's body, 4,627 bytes, context `checkpoint`. */
 export function mlDsa87Line(by: VerifierKey, signature: Uint8Array): string {
   return formatSignatureLine(by.name, by.keyId, signature)
 }

@@ -91,9 +91,10 @@ async function readPage(
     const leaf = tiles.get(tileKey({ level: 0, tile: Math.floor(index / TILE_WIDTH) }))?.[index % TILE_WIDTH]
     if (leaf === undefined) throw new Error(`The hash of entry ${index} is missing.`)
     const isRemoved = removed.some(({ start, end }) => index >= start && index < end)
-    // What should be there and is not, is shown as what is not: the file must not verify.
-    const isMissing = missing.has(index) || (own.has(index) && !isRemoved)
-    text += `${formatExportEntry(index, entries.get(index) ?? (isMissing ? 'null' : undefined), leaf)}\n`
+    const entry = entries.get(index)
+    // What should be there and is not, or is no single line, is shown as what is no event: the file must not verify.
+    const isDamaged = entry?.includes('\n') ?? (missing.has(index) || (own.has(index) && !isRemoved))
+    text += `${formatExportEntry(index, isDamaged ? 'null' : entry, leaf)}\n`
   }
   return text
 }

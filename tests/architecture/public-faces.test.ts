@@ -3,9 +3,7 @@ import { readText } from './repository.ts'
 
 /** What an entry of the package gives to others: names, and where each comes from. */
 function exportsOf(path: string): string[] {
-  return readText(path)
-    .split('\n')
-    .filter((line) => line.startsWith('export '))
+  return [...readText(path).matchAll(/^export [\s\S]*? from '[^']+'$/gm)].map(([statement]) => statement)
 }
 
 test('the library is the same for Node and for a page, but for where a device is kept', () => {

@@ -118,13 +118,17 @@ describe('a strict TypeScript project', () => {
     await checkTypes({ 'own.ts': ownFile(name) }, options)
   })
 
-  test('can follow docs/client.md to the letter: every TypeScript block of it compiles', async () => {
-    const text = await readFile(join(root, 'docs/client.md'), 'utf8')
+  test.each([
+    ['docs/client.md', 4],
+    ['docs/auditing.md', 2],
+  ])('can follow %s to the letter: every TypeScript block of it compiles', async (document, least) => {
+    const text = await readFile(join(root, document), 'utf8')
     const blocks = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code = '']) => code)
-    expect(blocks.length).toBeGreaterThan(3)
+    expect(blocks.length).toBeGreaterThanOrEqual(least)
     // What a block leaves out stands in those before it.
-    const given = `import type { DeviceState, QflareDevice } from 'qflare'
-      declare global { const device: QflareDevice; const token: string; const url: string; const state: DeviceState }\n`
+    const given = `import type { DeviceState, ExportVerifier, QflareDevice } from 'qflare'
+      declare global { const device: QflareDevice; const token: string; const url: string; const state: DeviceState }
+      declare global { const file: File; const vkeys: string[]; const verifier: ExportVerifier; const apiToken: string }\n`
     const files = blocks.map((code, index) => [`block-${index}.ts`, `${code}\nexport {}\n`])
     await checkTypes(
       { ...Object.fromEntries(files), 'given.d.ts': given },

@@ -81,10 +81,8 @@ export function vkeysOfBundle({ trustDomain, keys }) {
 /** Verified: `origin`, `size`, `root`, and when it was signed, where a signature says so. Everything else throws. */
 export function openCheckpoint(note, vkeys) {
   must(note.isWellFormed() && note.endsWith('\n'), 'a note ends with a newline')
-  must(
-    [...note].every((c) => c === '\n' || c >= ' '),
-    'a note with a control character',
-  )
+  const isText = [...note].every((c) => c === '\n' || c >= ' ')
+  must(isText, 'a note with a control character')
   const end = note.lastIndexOf('\n\n')
   must(end >= 0, 'a note without signatures')
   const body = note.slice(0, end + 1)

@@ -1,36 +1,20 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Client, type ClientConfig } from 'pg'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Client } from 'pg'
 import type { Database } from '../../database/open.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
-import { logOrigin } from '../../protocol/log/checkpoint.ts'
+import { verifyCheckpoint } from '../../protocol/log/checkpoint.ts'
 import type { TreeHead } from '../../protocol/log/merkle.ts'
-import { createNativePrimitives } from '../../protocol/primitives/native.ts'
-import { createEventWriter } from '../../runtime/audit-events.ts'
-import type { Clock } from '../../runtime/clock.ts'
+import type { VerifierKey } from '../../protocol/log/verifier-key.ts'
 import { newId } from '../../runtime/ids.ts'
-import type { LogWriterParts, WriterStep } from '../../workers/sequencer/log-writer.ts'
-import { createCheckpointSigner } from '../../workers/sequencer/sign-checkpoint.ts'
+import type { WriterStep } from '../../workers/sequencer/log-writer.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { openTestLog, type TestLog } from '../support/log-writer.ts'
-import { createLogChecker, type LogChecker } from './log-checker.ts'
-import { readSigned, recordingSigners } from './signed-records.ts'
-
-export const crypto = createNativePrimitives()
-export const writeEvent = createEventWriter(crypto)
-export const TRUST_DOMAIN = 'test.example'
-export const clock: Clock = { now: Date.now, offsetMs: () => 0, measuredAt: Date.now, measure: async () => {} }
-
-/** What a process of its own needs to write the same log. */
-export interface LogPlace {
-  login: ClientConfig
-  /** 32 bytes in hexadecimal digits. */
-  seed: string
-  has87: boolean
-  checkpointFile: string
-  signedFile: string
-}
+import { createLogChecker } from './log-checker.ts'
+import { clock, crypto, type LogPlace, signersOf, TRUST_DOMAIN, writeEvent, writerPartsOf } from './log-place.ts'
+import { readSigned } from './signed-records.ts'
 
 /** An audit log with a database of its own, whose every signature is written down. */
 export interface LogUnderTest {
@@ -46,16 +30,18 @@ export interface LogUnderTest {
    */
   tellLate(): Promise<{ commit(): Promise<void> }>
   open(options?: { onStep?: (step: WriterStep) => Promise<void>; database?: Database }): Promise<TestLog>
-  /** What `startSequencer` and `createLogWriter` take; `database` as qflare_sequencer. */
-  writerParts(database: Database): LogWriterParts
-  signed(): TreeHead[]
-  readFile(): Promise<string | undefined>
   state(): Promise<LogState>
+  /** Until everything that was told is published. Throws when that takes longer than `withinMs`. */
+  untilPublished(withinMs: number): Promise<void>
+  /** Every tree that was ever signed. */
+  signed(): TreeHead[]
+  /** The size in the checkpoint file. Throws unless that is whole and signed. */
+  sizeInFile(): Promise<number>
   /**
    * Reads everything from the start: the log holds each event that was told exactly once, and no other; its tree, its stored
-   * checkpoints, its file and whatever was ever signed are of one tree.
+   * checkpoints, its file and whatever was ever signed are of one tree. Throws with what is not; answers the size.
    */
-  check(): Promise<LogChecker>
+  check(): Promise<number>
   close(): Promise<void>
 }
 
@@ -67,34 +53,37 @@ export interface LogState {
   outbox: number
 }
 
-export async function makeLogUnderTest(options: { has87?: boolean } = {}): Promise<LogUnderTest> {
-  const { has87 = false } = options
+/** `checkpointFile`: in a folder of its own, where it is not given. */
+export async function makeLogUnderTest(
+  options: { has87?: boolean; checkpointFile?: string } = {},
+): Promise<LogUnderTest> {
   const database = await createTestDatabase()
   const { sql } = database
   const folder = await mkdtemp(join(tmpdir(), 'qflare-reliability-'))
-  const seed = Buffer.from(crypto.randomBytes(32))
-  const [checkpointFile, signedFile] = [join(folder, 'audit-checkpoint'), join(folder, 'signed')]
-  const signers = recordingSigners(crypto, seed, signedFile, { has87 })
-  const signer = createCheckpointSigner(crypto, logOrigin(TRUST_DOMAIN), signers)
+  const place: LogPlace = {
+    login: database.login,
+    seed: Buffer.from(crypto.randomBytes(32)).toString('hex'),
+    has87: options.has87 ?? false,
+    checkpointFile: options.checkpointFile ?? join(folder, 'audit-checkpoint'),
+    signedFile: join(folder, 'signed'),
+  }
+  const signers = signersOf(place)
+  const { keys } = writerPartsOf(place, database.open('qflare_sequencer', 1)).signer
   const told = new Set<string>()
-  const readCheckpoint = () => readFile(checkpointFile, 'utf8').catch(() => undefined)
 
   return {
     database,
-    place: { login: database.login, seed: seed.toString('hex'), has87, checkpointFile, signedFile },
+    place,
     told,
     tell: (count) => insertEvents(sql, count, told),
     async tellLate() {
       const client = new Client(database.superuser)
+      // It ends with its database where a test fails before it commits.
+      client.on('error', () => {})
       await client.connect()
       await client.query('begin')
       await insertEvents(client, 1, told)
-      return {
-        async commit() {
-          await client.query('commit')
-          await client.end()
-        },
-      }
+      return { commit: () => client.query('commit').then(() => client.end()) }
     },
     open: ({ onStep, database: opened } = {}) =>
       openTestLog({
@@ -104,38 +93,48 @@ export async function makeLogUnderTest(options: { has87?: boolean } = {}): Promi
         clock,
         writeEvent,
         trustDomain: TRUST_DOMAIN,
-        checkpointFile,
+        checkpointFile: place.checkpointFile,
         ...(onStep && { onStep }),
       }),
-    writerParts: (opened) => ({
-      database: opened,
-      crypto,
-      clock,
-      writeEvent,
-      signer,
-      origin: logOrigin(TRUST_DOMAIN),
-      checkpointFile,
-    }),
-    signed: () => readSigned(signedFile),
-    readFile: readCheckpoint,
     state: () => readState(sql),
-    async check() {
-      const checker = createLogChecker(crypto, signer.keys)
-      const events = await checker.readOn(sql)
-      // The checker saw that none is there twice.
-      const strange = events.filter(({ id }) => !told.has(id)).length
-      const missing = told.size - (events.length - strange)
-      if (missing + strange > 0) throw new Error(`${missing} events are not in the log; ${strange} are that nobody told`)
-      for (const [at, head] of readSigned(signedFile).entries()) checker.requireHead(head, `signature ${at}`)
-      const note = await readCheckpoint()
-      if (note !== undefined) checker.requireNote(note, 'the checkpoint file')
-      return checker
+    async untilPublished(withinMs) {
+      const deadline = performance.now() + withinMs
+      for (;;) {
+        const state = await readState(sql)
+        if (state.outbox === 0 && state.published === told.size) return
+        if (performance.now() > deadline) throw new Error(`not published in ${withinMs} ms: ${JSON.stringify(state)}`)
+        await sleep(50)
+      }
     },
+    signed: () => readSigned(place.signedFile),
+    async sizeInFile() {
+      const note = await readFile(place.checkpointFile, 'utf8')
+      return verifyCheckpoint(crypto, note, { log: keys }).size
+    },
+    check: () => checkLog({ sql, place, keys, told }),
     async close() {
       await database.drop()
       await rm(folder, { recursive: true, force: true })
     },
   }
+}
+
+async function checkLog(log: {
+  sql: Client
+  place: LogPlace
+  keys: readonly VerifierKey[]
+  told: Set<string>
+}): Promise<number> {
+  const { place, told } = log
+  const checker = createLogChecker(crypto, log.keys)
+  const events = await checker.readOn(log.sql)
+  // The checker saw that none is there twice.
+  const strange = events.filter(({ id }) => !told.has(id)).length
+  const missing = told.size - (events.length - strange)
+  if (missing + strange > 0) throw new Error(`${missing} events are not in the log; ${strange} are that nobody told`)
+  for (const [at, head] of readSigned(place.signedFile).entries()) checker.requireHead(head, `signature ${at}`)
+  checker.requireNote(await readFile(place.checkpointFile, 'utf8'), 'the checkpoint file')
+  return checker.size()
 }
 
 async function insertEvents(client: Client, count: number, told: Set<string>): Promise<void> {

@@ -6,29 +6,37 @@ import { type Database, openDatabase } from '../../database/open.ts'
 import { TEMPLATE_DATABASE } from './global-setup.ts'
 
 export interface TestDatabase {
+  name: string
   login: ClientConfig
   superuser: ClientConfig
   /** For a look behind the API. */
   sql: Client
   open(role: `qflare_${DatabaseRole}`, maxConnections?: number): Database
+  /** Closes every connection: only then can it be a template. */
+  disconnect(): Promise<void>
   drop(): Promise<void>
 }
 
-/** A fresh database of the real server, cloned from the migrated template. */
-export async function createTestDatabase(): Promise<TestDatabase> {
+/** A fresh database of the real server, cloned from the migrated template or from another one that nobody is connected to. */
+export async function createTestDatabase(template = TEMPLATE_DATABASE): Promise<TestDatabase> {
   const { host, port, superuserPassword, loginPassword } = inject('postgres')
   const database = `test_${randomUUID().replaceAll('-', '')}`
   const admin = { host, port, user: 'postgres', password: superuserPassword }
   await runAlone(
     { ...admin, database: 'postgres' },
-    `create database ${database} template ${TEMPLATE_DATABASE} owner qflare_owner`,
+    `create database ${database} template ${template} owner qflare_owner`,
   )
   const superuser = { ...admin, database }
   const login = { host, port, user: 'qflare', password: loginPassword, database }
   const sql = new Client(superuser)
   await sql.connect()
   const opened: Database[] = []
+  async function disconnect(): Promise<void> {
+    for (const database of opened.splice(0)) await database.close()
+    await sql.end()
+  }
   return {
+    name: database,
     login,
     superuser,
     sql,
@@ -37,9 +45,9 @@ export async function createTestDatabase(): Promise<TestDatabase> {
       opened.push(opening)
       return opening
     },
+    disconnect,
     async drop() {
-      for (const database of opened) await database.close()
-      await sql.end()
+      await disconnect()
       await runAlone({ ...admin, database: 'postgres' }, `drop database ${database} with (force)`)
     },
   }

@@ -34,8 +34,13 @@ export interface ServiceProcess {
 }
 
 /** The service as `npm start` runs it, in an environment of its own. Gone at the end of the test whatever happens. */
-export function spawnService(dataDirectory: string, env: Record<string, string> = {}): ServiceProcess {
-  const child = spawn(process.execPath, ['--import', './tests/support/check-answers-of-process.ts', 'main.ts'], {
+export function spawnService(
+  dataDirectory: string,
+  env: Record<string, string> = {},
+  args: readonly string[] = [],
+): ServiceProcess {
+  const main = ['--import', './tests/support/check-answers-of-process.ts', 'main.ts', ...args]
+  const child = spawn(process.execPath, main, {
     cwd: root,
     env: { ...inherited(), PORT: '0', QFLARE_DATA_DIR: dataDirectory, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -50,7 +50,7 @@ export async function startTestService(
   options: {
     exchangeQueueLength?: number
     profile?: ProfileName
-    /** The machine's clock and a running schedule, for clients that have clocks of their own. */
+    /** The machine's clock, and a running schedule and log, for clients that have clocks of their own. */
     isRealTime?: boolean
     trustProxy?: string[]
     corsOrigins?: string[]
@@ -123,7 +123,7 @@ export async function startTestService(
   await tick()
   let ticking: Promise<void> = Promise.resolve()
   const next = () => {
-    ticking = ticking.then(tick)
+    ticking = ticking.then(tick).then(() => log.sequence())
   }
   const temporalKeys = createTemporalKeys({ database: api, store, keyring: serviceKeys.keyring, crypto, clock })
   const timer = options.isRealTime ? setInterval(next, 1_000) : undefined

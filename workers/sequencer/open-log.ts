@@ -10,7 +10,7 @@ import { hashRange, tilesOfRanges } from '../../protocol/log/proofs.ts'
 import type { VerifierKey } from '../../protocol/log/verifier-key.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
-import { readCheckpointFile } from '../../runtime/checkpoint-file.ts'
+import { readCheckpointFile, removeLeftDrafts } from '../../runtime/checkpoint-file.ts'
 import { newId } from '../../runtime/ids.ts'
 import { AuditLogError } from './audit-log-error.ts'
 import { createTreeWriter, type TreeWriter, tailPlaces } from './tree-writer.ts'
@@ -38,6 +38,7 @@ export interface OpenLogParts {
  * were signed: behind the checkpoint file, or with another tree than the file or the newest stored checkpoint say.
  */
 export async function openLog(parts: OpenLogParts, now: number): Promise<OpenedLog> {
+  await removeLeftDrafts(parts.checkpointFile)
   const fromFile = await readSignedFile(parts)
   return parts.database.withOrganization(NIL_UUID, async (tx) => {
     const state = await takeOverLog(tx)
