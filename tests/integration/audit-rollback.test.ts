@@ -20,7 +20,8 @@ import { crypto } from '../support/service.ts'
 const signer = (alg: 'ML-DSA-44' | 'ML-DSA-87') => createLocalSigner(crypto, alg, crypto.randomBytes(32))
 const signers = { auditSigner: signer('ML-DSA-44'), auditSigner87: signer('ML-DSA-87') }
 const writeEvent = createEventWriter(crypto)
-let time = Date.UTC(2031, 4, 6)
+const BEGIN = Date.UTC(2031, 4, 6)
+let time = BEGIN
 const clock = { now: () => time, offsetMs: () => 0, measuredAt: () => time, measure: async () => {} }
 
 let folder: string
@@ -279,16 +280,15 @@ test('a database that lost its checkpoints, but not its tree, goes on with the f
 test('a checkpoint is never signed with an earlier time than the one before, wherever that is known from', async () => {
   await writeFile(file, notes.newer)
   const database = await copyOf(newer)
-  const signedAt = time
-  time -= 86_400_000
+  time = BEGIN - 86_400_000
   try {
     const log = await open(database)
-    expect(log.writer.signedAt()).toBe(signedAt)
+    expect(log.writer.signedAt()).toBe(BEGIN)
     await grow(database, log, 1)
-    expect(log.writer.signedAt()).toBe(signedAt)
+    expect(log.writer.signedAt()).toBe(BEGIN)
     await database.sql.query(`update audit_checkpoint set signed_at = signed_at - interval '1 day'`)
-    expect((await open(database)).writer.signedAt()).toBe(signedAt)
+    expect((await open(database)).writer.signedAt()).toBe(BEGIN)
   } finally {
-    time += 86_400_000
+    time = BEGIN
   }
 })

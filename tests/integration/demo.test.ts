@@ -9,7 +9,7 @@ import { type Proxy, startProxy } from '../support/proxy.ts'
 import { startTestService, type TestService } from '../support/service.ts'
 
 const main = join(import.meta.dirname, '..', '..', 'demo', 'main.ts')
-const steps = 12
+const steps = 14
 
 let service: TestService
 let proxy: Proxy
