@@ -1,4 +1,4 @@
-import { Agent, request } from 'node:http'
+import { Agent } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { enrollDevice } from '../../client/enroll-device.ts'
@@ -6,23 +6,22 @@ import { createMemoryStore } from '../../client/memory-store.ts'
 import { openOperator } from '../../client/operator.ts'
 import { toBase64url } from '../../protocol/encoding.ts'
 import { acceptAnswer, initiateExchange } from '../../protocol/exchange/initiate.ts'
-import { type BucketCertificate, bucketsAnswer, exchangeAnswer, exchangeRequest } from '../../protocol/exchange/messages.ts'
+import {
+  type BucketCertificate,
+  bucketsAnswer,
+  exchangeAnswer,
+  exchangeRequest,
+} from '../../protocol/exchange/messages.ts'
 import { createNativePrimitives } from '../../protocol/primitives/native.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { Attempt, ChangeKind, Ledger } from './ledger.ts'
+import { type Reply, sendRequest } from './send-request.ts'
 
 const crypto = createNativePrimitives()
-const REQUEST_MS = 10_000
 /** After an answer that is none: whoever is away stays away for longer than this. */
 const PAUSE_MS = 25
 
 type LoadDevice = Parameters<typeof initiateExchange>[1]
-
-interface Reply {
-  /** 0: the connection broke. */
-  status: number
-  body: Record<string, unknown>
-}
 
 export interface Load {
   /** Every client makes one change after the other until the signal; resolves when nothing is under way any more. */
@@ -34,7 +33,7 @@ export interface Load {
 /** Clients with a device each, which they enrol first. */
 export async function createLoad(
   ledger: Ledger,
-  options: { url: string; adminToken: string; clients: number },
+  options: { url: string; adminToken: string; clients: number; onAnswer: (status: number) => void },
 ): Promise<Load> {
   const operator = openOperator({ url: options.url, apiToken: options.adminToken })
   const clients: Client[] = []
@@ -46,7 +45,7 @@ export async function createLoad(
     if (state === undefined) throw new Error('the device was not kept')
     const identitySeed = state.identity.seed
     const identityKey = crypto.importSigningKey(state.identity.alg, identitySeed)
-    clients.push(createClient(ledger, options.adminToken, { deviceId: state.deviceId, identitySeed, identityKey }, i))
+    clients.push(createClient(ledger, options, { deviceId: state.deviceId, identitySeed, identityKey }, i))
   }
   return {
     devices: clients,
@@ -63,7 +62,12 @@ export async function createLoad(
 
 type Client = ReturnType<typeof createClient>
 
-function createClient(ledger: Ledger, adminToken: string, device: LoadDevice, number: number) {
+function createClient(
+  ledger: Ledger,
+  { adminToken, onAnswer }: { adminToken: string; onAnswer: (status: number) => void },
+  device: LoadDevice,
+  number: number,
+) {
   const names: { name: string; isAcknowledged: boolean }[] = []
   const openTokens: string[] = []
   let server: { url: string; agent: Agent }
@@ -78,10 +82,11 @@ function createClient(ledger: Ledger, adminToken: string, device: LoadDevice, nu
     const requestId = newId()
     const attempt: Attempt = { requestId, kind, count: order.count ?? 1, outcome: undefined, subjects: undefined }
     ledger.add(attempt)
-    const reply = await send(server, {
+    const reply = await sendRequest(server, {
       ...order,
       headers: { 'x-request-id': requestId, ...(order.isPublic ? {} : { authorization: `Bearer ${adminToken}` }) },
     })
+    onAnswer(reply.status)
     if (reply.status >= 200 && reply.status < 300) {
       attempt.outcome = 'acknowledged'
       attempt.subjects = subjectsOf(reply.body)
@@ -123,7 +128,7 @@ function createClient(ledger: Ledger, adminToken: string, device: LoadDevice, nu
 
   async function exchange(): Promise<void> {
     if (certificate === undefined || Date.now() >= certificate.notAfter) {
-      const { status, body } = await send(server, { method: 'GET', path: '/v1/buckets' })
+      const { status, body } = await sendRequest(server, { method: 'GET', path: '/v1/buckets' })
       if (status !== 200) return sleep(PAUSE_MS)
       certificate = bucketsAnswer.parse(body).certificates[0]
     }
@@ -148,31 +153,4 @@ function createClient(ledger: Ledger, adminToken: string, device: LoadDevice, nu
       while (!stop.aborted) await (work[Math.floor(Math.random() * work.length)] as () => Promise<void>)()
     },
   }
-}
-
-function send(
-  { url, agent }: { url: string; agent?: Agent },
-  order: { method: string; path: string; body?: unknown; headers?: Record<string, string> },
-): Promise<Reply> {
-  const text = order.body === undefined ? '' : JSON.stringify(order.body)
-  const type = text === '' ? {} : { 'content-type': 'application/json' }
-  const headers = { ...type, ...order.headers, 'content-length': Buffer.byteLength(text) }
-  return new Promise((resolve) => {
-    const lost = () => resolve({ status: 0, body: {} })
-    const { method } = order
-    const signal = AbortSignal.timeout(REQUEST_MS)
-    const sent = request(new URL(order.path, url), { method, headers, signal, ...(agent && { agent }) }, (answer) => {
-      const chunks: Buffer[] = []
-      answer.on('error', lost)
-      answer.on('data', (chunk: Buffer) => chunks.push(chunk))
-      answer.on('end', () => {
-        const said = Buffer.concat(chunks).toString()
-        // Cut short it is no answer, whatever its first line says.
-        if (!answer.complete) lost()
-        else resolve({ status: answer.statusCode ?? 0, body: said === '' ? {} : JSON.parse(said) })
-      })
-    })
-    sent.on('error', lost)
-    sent.end(text)
-  })
 }

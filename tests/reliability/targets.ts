@@ -1,0 +1,158 @@
+import { randomBytes } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Client } from 'pg'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../database/embedded.ts'
+import { inspectEmbedded } from '../../database/inspect-embedded.ts'
+import { createRoles } from '../../database/roles.ts'
+import { createKilledService, type KilledService, makeFolder } from './killed-service.ts'
+import { killPostgres } from './postgres-processes.ts'
+import { sendRequest } from './send-request.ts'
+
+/**
+ * What is killed: `api`, the service with its sequencer, whose embedded PostgreSQL is left for the next start; `embedded`, that
+ * PostgreSQL, after which the service ends by itself; `postgres`, a server of the operator's own, after which the service goes on.
+ */
+export const targetNames = ['api', 'embedded', 'postgres'] as const
+export type TargetName = (typeof targetNames)[number]
+
+export interface Target {
+  /** Starts what was killed; the URL of the API when it answers again. */
+  start(): Promise<string>
+  /** SIGKILL, and for `embedded` until the service has ended too. */
+  kill(): Promise<void>
+  /** As the superuser, behind the service. Undefined where no server runs. The caller ends it. */
+  connect(): Promise<Client | undefined>
+  dataDirectory: string
+  adminToken(): Promise<string>
+  /** Ends in peace what runs, and removes everything. Throws unless the service ended as it should. */
+  close(): Promise<void>
+}
+
+export function createTarget(name: TargetName): Promise<Target> {
+  return name === 'postgres' ? createOwnPostgresTarget() : createEmbeddedTarget(name)
+}
+
+async function createEmbeddedTarget(name: 'api' | 'embedded'): Promise<Target> {
+  const service = await createKilledService()
+  const inspect = () => inspectEmbedded(service.dataDirectory)
+
+  return {
+    ...common(service),
+    start: () => service.start(),
+    async kill() {
+      if (name === 'api') return service.kill()
+      const found = await inspect()
+      if (found.state !== 'running') throw new Error(`the embedded PostgreSQL is ${found.state}`)
+      await killPostgres(found.processId)
+      const exitCode = await service.ended()
+      if (exitCode !== 1) throw new Error(`the service ended with ${exitCode} when its PostgreSQL was killed`)
+    },
+    async connect() {
+      const found = await inspect()
+      if (found.state !== 'running') return undefined
+      return open(new Client(found.superuser))
+    },
+    async close() {
+      try {
+        await stopService(service)
+      } finally {
+        // Of a start that failed, or of the last kill.
+        const found = await inspect()
+        if (found.state === 'running') await killPostgres(found.processId)
+        await service.removeFolder()
+      }
+    },
+  }
+}
+
+const DATABASE = 'service'
+const READY_WITHIN_MS = 60_000
+
+async function createOwnPostgresTarget(): Promise<Target> {
+  const server = await makeFolder('qflare-killed-postgres-')
+  let postgres: EmbeddedPostgres | undefined
+  let service: KilledService | undefined
+  let url = ''
+  const startServer = async () => {
+    postgres = await startEmbeddedPostgres({ dataDirectory: server, log: () => {} })
+    return postgres
+  }
+  const connect = (running: EmbeddedPostgres, database: string) =>
+    open(new Client({ host: running.host, user: 'postgres', password: running.superuserPassword, database }))
+  const made = await startServer()
+  service = await createKilledService(await prepare(await connect(made, 'postgres'), made.host))
+  const { start, isRunning } = service
+
+  return {
+    ...common(service),
+    async start() {
+      if (postgres === undefined) await startServer()
+      if (url === '') url = await start()
+      await untilAnswering(url, isRunning)
+      return url
+    },
+    async kill() {
+      if (postgres === undefined) return
+      await killPostgres(postgres.processId)
+      await postgres.stop()
+      postgres = undefined
+    },
+    connect: async () => (postgres === undefined ? undefined : connect(postgres, DATABASE)),
+    async close() {
+      try {
+        if (service !== undefined) await stopService(service)
+      } finally {
+        await postgres?.stop()
+        await service?.removeFolder()
+        await rm(server, { recursive: true, force: true })
+      }
+    },
+  }
+}
+
+function common(service: KilledService): Pick<Target, 'dataDirectory' | 'adminToken'> {
+  return { dataDirectory: service.dataDirectory, adminToken: service.adminToken }
+}
+
+async function stopService(service: KilledService): Promise<void> {
+  if (!service.isRunning()) return
+  const exitCode = await service.stop()
+  if (exitCode !== 0) throw new Error(`the service ended with ${exitCode} when it was asked to`)
+}
+
+/** A database and a login for each role; the settings of a service that uses them. Ends the client. */
+async function prepare(client: Client, host: string): Promise<Record<string, string>> {
+  const password = randomBytes(16).toString('hex')
+  await createRoles(client)
+  const urls: Record<string, string> = {}
+  for (const role of ['api', 'auditor', 'worker', 'sequencer', 'migrator']) {
+    await client.query(`create role ${role}_login login password '${password}' in role qflare_${role}`)
+    const variable = role === 'api' ? 'DATABASE_URL' : `QFLARE_DATABASE_URL_${role.toUpperCase()}`
+    urls[variable] = `postgresql://${role}_login:${password}@/${DATABASE}?host=${encodeURIComponent(host)}`
+  }
+  await client.query(`create database ${DATABASE} owner qflare_owner`)
+  await client.end()
+  return { ...urls, QFLARE_ROOT_KEY: randomBytes(32).toString('hex') }
+}
+
+async function untilAnswering(url: string, isRunning: () => boolean): Promise<void> {
+  const deadline = performance.now() + READY_WITHIN_MS
+  while ((await sendRequest({ url }, { method: 'GET', path: '/v1/trust' })).status !== 200) {
+    if (!isRunning()) throw new Error('the service ended when its PostgreSQL was killed')
+    if (performance.now() > deadline) throw new Error('the service does not answer again')
+    await sleep(20)
+  }
+}
+
+async function open(client: Client): Promise<Client> {
+  // It is killed with its server.
+  client.on('error', () => {})
+  await client.connect()
+  return client
+}
+
+export function checkpointFileOf(target: Target): string {
+  return join(target.dataDirectory, 'audit-checkpoint')
+}
