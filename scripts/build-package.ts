@@ -4,13 +4,15 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { rolldown } from 'rolldown'
+import { buildVerifyPage } from './build-verify-page.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** What the client and the protocol import; everything else of package.json is the service's. */
 const dependencies = ['@noble/ciphers', '@noble/hashes', '@noble/post-quantum', 'zod']
-/** What stands in the bundle: the dependencies, and theirs. */
-const bundled = [...dependencies, '@noble/curves']
+/** What stands in the page that verifies, and in the bundle: the dependencies, and theirs. */
+const bundledInPage = ['@noble/ciphers', '@noble/hashes', '@noble/post-quantum', '@noble/curves']
+const bundled = ['zod', ...bundledInPage]
 
 export interface BuiltPackage {
   name: string
@@ -19,11 +21,14 @@ export interface BuiltPackage {
   /** The module for browsers, from `folder`. */
   bundle: string
   bundleBytes: number
+  /** The page with which an auditor verifies files, from `folder`, and its SHA-256 in hexadecimal. */
+  verifyPage: string
+  verifyPageHash: string
 }
 
 /**
  * The client library as an npm package in `folder`, which is emptied first: JavaScript and types compiled by `tsc`, and one
- * module for browsers without imports. The same sources give the same bytes and modes. Throws what the compiler said.
+ * module for browsers without imports, and the page that verifies. The same sources give the same bytes and modes. Throws what the compiler said.
  */
 export async function buildPackage(folder: string): Promise<BuiltPackage> {
   await rm(folder, { recursive: true, force: true })
@@ -34,9 +39,14 @@ export async function buildPackage(folder: string): Promise<BuiltPackage> {
   await cp(join(root, 'client', 'package-readme.md'), join(folder, 'README.md'))
   const bundle = 'browser/qflare.js'
   const bundleBytes = await bundleForBrowsers(join(folder, 'client', 'browser.js'), join(folder, bundle))
-  await writeFile(join(folder, 'browser', 'LICENSES.txt'), await licenses())
+  await writeFile(join(folder, 'browser', 'LICENSES.txt'), await licenses('qflare.js', bundled))
+  const verifyPage = 'browser/verify-audit-log.html'
+  const verifyPageHash = await buildVerifyPage(root, join(folder, verifyPage), {
+    version: manifest.version,
+    licenses: `${await readFile(join(root, 'LICENSE'), 'utf8')}\n---\n\n${await licenses('This page', bundledInPage)}`,
+  })
   await setModes(folder)
-  return { ...manifest, folder, bundle, bundleBytes }
+  return { ...manifest, folder, bundle, bundleBytes, verifyPage, verifyPageHash }
 }
 
 /** For everybody to read, whatever the umask is here: npm packs the modes, and who installs as root runs as another. */
@@ -110,10 +120,10 @@ async function bundleForBrowsers(input: string, file: string): Promise<number> {
   return Buffer.byteLength(chunk.code)
 }
 
-async function licenses(): Promise<string> {
-  const texts = bundled.map(async (name) => {
+async function licenses(holder: string, packages: readonly string[]): Promise<string> {
+  const texts = packages.map(async (name) => {
     const text = await readFile(join(root, 'node_modules', name, 'LICENSE'), 'utf8')
     return `${name}\n\n${text.trim()}\n`
   })
-  return `qflare.js holds the following packages.\n\n${(await Promise.all(texts)).join('\n---\n\n')}`
+  return `${holder} holds the following packages.\n\n${(await Promise.all(texts)).join('\n---\n\n')}`
 }

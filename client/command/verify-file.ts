@@ -1,8 +1,8 @@
 import { open } from 'node:fs/promises'
-import { canonicalJson, type Json } from '../../protocol/encoding.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { ExportReport } from '../../protocol/log/audit-export.ts'
 import type { CheckpointKeys } from '../../protocol/log/checkpoint.ts'
+import { parseEventFile } from '../../protocol/log/event-file.ts'
 import { verifyTlogProof } from '../../protocol/log/tlog-proof.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import { auditEvent, type LoggedEvent } from '../auditor-answers.ts'
@@ -92,17 +92,11 @@ export async function verifyProofFile(
   }
 }
 
-/** The bytes that were hashed, as text. Spaces between members may be anybody's; a member that stands twice may not. */
+/** The bytes that were hashed, as text. */
 async function readEntry(path: string): Promise<{ text: string; event: LoggedEvent }> {
-  const written = await readSmall(path)
-  try {
-    const value = JSON.parse(written) as Json
-    const text = canonicalJson(value)
-    const { data: event } = auditEvent.safeParse(value)
-    if (event !== undefined && written.replace(/("[^"\\]*(?:\\.[^"\\]*)*")|\s+/g, '$1') === text) return { text, event }
-  } catch (error) {
-    if (!(error instanceof SyntaxError || error instanceof ProtocolError)) throw error
-  }
+  const entry = parseEventFile(await readSmall(path))
+  const { data: event } = auditEvent.safeParse(entry?.event)
+  if (entry !== undefined && event !== undefined) return { text: entry.text, event }
   throw unusable(`${path} is no event as it was hashed: qflare audit proof writes one.`)
 }
 

@@ -16,8 +16,8 @@ export interface EntryFacts {
   deviceId: string | undefined
 }
 
-/** What both ECMAScript and PostgreSQL can say. */
-const MAX_DATE_MS = 8_640_000_000_000_000
+/** The end of the year 9999: PostgreSQL does not read what ECMAScript writes of later ones. */
+const MAX_DATE_MS = 253_402_300_799_999
 
 /**
  * Attacker-controlled input: the facts of an entry, or why it is no event. A service of a newer release may know types that this

@@ -87,7 +87,7 @@ async function listAll(query: Record<string, string>, by: TestService, limit?: n
 }
 
 function list(query: URLSearchParams, by: TestService = service): Promise<Answer> {
-  return call(service, 'GET', `/v1/audit/events?${query}`, { token: by.adminToken })
+  return call(service, 'GET', `/v1/audit/events?${query.toString()}`, { token: by.adminToken })
 }
 
 const organizationOf = (by: TestService) => (by === other ? other.organizationId : organizationId)

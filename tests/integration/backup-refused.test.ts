@@ -12,6 +12,7 @@ import {
   operate,
   operateJson,
 } from '../support/operations.ts'
+import { everyLogin } from '../support/own-postgres.ts'
 import { makeServiceFolder, removeServiceFolder, spawnService } from '../support/service-process.ts'
 
 // Each step is a process of its own, and some are services.
@@ -177,7 +178,7 @@ describe('a place that is taken', () => {
 
   test('at DATABASE_URL is backed up and restored with its own tools', async () => {
     const url = 'postgresql://a:very-secret@127.0.0.1:1/x'
-    const env = { DATABASE_URL: url, QFLARE_DATABASE_URL_WORKER: url, QFLARE_DATABASE_URL_MIGRATOR: url }
+    const env = everyLogin(url)
     await expectRefused(folder, ['backup', '--out', join(backups, 'x')], 'not_embedded', /DATABASE_URL/, env)
     await expectRefused(folder, restore(), 'not_embedded', /DATABASE_URL/, env)
     const run = await operate(folder, ['backup', '--check'], env)

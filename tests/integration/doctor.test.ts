@@ -9,6 +9,7 @@ import { temporalKeyFolders } from '../../runtime/temporal/temporal-key-folder.t
 import { isRoot } from '../support/embedded.ts'
 import { connect, hashTree, makeTestFolder, operate, query, stop } from '../support/operations.ts'
 import { isCheckoutOpenToOthers, NOBODY } from '../support/other-user.ts'
+import { everyLogin } from '../support/own-postgres.ts'
 import {
   findPostmasters,
   makeServiceFolder,
@@ -240,7 +241,8 @@ describe('of garbage', () => {
       DATABASE_URL: 'postgresql://a:very-secret@127.0.0.1:1/x',
     }
     const report = await examine(folder, env)
-    for (const name of ['PORT', 'QFLARE_ROLES', 'QFLARE_DATABASE_URL_WORKER', 'QFLARE_DATABASE_URL_MIGRATOR']) {
+    const { DATABASE_URL: _given, ...missing } = everyLogin('')
+    for (const name of ['PORT', 'QFLARE_ROLES', ...Object.keys(missing)]) {
       expectProblem(report, new RegExp(`^configuration: ${name}[.:]`))
     }
     expect(texts(report, 'warning')).toContainEqual(expect.stringMatching(/QFLARE_TRUST_DOMAINE is not known/))
@@ -249,7 +251,7 @@ describe('of garbage', () => {
 
   test('at the database URLs it names each that does not answer, and no password', async () => {
     const url = 'postgresql://a:very-secret@127.0.0.1:1/x'
-    const env = { DATABASE_URL: url, QFLARE_DATABASE_URL_WORKER: url, QFLARE_DATABASE_URL_MIGRATOR: url }
+    const env = everyLogin(url)
     const report = await examine(await makeTestFolder(), { ...env, QFLARE_ROOT_KEY: '0f'.repeat(32) })
     for (const name of Object.keys(env)) expectProblem(report, new RegExp(`^database: ${name}: .*ECONNREFUSED`))
     expect(report.output).not.toContain('very-secret')

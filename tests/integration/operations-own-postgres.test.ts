@@ -1,13 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { Client } from 'pg'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../database/embedded.ts'
-import { createRoles } from '../../database/roles.ts'
 import type { Finding } from '../../operations/examine/finding.ts'
 import { call } from '../support/api.ts'
 import { expectRefusedOperation, makeTestFolder, operate, operateJson, stop } from '../support/operations.ts'
+import { loginsOf, prepareOwnPostgres, urlOf } from '../support/own-postgres.ts'
 import { makeServiceFolder, readAdminToken, removeServiceFolder, spawnService } from '../support/service-process.ts'
 
 // Each step is a process of its own, and some are services.
@@ -21,21 +20,9 @@ let env: Record<string, string>
 beforeAll(async () => {
   server = await makeServiceFolder()
   postgres = await startEmbeddedPostgres({ dataDirectory: server, log: () => undefined })
-  const { host, superuserPassword: password } = postgres
-  const client = new Client({ host, user: 'postgres', password, database: 'postgres' })
-  await client.connect()
-  await createRoles(client)
-  for (const role of ['api', 'worker', 'migrator']) {
-    await client.query(`create role ${role}_login login password 'secret-of-${role}' in role qflare_${role}`)
-  }
-  await client.query('create database service owner qflare_owner')
-  await client.end()
-  const urlOf = (role: string) =>
-    `postgresql://${role}_login:secret-of-${role}@/service?host=${encodeURIComponent(postgres.host)}`
+  await prepareOwnPostgres(postgres)
   env = {
-    DATABASE_URL: urlOf('api'),
-    QFLARE_DATABASE_URL_WORKER: urlOf('worker'),
-    QFLARE_DATABASE_URL_MIGRATOR: urlOf('migrator'),
+    ...loginsOf(postgres),
     QFLARE_ROOT_KEY: randomBytes(32).toString('hex'),
   }
 })
@@ -82,5 +69,5 @@ test('a login that may do more than its role, and one that may not migrate, are 
 })
 
 function superuserUrl(): string {
-  return `postgresql://postgres:${postgres.superuserPassword}@/service?host=${encodeURIComponent(postgres.host)}`
+  return urlOf(postgres, 'postgres', postgres.superuserPassword)
 }

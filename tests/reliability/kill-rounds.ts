@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { toTable } from '../../bench/print-table.ts'
-import { moments, type RoundsReport, runRounds } from './run-rounds.ts'
+import { moments } from './killed-at.ts'
+import { type RoundsReport, runRounds } from './run-rounds.ts'
 import { type TargetName, targetNames } from './targets.ts'
 
 const usage = `node tests/reliability/kill-rounds.ts [options]

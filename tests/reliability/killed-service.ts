@@ -45,6 +45,8 @@ export async function makeFolder(prefix: string): Promise<string> {
 
 export async function createKilledService(env: Record<string, string> = {}): Promise<KilledService> {
   const dataDirectory = await makeFolder('qflare-killed-')
+  // Half of a start is the compilation of what did not change since the last.
+  const compiled = await makeFolder('qflare-compiled-')
   let child: ChildProcess | undefined
   let exited: Promise<unknown> = Promise.resolve()
   let said = ''
@@ -66,7 +68,14 @@ export async function createKilledService(env: Record<string, string> = {}): Pro
       said = ''
       const started = spawn(process.execPath, ['main.ts'], {
         cwd: root,
-        env: { PATH, ...noLimits, PORT: '0', QFLARE_DATA_DIR: dataDirectory, ...env },
+        env: {
+          PATH,
+          NODE_COMPILE_CACHE: compiled,
+          ...noLimits,
+          PORT: '0',
+          QFLARE_DATA_DIR: dataDirectory,
+          ...env,
+        },
         stdio: ['ignore', 'pipe', 'pipe'],
       })
       child = started
@@ -93,8 +102,9 @@ export async function createKilledService(env: Record<string, string> = {}): Pro
       return ended()
     },
     async removeFolder() {
-      await rm(await temporalKeyFolder(dataDirectory), { recursive: true, force: true })
-      await rm(dataDirectory, { recursive: true, force: true })
+      for (const folder of [await temporalKeyFolder(dataDirectory), dataDirectory, compiled]) {
+        await rm(folder, { recursive: true, force: true })
+      }
     },
   }
 }

@@ -1,12 +1,13 @@
 import { watch } from 'node:fs'
 import { readFile } from 'node:fs/promises'
+import { basename, dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from 'pg'
 import { logOrigin } from '../../protocol/log/checkpoint.ts'
 import { type VerifierKey, verifierKey } from '../../protocol/log/verifier-key.ts'
 import { createNativePrimitives } from '../../protocol/primitives/native.ts'
 import { compareNames, compareTables } from './compare-tables.ts'
-import { findMoment, listDrafts, type Moment, moments } from './killed-at.ts'
+import { findMoment, listDrafts, type Moment } from './killed-at.ts'
 import { createLedger, type Ledger, type LedgerCounts } from './ledger.ts'
 import { createLoad, type Load } from './load.ts'
 import { createLogChecker, type LogChecker, type LoggedEvent } from './log-checker.ts'
@@ -102,11 +103,8 @@ async function playRound(run: Run, name: TargetName): Promise<Moment | undefined
   const notes = new Set<string>()
   const atWork = Promise.all([load.run(run.url, stop.signal), pollCheckpoint(run.url, notes, stop.signal)])
   try {
-    const T0=performance.now()
-    await untilMoment(checkpointFileOf(target))
-    const T1=performance.now()
+    await untilMoment(checkpointFileOf(target), () => countAnswers(report.statuses))
     await target.kill()
-    console.error('load', T1-T0, 'kill', performance.now()-T1)
   } finally {
     stop.abort()
     await atWork
@@ -114,11 +112,8 @@ async function playRound(run: Run, name: TargetName): Promise<Moment | undefined
   notes.add(await readFile(checkpointFileOf(target), 'utf8'))
   const moment =
     name === 'api' ? await withDatabase(target, (sql) => findMoment(sql, checkpointFileOf(target))) : undefined
-  const T2=performance.now()
   run.url = await target.start()
-  const T3=performance.now()
   await withDatabase(target, (sql) => checkRound(run, sql, notes))
-  console.error('start', T3-T2, 'check', performance.now()-T3)
   report.rounds += 1
   if (moment !== undefined) report.moments = { ...report.moments, [moment]: (report.moments[moment] ?? 0) + 1 }
   return moment
@@ -156,22 +151,30 @@ async function checkAtTheEnd({ target, keys, load, checker, report, seen }: Run)
   })
 }
 
-/** Half of the kills come at any time; the others when the checkpoint file, or its draft, has just come into being. */
-async function untilMoment(checkpointFile: string): Promise<void> {
-  await sleep(50 + Math.random() * 400)
-  if (Math.random() < 0.5) return
-  const watcher = watch(checkpointFile.replace(/[^/]*$/, ''))
+/**
+ * Under load: not before some changes were answered. Half of the kills come at any time after that, the others when the checkpoint
+ * file, or its draft, has just come into being.
+ */
+async function untilMoment(checkpointFile: string, countDone: () => number): Promise<void> {
+  const enough = countDone() + 10 + Math.floor(Math.random() * 30)
+  for (const end = performance.now() + 2_500; countDone() < enough && performance.now() < end; ) await sleep(5)
+  if (Math.random() < 0.5) return sleep(Math.random() * 300)
+  const watcher = watch(dirname(checkpointFile))
   try {
     const changed = Promise.withResolvers<void>()
     const skipped = Math.floor(Math.random() * 4)
     let changes = 0
     watcher.on('change', (_, name) => {
-      if (String(name).startsWith('audit-checkpoint') && changes++ >= skipped) changed.resolve()
+      if (String(name).startsWith(basename(checkpointFile)) && changes++ >= skipped) changed.resolve()
     })
     await Promise.race([changed.promise, sleep(1_500)])
   } finally {
     watcher.close()
   }
+}
+
+function countAnswers(statuses: Record<number, number>): number {
+  return Object.values(statuses).reduce((sum, count) => sum + count, 0)
 }
 
 async function pollCheckpoint(url: string, notes: Set<string>, stop: AbortSignal): Promise<void> {
@@ -213,5 +216,3 @@ async function withDatabase<T>(target: Target, work: (sql: Client) => Promise<T>
     await sql.end()
   }
 }
-
-export { moments }

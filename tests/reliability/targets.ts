@@ -37,6 +37,9 @@ export function createTarget(name: TargetName): Promise<Target> {
 async function createEmbeddedTarget(name: 'api' | 'embedded'): Promise<Target> {
   const service = await createKilledService()
   const inspect = () => inspectEmbedded(service.dataDirectory)
+  // Only a process that ends in peace leaves what it compiled to the next.
+  await service.start()
+  await stopService(service)
 
   return {
     ...common(service),

@@ -31,6 +31,11 @@ export function loginsOf(postgres: Pick<EmbeddedPostgres, 'host'>): Record<strin
   }
 }
 
+/** One URL in the place of all logins. */
+export function everyLogin(url: string): Record<string, string> {
+  return Object.fromEntries(Object.keys(loginsOf({ host: '' })).map((name) => [name, url]))
+}
+
 export function urlOf({ host }: Pick<EmbeddedPostgres, 'host'>, user: string, password: string): string {
   return `postgresql://${user}:${password}@/service?host=${encodeURIComponent(host)}`
 }

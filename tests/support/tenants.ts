@@ -40,6 +40,7 @@ export async function furnish(tenant: Tenant): Promise<Belongings> {
   const device = await enrollTestDevice(tenant)
   const { accessToken } = await establish(tenant, device)
   const pending = await openExchange(tenant, device)
+  await tenant.log.sequence()
   return {
     device,
     accessToken,
@@ -51,18 +52,23 @@ export async function furnish(tenant: Tenant): Promise<Belongings> {
       '/v1/devices': device.deviceId,
       '/v1/sessions': pending.sessionId,
       '/v1/exchanges': pending.sessionId,
+      '/v1/audit/events': (await eventsOf(tenant, tenant.organizationId, 'device.enrolled'))[0]?.id ?? '',
     },
   }
 }
 
-/** The events of an organization, oldest first. */
+/** The events of an organization, oldest first: those in the log, then those that wait for it. */
 export async function eventsOf(
   service: TestService,
   organizationId: string,
   type?: string,
-): Promise<{ type: string; actor: object; subject: Record<string, string>; data: Record<string, unknown> }[]> {
+): Promise<
+  { id: string; type: string; actor: object; subject: Record<string, string>; data: Record<string, unknown> }[]
+> {
   const { rows } = await service.database.sql.query<{ entry: string }>(
-    'select entry from audit_outbox where organization_id = $1 order by seq',
+    `select entry from (select 0 as place, index as number, organization_id, entry from audit_entry
+        union all select 1, seq, organization_id, entry from audit_outbox) logged
+      where organization_id = $1 order by place, number`,
     [organizationId],
   )
   const events = rows.map(({ entry }) => JSON.parse(entry))

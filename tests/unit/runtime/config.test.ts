@@ -35,7 +35,12 @@ describe('loadConfig', () => {
       databaseConnections: 10,
       trustDomain: 'qflare.local',
       profile: 'default',
-      roles: ['api', 'worker'],
+      roles: ['api', 'worker', 'sequencer'],
+      audit: {
+        checkpointFile: join(process.cwd(), '.qflare', 'audit-checkpoint'),
+        retentionYears: undefined,
+        witnesses: [],
+      },
       crypto: undefined,
       exchangeQueueLength: 512,
       logLevel: 'info',
@@ -61,12 +66,16 @@ describe('loadConfig', () => {
       QFLARE_LIMIT_ORGANIZATION: '100000000',
       QFLARE_DATA_DIR: '/var/lib/x',
       DATABASE_URL: 'postgresql://api@db/qflare',
+      QFLARE_DATABASE_URL_AUDITOR: 'postgresql://auditor@db/qflare',
       QFLARE_DATABASE_URL_WORKER: 'postgres://worker@db/qflare',
+      QFLARE_DATABASE_URL_SEQUENCER: 'postgresql://sequencer@db/qflare',
       QFLARE_DATABASE_URL_MIGRATOR: 'postgresql://migrator@db/qflare',
       QFLARE_DATABASE_CONNECTIONS: '200',
       QFLARE_TRUST_DOMAIN: 'fleet-1.example',
       QFLARE_PROFILE: 'cnsa-2.0',
       QFLARE_ROLES: 'worker',
+      QFLARE_CHECKPOINT_FILE: '/mnt/elsewhere/checkpoint',
+      QFLARE_AUDIT_RETENTION_YEARS: '7',
       QFLARE_CRYPTO: 'portable',
       QFLARE_EXCHANGE_QUEUE: '1',
       QFLARE_LOG_LEVEL: 'debug',
@@ -85,13 +94,16 @@ describe('loadConfig', () => {
       dataDirectory: '/var/lib/x',
       database: {
         api: 'postgresql://api@db/qflare',
+        auditor: 'postgresql://auditor@db/qflare',
         worker: 'postgres://worker@db/qflare',
+        sequencer: 'postgresql://sequencer@db/qflare',
         migrator: 'postgresql://migrator@db/qflare',
       },
       databaseConnections: 200,
       trustDomain: 'fleet-1.example',
       profile: 'cnsa-2.0',
       roles: ['worker'],
+      audit: { checkpointFile: '/mnt/elsewhere/checkpoint', retentionYears: 7, witnesses: [] },
       crypto: 'portable',
       exchangeQueueLength: 1,
       logLevel: 'debug',
@@ -122,7 +134,9 @@ describe('loadConfig', () => {
       'QFLARE_EXCHANGE_QUEUE',
       'QFLARE_LOG_LEVEL',
       'HOST',
+      'QFLARE_DATABASE_URL_AUDITOR',
       'QFLARE_DATABASE_URL_WORKER',
+      'QFLARE_DATABASE_URL_SEQUENCER',
       'QFLARE_DATABASE_URL_MIGRATOR',
     ])
   })
@@ -131,7 +145,7 @@ describe('loadConfig', () => {
     const empty = Object.fromEntries(configVariables.map((name) => [name, '']))
     expect(loadConfig(empty)).toEqual(loadConfig({}))
     const problems = problemsOf({ DATABASE_URL: 'postgres://db', QFLARE_DATABASE_URL_WORKER: '' })
-    expect(problems).toHaveLength(2)
+    expect(problems).toHaveLength(4)
   })
 
   test.each([
@@ -140,6 +154,7 @@ describe('loadConfig', () => {
     'QFLARE_LIMIT_DEVICE',
     'QFLARE_DATABASE_CONNECTIONS',
     'QFLARE_EXCHANGE_QUEUE',
+    'QFLARE_AUDIT_RETENTION_YEARS',
   ])('refuses a %s that is no number', (name) => {
     for (const text of ['12x', '3.5', '-1', 'NaN', 'Infinity', '1e3', '0x10', ' 10'])
       expect(problemsOf({ [name]: text }), text).toHaveLength(1)
@@ -245,13 +260,16 @@ describe('the operator port', () => {
 
 test('logins for roles without DATABASE_URL are refused: the embedded database would be used in their place', () => {
   const logins = {
+    QFLARE_DATABASE_URL_AUDITOR: 'postgresql://auditor@db/qflare',
     QFLARE_DATABASE_URL_WORKER: 'postgresql://worker@db/qflare',
+    QFLARE_DATABASE_URL_SEQUENCER: 'postgresql://sequencer@db/qflare',
     QFLARE_DATABASE_URL_MIGRATOR: 'postgresql://migrator@db/qflare',
   }
-  expect(problemsOf(logins)).toEqual([
-    expect.stringMatching(/^QFLARE_DATABASE_URL_WORKER: is set without DATABASE_URL, .*embedded PostgreSQL/),
-    expect.stringMatching(/^QFLARE_DATABASE_URL_MIGRATOR: is set without DATABASE_URL, .*embedded PostgreSQL/),
-  ])
+  expect(problemsOf(logins)).toEqual(
+    Object.keys(logins).map((name) =>
+      expect.stringMatching(new RegExp(`^${name}: is set without DATABASE_URL, .*embedded PostgreSQL`)),
+    ),
+  )
   expect(problemsOf({ ...logins, DATABASE_URL: 'postgresql://api@db/qflare' })).toEqual([])
 })
 
