@@ -103,13 +103,18 @@ async function write(
   stop: AbortSignal,
   onProgress: () => void,
 ): Promise<void> {
+  let publishedAt = performance.now()
   for (;;) {
     if (!lock.isHeld()) throw new Error('The lock of the sequencer broke.')
     const startedAt = performance.now()
     const { entries, refused } = await writer.append()
     if (refused > 0) parts.logger.error('rows of the outbox were no events and were not logged', { count: refused })
-    if (entries.length > 0 || parts.clock.now() >= writer.signedAt() + IDLE_CHECKPOINT_MS) {
+    // By both clocks: one that jumped ahead would keep the log silent until time has caught up with it.
+    const isIdle =
+      parts.clock.now() >= writer.signedAt() + IDLE_CHECKPOINT_MS || startedAt >= publishedAt + IDLE_CHECKPOINT_MS
+    if (entries.length > 0 || isIdle) {
       await writer.publish()
+      publishedAt = performance.now()
       for (const { at } of entries) parts.metrics.auditMergeDelaySeconds.observe((parts.clock.now() - at) / 1000)
     }
     onProgress()
