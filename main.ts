@@ -87,6 +87,7 @@ export async function startService(
       ...common,
       config,
       database: holdsKeys ? await open('sequencer', SEQUENCER_CONNECTIONS) : keeper,
+      observer: await open('sequencer', 1),
       connection: connections.sequencer.connection,
       signers: serviceKeys,
       acceptLostCheckpoint: options.acceptLostCheckpoint ?? false,
@@ -148,8 +149,8 @@ function isKeyHolder({ roles }: Config): boolean {
   return roles.includes('api') || roles.includes('worker')
 }
 
-/** It writes one batch at a time; the rest is for metrics and for what prunes. */
-const SEQUENCER_CONNECTIONS = 3
+/** It writes one batch at a time, and reads for witnesses. */
+const SEQUENCER_CONNECTIONS = 2
 
 async function openRole(
   { connection, role }: RoleConnection,
@@ -264,6 +265,7 @@ function describeStartError(error: unknown): string {
   const isExplained = [
     'AuditLogError',
     'ConfigError',
+    'FileError',
     'EmbeddedPostgresError',
     'DatabaseError',
     'ListenError',

@@ -64,7 +64,7 @@ CREATE OR REPLACE FUNCTION public.find_missing_events(from_index bigint, to_inde
  SET search_path TO 'pg_catalog', 'public'
 BEGIN ATOMIC
  SELECT i.i
-    FROM generate_series(find_missing_events.from_index, (find_missing_events.to_index - 1)) i(i)
+    FROM generate_series(find_missing_events.from_index, (LEAST(find_missing_events.to_index, (find_missing_events.from_index + 65536)) - 1)) i(i)
  EXCEPT
   SELECT e.index
     FROM audit_event_id e
@@ -169,6 +169,9 @@ declare
   lower_bound bigint := (entry_index / entries) * entries;
   partition_name text := 'audit_entry_' || lower_bound;
 begin
+  if entry_index not between 0 and (select size from public.audit_log_state) + 2 * entries then
+    raise exception 'the log is not near entry %', entry_index using errcode = 'QF003';
+  end if;
   if exists (select from public.audit_partition where first_index = lower_bound) then return false; end if;
   perform pg_advisory_xact_lock(hashtext('qflare audit partitions'));
   if exists (select from public.audit_partition where first_index = lower_bound) then return false; end if;

@@ -1,7 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, realpath, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { syncFolder, writeNewFile } from './durable-file.ts'
+import { readSmallFile } from './read-small-file.ts'
+
+/** A note of 32 signatures has not half of that. */
+const MAX_BYTES = 256 << 10
 
 /** Nobody writes a draft for as long as this. */
 const DRAFT_LEFT_AFTER_MS = 60_000
@@ -11,10 +15,11 @@ export function defaultCheckpointFile(dataDirectory: string): string {
   return join(dataDirectory, 'audit-checkpoint')
 }
 
-/** Undefined where there is none. */
+/** Undefined where there is none. Throws FileError for what is no small regular file. */
 export async function readCheckpointFile(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8')
+    const { content } = await readSmallFile(path, { maxBytes: MAX_BYTES, followsLinks: true })
+    return content.toString('utf8')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
@@ -23,9 +28,10 @@ export async function readCheckpointFile(path: string): Promise<string | undefin
 
 /**
  * Durably: after a crash there is the old text or the new one, whole. Two may write at once: a sequencer that has lost its turn may
- * not know it yet, and a draft that they shared could come into place half written.
+ * not know it yet, and a draft that they shared could come into place half written. A link stays one: what it leads to is replaced.
  */
-export async function writeCheckpointFile(path: string, text: string): Promise<void> {
+export async function writeCheckpointFile(named: string, text: string): Promise<void> {
+  const path = await resolvePlace(named)
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   const draft = `${path}.${randomUUID()}.draft`
   await writeNewFile(draft, text)
@@ -38,8 +44,18 @@ export async function writeCheckpointFile(path: string, text: string): Promise<v
   await syncFolder(dirname(path))
 }
 
+async function resolvePlace(path: string): Promise<string> {
+  try {
+    return await realpath(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return path
+    throw error
+  }
+}
+
 /** What processes left that were killed while they wrote. */
-export async function removeLeftDrafts(path: string): Promise<void> {
+export async function removeLeftDrafts(named: string): Promise<void> {
+  const path = await resolvePlace(named)
   const folder = dirname(path)
   const names = await readdir(folder).catch(() => [])
   for (const name of names.filter((name) => name.startsWith(`${basename(path)}.`) && name.endsWith('.draft'))) {

@@ -132,7 +132,9 @@ const environment = z.object({
   QFLARE_ROLES: commaSeparated.pipe(z.array(z.enum(roleNames)).min(1)).default([...roleNames]),
   QFLARE_CHECKPOINT_FILE: z.string().min(1).optional(),
   QFLARE_AUDIT_RETENTION_YEARS: decimal(1, 100).optional(),
-  QFLARE_WITNESSES: commaSeparated.pipe(z.array(witnessSetting).min(1, 'names no witness')).default([]),
+  QFLARE_WITNESSES: commaSeparated
+    .pipe(z.array(witnessSetting).min(1, 'names no witness').max(16, 'names more than 16 witnesses'))
+    .default([]),
   QFLARE_CRYPTO: z.enum(['native', 'portable']).optional(),
   QFLARE_EXCHANGE_QUEUE: decimal(1, 10_000).default(512),
   QFLARE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
@@ -158,6 +160,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     ...tlsProblems(present),
     ...operatorProblems(present),
     ...databaseProblems(present),
+    ...rolesProblems(present),
   ]
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems)
   const variables = parsed.data
@@ -257,6 +260,14 @@ function databaseUrls(variables: Variables): Config['database'] {
     QFLARE_DATABASE_URL_MIGRATOR: migrator,
   } = variables
   return api && auditor && worker && sequencer && migrator ? { api, auditor, worker, sequencer, migrator } : undefined
+}
+
+/** The embedded PostgreSQL belongs to one process, and its keys are made by a worker. */
+function rolesProblems({ QFLARE_ROLES: roles, DATABASE_URL: url }: Present): string[] {
+  if (roles === undefined || url !== undefined || /api|worker/.test(roles)) return []
+  return [
+    'QFLARE_ROLES: a sequencer alone needs a database that others use too: set DATABASE_URL, or add api and worker.',
+  ]
 }
 
 const roleDatabases = [

@@ -68,7 +68,7 @@ export function createMetrics() {
     }),
     auditOutboxDepth: new Gauge({
       name: 'qflare_audit_outbox_depth',
-      help: 'Events that are not in the log yet',
+      help: 'Events that are not in the log yet; no more than 100,000 are counted',
       registers,
     }),
     auditLogSize: new Gauge({

@@ -167,12 +167,19 @@ async function send(res: Response, { status, body, headers = {}, rateLimits = []
   res.status(status).set({ 'cache-control': 'no-store', ...headers })
   if (body === undefined) res.end()
   else if (typeof body === 'string' || body instanceof Uint8Array) res.end(body)
+  else if (isStream(body) && res.req.method === 'HEAD') await endUnread(res, body)
   else if (isStream(body)) await sendStream(res, body)
   else res.type('application/json').end(JSON.stringify(body))
 }
 
 function isStream(body: unknown): body is AsyncIterable<string> {
   return typeof body === 'object' && body !== null && Symbol.asyncIterator in body
+}
+
+/** Nobody reads the body of a HEAD: it is not made. */
+async function endUnread(res: Response, chunks: AsyncIterable<string>): Promise<void> {
+  await chunks[Symbol.asyncIterator]().return?.()
+  res.end()
 }
 
 /** As fast as it is read. Whoever goes away ends the reading; what fails halfway ends the connection, so that it shows. */

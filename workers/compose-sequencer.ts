@@ -21,11 +21,16 @@ import { type AuditSigners, createCheckpointSigner } from './sequencer/sign-chec
 /** Any number; the same in every release. */
 const SEQUENCER_LOCK = 7_236_417_003
 const PRUNE_EVERY_MS = 3_600_000
+/** Of events that wait; more is as bad. */
+const MAX_COUNTED = 100_000
+const LOOK_AGAIN_MS = 2_000
 
 export interface ComposeSequencerParts {
   config: Pick<Config, 'trustDomain' | 'audit'>
-  /** As qflare_sequencer. */
+  /** As qflare_sequencer, for what writes. */
   database: Database
+  /** The same, for metrics and for what prunes: they never take a connection from the writer. */
+  observer: Database
   connection: ClientConfig
   signers: AuditSigners
   crypto: Primitives
@@ -63,7 +68,10 @@ export async function composeSequencer(parts: ComposeSequencerParts): Promise<{ 
 
   let pruning: Promise<void> | undefined
   const prune = () => {
-    pruning ??= pruneAuditLog({ ...parts, retentionYears: config.audit.retentionYears }, parts.clock.now())
+    pruning ??= pruneAuditLog(
+      { ...parts, database: parts.observer, retentionYears: config.audit.retentionYears },
+      parts.clock.now(),
+    )
       .catch((error: unknown) =>
         logger.error('the audit log could not be pruned; it is tried again in an hour', {}, error),
       )
@@ -83,22 +91,26 @@ export async function composeSequencer(parts: ComposeSequencerParts): Promise<{ 
   }
 }
 
-/** Each asks for itself: a scrape reads them in no order. */
-function observe({ metrics, database, clock }: ComposeSequencerParts, collector: CosignatureCollector): void {
-  Object.assign(metrics.auditWitnessAlarms, {
-    collect: () => metrics.auditWitnessAlarms.set(collector.alarms().length),
+/** Each metric is asked for by itself, all at once: one look serves them, and whoever asks again at once. */
+function observe({ metrics, observer, clock }: ComposeSequencerParts, collector: CosignatureCollector): void {
+  let looked: { at: number; log: ReturnType<typeof look> } | undefined
+  const look = () =>
+    observer.withoutOrganization(async (tx) => ({
+      waiting: await countOutbox(tx, MAX_COUNTED),
+      checkpoint: await findPublishedCheckpoint(tx),
+    }))
+  const see = () => {
+    if (looked === undefined || performance.now() > looked.at + LOOK_AGAIN_MS)
+      looked = { at: performance.now(), log: look() }
+    return looked.log
+  }
+  const collect = (metric: object, set: () => Promise<void> | void) => Object.assign(metric, { collect: set })
+  collect(metrics.auditOutboxDepth, async () => metrics.auditOutboxDepth.set((await see()).waiting))
+  collect(metrics.auditLogSize, async () => metrics.auditLogSize.set((await see()).checkpoint?.size ?? 0))
+  collect(metrics.auditCheckpointAgeSeconds, async () => {
+    const { checkpoint } = await see()
+    // Below 0 for one from the future, which is no good news either.
+    if (checkpoint !== undefined) metrics.auditCheckpointAgeSeconds.set((clock.now() - checkpoint.signedAt) / 1000)
   })
-  const findCheckpoint = () => database.withoutOrganization(findPublishedCheckpoint)
-  Object.assign(metrics.auditOutboxDepth, {
-    collect: async () => metrics.auditOutboxDepth.set(await database.withoutOrganization(countOutbox)),
-  })
-  Object.assign(metrics.auditLogSize, {
-    collect: async () => metrics.auditLogSize.set((await findCheckpoint())?.size ?? 0),
-  })
-  Object.assign(metrics.auditCheckpointAgeSeconds, {
-    async collect() {
-      const signedAt = (await findCheckpoint())?.signedAt
-      if (signedAt !== undefined) metrics.auditCheckpointAgeSeconds.set(Math.max(0, clock.now() - signedAt) / 1000)
-    },
-  })
+  collect(metrics.auditWitnessAlarms, () => metrics.auditWitnessAlarms.set(collector.alarms().length))
 }

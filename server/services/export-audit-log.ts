@@ -17,8 +17,9 @@ import type { AuditLog } from './audit-log.ts'
 
 /** Entries of one read: whole tiles. */
 const PAGE = 4 * TILE_WIDTH
-/** At once, in this process: each holds a connection most of the time. */
-const MAX_EXPORTS = 4
+/** At once: of an organization, and in this process. Whoever reads slowly keeps his places, and nobody else's. */
+const MAX_OF_ORGANIZATION = 4
+const MAX_EXPORTS = 16
 
 /** Lines of JSON, many to a chunk. Throws `malformed`, `overloaded` before the first. */
 export type ExportAuditLog = (
@@ -28,15 +29,19 @@ export type ExportAuditLog = (
 
 export function createExportAuditLog(parts: { auditor: Database; auditLog: AuditLog }): ExportAuditLog {
   const { auditor, auditLog } = parts
-  let underWay = 0
+  /** Organizations of those that are under way, one for each. */
+  const underWay: string[] = []
 
   return async ({ organizationId }, { from, to }) => {
     const { size, note } = await auditLog.getCheckpoint(false)
     const end = to ?? size
     if (end > size) throw new ServiceError('malformed', `to: the log has ${size} entries.`, { field: 'to' })
     if (from > end) throw new ServiceError('malformed', 'from: is behind to.', { field: 'from' })
-    if (underWay >= MAX_EXPORTS) {
-      throw new ServiceError('overloaded', `${MAX_EXPORTS} exports are under way already.`, { retryAfterSeconds: 10 })
+    const own = underWay.filter((organization) => organization === organizationId).length
+    if (own >= MAX_OF_ORGANIZATION || underWay.length >= MAX_EXPORTS) {
+      throw new ServiceError('overloaded', 'As many exports as can be are under way already.', {
+        retryAfterSeconds: 10,
+      })
     }
     const lines = writeLines(organizationId, { from, end, size, note })
     await lines.next()
@@ -48,7 +53,7 @@ export function createExportAuditLog(parts: { auditor: Database; auditLog: Audit
     organizationId: string,
     { from, end, size, note }: { from: number; end: number; size: number; note: string },
   ): AsyncGenerator<string> {
-    underWay += 1
+    underWay.push(organizationId)
     try {
       const frontier = await auditLog.readFrontier(from)
       const consistency = end === size ? undefined : (await auditLog.proveConsistency(end, size)).hashes
@@ -62,7 +67,7 @@ export function createExportAuditLog(parts: { auditor: Database; auditLog: Audit
       }
       yield `${formatExportEnd(note, consistency)}\n`
     } finally {
-      underWay -= 1
+      underWay.splice(underWay.indexOf(organizationId), 1)
     }
   }
 }

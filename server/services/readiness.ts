@@ -62,6 +62,10 @@ export function createReadiness(parts: {
       const checkpoint = await parts.auditor.withoutOrganization(findPublishedCheckpoint)
       if (checkpoint === undefined) throw new Error('The audit log has no checkpoint yet.')
       const ageSeconds = Math.round((clock.now() - checkpoint.signedAt) / 1000)
+      // One from the future would look fresh until then, whatever becomes of the sequencer.
+      if (ageSeconds < -MAX_CLOCK_OFFSET_MS / 1000) {
+        throw new Error(`The newest checkpoint of the audit log is from ${-ageSeconds} s ahead: a clock ran ahead.`)
+      }
       if (ageSeconds > MAX_CHECKPOINT_AGE_SECONDS) {
         throw new Error(
           `The newest checkpoint of the audit log is ${ageSeconds} s old: no sequencer works; see its log.`,

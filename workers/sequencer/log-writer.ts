@@ -11,10 +11,12 @@ import {
 } from '../../database/repositories/audit-log.ts'
 import { toBase64url } from '../../protocol/encoding.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
+import { parseCheckpointBody } from '../../protocol/log/checkpoint.ts'
 import { leafHash } from '../../protocol/log/merkle.ts'
+import { parseNote } from '../../protocol/log/signed-note.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
-import { writeCheckpointFile } from '../../runtime/checkpoint-file.ts'
+import { readCheckpointFile, writeCheckpointFile } from '../../runtime/checkpoint-file.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { OpenedLog } from './open-log.ts'
@@ -112,6 +114,7 @@ export function createLogWriter(parts: LogWriterParts, { state, tree, signedAt: 
       await onStep('signed')
       const id = await insertCheckpoint(database, { epoch, ...head, signedAt: timestampSeconds * 1000, note })
       await onStep('committed')
+      await requireNotBehind(parts.checkpointFile, head.size)
       await writeCheckpointFile(parts.checkpointFile, note)
       await onStep('written')
       await publishCheckpoint(database, { epoch, id, size: head.size })
@@ -119,6 +122,15 @@ export function createLogWriter(parts: LogWriterParts, { state, tree, signedAt: 
       await onStep('published')
     },
   }
+}
+
+/** Who took over meanwhile may have written more: what the file knows is never taken back. */
+async function requireNotBehind(path: string, size: number): Promise<void> {
+  const written = await readCheckpointFile(path)
+  if (written === undefined) return
+  const newer = parseCheckpointBody(parseNote(written).body).size
+  if (newer > size)
+    throw new Error(`The checkpoint file has ${newer} entries already: this is no longer the sequencer.`)
 }
 
 /** In the place of a row that is no event of ours: the log goes on, and says what it did not take. */

@@ -1,7 +1,12 @@
 import type { Database, Tx } from '../../database/open.ts'
 import { type AuditLogState, takeOverLog } from '../../database/repositories/audit-log.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
-import { findNewestCheckpoint, readTiles, tileKey } from '../../database/repositories/audit-reader.ts'
+import {
+  findNewestCheckpoint,
+  isBeforeFirstEvent,
+  readTiles,
+  tileKey,
+} from '../../database/repositories/audit-reader.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import { type VerifiedCheckpoint, verifyCheckpoint } from '../../protocol/log/checkpoint.ts'
@@ -43,7 +48,8 @@ export async function openLog(parts: OpenLogParts, now: number): Promise<OpenedL
   return parts.database.withOrganization(NIL_UUID, async (tx) => {
     const state = await takeOverLog(tx)
     const stored = await findNewestCheckpoint(tx)
-    if (fromFile === undefined && state.size > 0) await acceptLoss(parts, tx, state, now)
+    const isBegun = state.size > 0 || !(await isBeforeFirstEvent(tx))
+    if (fromFile === undefined && isBegun) await acceptLoss(parts, tx, state, now)
     for (const [where, head] of Object.entries({ 'checkpoint file': fromFile, database: stored })) {
       if (head !== undefined) await requireSameTree(parts, tx, state, head, where)
     }

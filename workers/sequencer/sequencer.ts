@@ -10,6 +10,8 @@ import { type OpenLogParts, openLog } from './open-log.ts'
 const BATCH_MS = 250
 /** An idle log signs a fresh checkpoint, so that readers see that it is alive. */
 const IDLE_CHECKPOINT_MS = 60_000
+/** What waits in the outbox when it is told to stop is taken along, for so long; the rest is safe where it is. */
+const DRAIN_MS = 5_000
 const CANDIDATE_RETRY_MS = 1_000
 const MAX_BACKOFF_MS = 30_000
 
@@ -27,7 +29,7 @@ export interface Sequencer {
   isSequencer(): boolean
   /** True of a candidate too. */
   isHealthy(): boolean
-  /** Ends with the batch that is under way. */
+  /** Takes what waits in the outbox along, for five seconds at most. */
   close(): Promise<void>
 }
 
@@ -96,7 +98,7 @@ export async function startSequencer(parts: SequencerParts, acceptLostCheckpoint
   }
 }
 
-/** Until it is to stop and the outbox is empty; throws when anything fails. */
+/** Until it is to stop and the outbox is empty, or for some seconds more; throws when anything fails. */
 async function write(
   parts: SequencerParts,
   { lock, writer }: { lock: HeldLock; writer: LogWriter },
@@ -104,6 +106,7 @@ async function write(
   onProgress: () => void,
 ): Promise<void> {
   let publishedAt = performance.now()
+  let stoppedAt: number | undefined
   for (;;) {
     if (!lock.isHeld()) throw new Error('The lock of the sequencer broke.')
     const startedAt = performance.now()
@@ -118,6 +121,8 @@ async function write(
       for (const { at } of entries) parts.metrics.auditMergeDelaySeconds.observe((parts.clock.now() - at) / 1000)
     }
     onProgress()
+    if (stop.aborted) stoppedAt ??= performance.now()
+    if (stoppedAt !== undefined && performance.now() > stoppedAt + DRAIN_MS) return
     if (entries.length === MAX_BATCH) continue
     if (stop.aborted) return
     const restMs = BATCH_MS - (performance.now() - startedAt)
