@@ -35,7 +35,7 @@ export const auditCheck = defineOperation({
         database,
         crypto,
         keys,
-        checkpointFile: await readCheckpointFile(config.audit.checkpointFile),
+        readCheckpointFile: () => readCheckpointFile(config.audit.checkpointFile),
         signal: interruption.signal,
         onProgress: (done, total) => show(`${done} of ${total} entries`),
       }),

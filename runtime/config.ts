@@ -264,7 +264,7 @@ function databaseUrls(variables: Variables): Config['database'] {
 
 /** The embedded PostgreSQL belongs to one process, and its keys are made by a worker. */
 function rolesProblems({ QFLARE_ROLES: roles, DATABASE_URL: url }: Present): string[] {
-  if (roles === undefined || url !== undefined || /api|worker/.test(roles)) return []
+  if (roles?.trim() !== 'sequencer' || url !== undefined) return []
   return [
     'QFLARE_ROLES: a sequencer alone needs a database that others use too: set DATABASE_URL, or add api and worker.',
   ]

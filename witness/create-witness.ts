@@ -115,14 +115,15 @@ async function checkAndStore(
   const { origin, size, root } = checkpoint
   const held = log.state ?? { origin, size: 0, root: emptyRoot(crypto), cosignedAtSeconds: 0 }
   const note = noteOfLog(checkpoint)
-  if (oldSize !== held.size) return conflict(held.size)
   const isSameSize = size === held.size
+  // Whatever the request says of the old size: two trees are two trees.
   if (isSameSize && !crypto.equal(root, held.root)) {
     const isNews = log.state !== undefined && (await states.keepConflict(log.state, note))
     if (isNews)
       logger.error(`${origin} signed two trees of size ${size}; both checkpoints are kept in a file .conflict`)
     return conflict(held.size)
   }
+  if (oldSize !== held.size) return conflict(held.size)
   const problem = orError(() => verifyConsistency(crypto, held, checkpoint, proof))
   if (problem instanceof ProtocolError) {
     if (!log.hasWarned) logger.warn(`refused ${origin}, from size ${oldSize} to ${size}: ${problem.message}`)

@@ -1,5 +1,7 @@
-import { createExportVerifier, type ExportVerifier } from '../../protocol/log/audit-export.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
+import { createExportVerifier, type ExportReport, type ExportVerifier } from '../../protocol/log/audit-export.ts'
 import { choosePrimitives } from '../../protocol/primitives/choose.ts'
+import { QflareError } from '../errors.ts'
 import { auditKeyFlags, findLogKeys } from './audit-keys.ts'
 import { defineCommand } from './define-command.ts'
 import { usageError } from './exit-codes.ts'
@@ -8,6 +10,7 @@ import { printResult } from './print.ts'
 import { withProgress } from './progress.ts'
 import { progressText } from './progress-text.ts'
 import { auditorNotes, openAuditorOf } from './settings.ts'
+import { requireRange } from './verify-export.ts'
 import { printReport } from './verify-report.ts'
 
 const indexFlag = {
@@ -45,12 +48,18 @@ export const auditExport = defineCommand({
     const keys = isVerified ? await findLogKeys(crypto, values, auditor) : []
     const verifier = isVerified ? createExportVerifier(crypto, { log: keys }) : undefined
     const startedAt = performance.now()
+    const given = auditor.exportLines({ from, to })
+    const lines = isVerified ? given : countedLines(given)
     const written = await withProgress((report) =>
-      writeExportFile(out, auditor.exportLines({ from, to }), { force }, followLines(verifier, report)),
+      writeExportFile(out, lines, { force }, followLines(verifier, report)),
     )
     if (verifier !== undefined) {
-      await printVerified(json, out, verifier, performance.now() - startedAt)
+      const found = withCause(requireRange(verifier.finish(), { from, to }), written.problem)
+      await printVerified(json, out, found, performance.now() - startedAt)
       return undefined
+    }
+    if (written.problem !== undefined) {
+      throw new ProtocolError('log_invalid', `${written.problem.message} What came before is in ${out}.`)
     }
     const entries = written.lines - 2
     const next = `Verify it: qflare audit verify ${out} --key KEY`
@@ -59,8 +68,8 @@ export const auditExport = defineCommand({
   },
 })
 
-function printVerified(json: boolean | undefined, source: string, verifier: ExportVerifier, elapsedMs: number) {
-  const { from, to, events, hashesOnly, problem, checkpoint } = verifier.finish()
+function printVerified(json: boolean | undefined, source: string, report: ExportReport, elapsedMs: number) {
+  const { from, to, events, hashesOnly, problem, checkpoint } = report
   const witnesses = { given: 0, needed: 0, checkpoint }
   const entries = { from, to, events, hashesOnly }
   return printReport(json, {
@@ -73,6 +82,35 @@ function printVerified(json: boolean | undefined, source: string, verifier: Expo
     event: undefined,
     newest: undefined,
   })
+}
+
+/** Of a line that could not be read the verifier knows nothing. */
+function withCause(report: ExportReport, cause: ProtocolError | undefined): ExportReport {
+  if (cause === undefined) return report
+  const reason = [report.problem?.reason, cause.message].filter(Boolean).join(' ')
+  return { ...report, problem: { index: report.problem?.index, reason } }
+}
+
+/** Without a key: looks at nothing but whether there are as many lines as the first one says. Throws `bad_answer`. */
+async function* countedLines(lines: AsyncIterable<string>): AsyncGenerator<string> {
+  let count = 0
+  let expected = Number.NaN
+  let last = ''
+  for await (const line of lines) {
+    if (count === 0) expected = linesOf(line)
+    count += 1
+    last = line
+    yield line
+  }
+  if (!last.startsWith('{"checkpoint":') || count === expected) return
+  throw new QflareError('bad_answer', 'What came is no export with all of its lines. Try again.')
+}
+
+/** As the first line of an export says; NaN where it is none. */
+function linesOf(header: string): number {
+  const [, from, to] = /^\{"v":1,"origin":"(?:[^"\\]|\\.)*","from":(\d+),"to":(\d+),"frontier":\[/.exec(header) ?? []
+  const entries = Number(to) - Number(from)
+  return entries >= 0 ? entries + 2 : Number.NaN
 }
 
 /** Says how far it is, and gives each line to the verifier where there is one. */

@@ -2,6 +2,7 @@ import { auditSeverities } from '../../protocol/log/audit-event-types.ts'
 import type { EventFilter, IndexedEvent } from '../auditor.ts'
 import type { Flags, Values } from './flags.ts'
 import { idFlag, pointInTimeFlag } from './parse-values.ts'
+import { toIsoTime } from './print.ts'
 
 /** Which events: what is given must all hold. */
 export const eventFilterFlags = {
@@ -27,7 +28,7 @@ export function toEventFilter(values: Values<typeof eventFilterFlags>): EventFil
 /** What a line about an event says, in the order of the columns. */
 export const eventColumns = {
   ID: ({ event }: IndexedEvent) => event.id,
-  TIME: ({ event }: IndexedEvent) => `${new Date(event.at).toISOString().slice(0, 19)}Z`,
+  TIME: ({ event }: IndexedEvent) => toIsoTime(event.at),
   INDEX: ({ index }: IndexedEvent) => String(index),
   SEVERITY: ({ event }: IndexedEvent) => event.severity,
   TYPE: ({ event }: IndexedEvent) => event.type,

@@ -1,11 +1,11 @@
-import { readFile } from 'node:fs/promises'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { parseVerifierKey, type VerifierKey } from '../../protocol/log/verifier-key.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import { kid } from '../../protocol/wire.ts'
 import type { QflareAuditor } from '../auditor.ts'
-import { CommandError, exitCodes, usageError } from './exit-codes.ts'
+import { usageError } from './exit-codes.ts'
 import { printable } from './print.ts'
+import { readRegularFile, unusable } from './regular-file.ts'
 
 const MAX_KEY_FILE_BYTES = 256 << 10
 
@@ -45,10 +45,11 @@ function parseTyped(crypto: Primitives, text: string): VerifierKey {
 }
 
 async function readKeyFile(crypto: Primitives, path: string): Promise<VerifierKey[]> {
-  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    throw unusable(`${path} is no key, and no file of keys that can be read (${error.code ?? error.message}).`)
+  const bytes = await readRegularFile(path, MAX_KEY_FILE_BYTES).catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error)
+    throw unusable(`${path} is no key, and no file of keys that can be read. ${why}`)
   })
-  const lines = bytes.length > MAX_KEY_FILE_BYTES ? [] : bytes.toString('utf8').split('\n').map(trimmed)
+  const lines = bytes.toString('utf8').split('\n').map(trimmed)
   const named = lines.filter((line) => line !== '' && !line.startsWith('#'))
   if (named.length === 0) throw unusable(`${path} holds no keys: qflare audit key prints those of a service.`)
   try {
@@ -81,8 +82,4 @@ export function warnOfKeys(rootKid: string): void {
 
 function trimmed(line: string): string {
   return line.trim()
-}
-
-function unusable(message: string): CommandError {
-  return new CommandError(exitCodes.localState, message)
 }

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { canonicalJson } from '../../protocol/encoding.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { verifyTlogProof } from '../../protocol/log/tlog-proof.ts'
+import { formatTlogProof, parseTlogProof, verifyTlogProof } from '../../protocol/log/tlog-proof.ts'
 import { choosePrimitives } from '../../protocol/primitives/choose.ts'
 import { auditKeyFlags, findLogKeys } from './audit-keys.ts'
 import { eventIdName } from './audit-show.ts'
@@ -38,7 +38,8 @@ export const auditProof = defineCommand({
       throw new ProtocolError('log_invalid', `The server gave another event than ${id}.`)
     }
     const files = { event: `${out}.json`, proof: `${out}.tlog-proof` }
-    await writeBoth(files, entry, proof)
+    // Without its extra data, which nobody signed.
+    await writeBoth(files, entry, formatTlogProof(parseTlogProof(proof)))
     const { checkpoint } = verified
     const shown = { id, index, ...files, checkpoint: { size: checkpoint.size, signedAt: checkpoint.signedAt } }
     const text = toList([

@@ -72,7 +72,8 @@ async function followEvents(
       continue
     }
     isAway = false
-    pauseMs = page.nextCursor === null ? POLL_MS : 0
+    // A cursor alone would have a server asked without a pause.
+    pauseMs = page.nextCursor === null || page.items.length === 0 ? POLL_MS : 0
     last = page.items.at(-1)?.index ?? last
     if (!(await printEvents(page.items, json))) return
   }

@@ -3,16 +3,18 @@ import type { VerifierKey } from '../../protocol/log/verifier-key.ts'
 import { choosePrimitives } from '../../protocol/primitives/choose.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import { openAuditor, type QflareAuditor } from '../auditor.ts'
+import { QflareError } from '../errors.ts'
 import { parseServerUrl } from '../server-url.ts'
 import { auditKeyFlags, findLogKeys, readVerifierKeys } from './audit-keys.ts'
 import { defineCommand } from './define-command.ts'
 import { CommandError, exitCodes, usageError } from './exit-codes.ts'
 import type { Flags, Values } from './flags.ts'
 import { findApiToken } from './settings.ts'
-import { type AuditFile, openAuditFile, verifyExportFile, verifyProofFile } from './verify-file.ts'
-import { requireWitnesses, type VerifyPolicy, verifyNewest } from './verify-newest.ts'
+import { type AuditFile, isBeginningOf, openAuditFile, verifyExportFile, verifyProofFile } from './verify-file.ts'
+import { type FetchedCheckpoint, type VerifyNewestOptions, verifyNewest } from './verify-newest.ts'
 import { printReport, type VerifyReport } from './verify-report.ts'
 import { verifyExportOf, verifyHashesOf } from './verify-url.ts'
+import { requireIndependent, requireWitnesses, type VerifyPolicy } from './verify-witnesses.ts'
 
 const flags = {
   ...auditKeyFlags,
@@ -57,15 +59,18 @@ export const auditVerify = defineCommand({
     'qflare audit verify history.jsonl --key audit.vkey --log https://trust.example',
   ],
   notes:
-    'FILE is - for an export on stdin. The key is what you trust: a file is verified under --key; for a URL, the keys of the server are taken where it is missing, and --pin says who has to vouch for them. Of a URL, events are read with the API token that QFLARE_ADMIN_TOKEN_FILE names, where it is for this server (QFLARE_URL); otherwise hashes alone, which prove one history of the log and nothing of what it says. auditing.md says more. With --json: {"verified", "problem", "entries", "event", "checkpoint", "newest", "witnesses", …}.',
+    'FILE is - for an export on stdin. The key is what you trust: a file is verified under --key; for a URL, the keys of the server are taken where it is missing, and --pin says who has to vouch for them. Of a URL, events are read with the API token that QFLARE_ADMIN_TOKEN_FILE names, where QFLARE_URL is this server (http://127.0.0.1:8470 where it is not set); otherwise hashes alone, which prove one history of the log and nothing of what it says. auditing.md says more. With --json: {"verified", "complete", "problem", "entries", "event", "checkpoint", "newest", "witnesses", …}.',
   exitNotes:
     'Here 1 means first of all that something does not verify, which stdout says too; 4 that there is no such file, or it is none to be verified.',
   async run({ values, positionals: [source = ''] }) {
     const crypto = await choosePrimitives()
     const startedAt = performance.now()
     const isUrl = /^https?:\/\//i.test(source)
-    const found = isUrl ? await verifyUrl(crypto, source, values) : await verifyFile(crypto, source, values)
-    await printReport(values.json, { ...nothingFound, ...found, source, elapsedMs: performance.now() - startedAt })
+    const verify = isUrl ? verifyUrl : verifyFile
+    const found = await verify(crypto, source, values).catch((error: unknown) => {
+      throw isAway(error) ? new CommandError(exitCodes.unreachable, error.message, error.code) : error
+    })
+    await printReport(values.json, { ...nothingFound, elapsedMs: performance.now() - startedAt, ...found, source })
     return undefined
   },
 })
@@ -83,11 +88,24 @@ async function verifyFile(crypto: Primitives, path: string, values: VerifyFlags)
   const keys =
     auditor === undefined ? await readVerifierKeys(crypto, key ?? []) : await findLogKeys(crypto, values, auditor)
   const policy = await readPolicy(crypto, keys, values)
-  const found = await readFileOf(crypto, file, event, policy)
-  return auditor === undefined ? withWitnesses(found, policy) : withNewest(crypto, auditor, policy, found)
+  const startedAt = performance.now()
+  const read = await readFileOf(crypto, file, event, policy)
+  // Not of waiting for witnesses.
+  const found = { ...read, elapsedMs: performance.now() - startedAt }
+  if (auditor === undefined) return withWitnesses(found, policy)
+  const { from, to } = found.entries ?? { from: undefined, to: 0 }
+  // What came on stdin is gone.
+  const isBeginning = async ({ size, text }: FetchedCheckpoint) =>
+    from === 0 && size <= to && path !== '-' ? isBeginningOf(crypto, path, text, policy) : undefined
+  return withNewest(crypto, auditor, policy, found, isBeginning)
 }
 
-async function readFileOf(crypto: Primitives, file: AuditFile, event: string | undefined, policy: VerifyPolicy) {
+async function readFileOf(
+  crypto: Primitives,
+  file: AuditFile,
+  event: string | undefined,
+  policy: VerifyPolicy,
+): Promise<Read> {
   if (file.kind === 'proof') return verifyProofFile(crypto, file.path, event, policy)
   const { from, to, events, hashesOnly, problem, checkpoint } = await verifyExportFile(crypto, file.path, policy)
   return { problem, checkpoint, entries: { from, to, events, hashesOnly } }
@@ -99,11 +117,15 @@ async function verifyUrl(crypto: Primitives, source: string, values: VerifyFlags
   const apiToken = values.public === true ? undefined : await findApiToken(url)
   const auditor = openLog(crypto, url, values, apiToken)
   const policy = await readPolicy(crypto, await findLogKeys(crypto, values, auditor), values)
-  const found = await catchProblem(() =>
+  const startedAt = performance.now()
+  const read = await catchProblem(() =>
     apiToken === undefined ? verifyHashesOf(crypto, auditor, policy) : verifyExportOf(crypto, auditor, policy),
   )
+  const found = { ...read, elapsedMs: performance.now() - startedAt }
   if (apiToken === undefined && values.json !== true) {
-    console.error('qflare: no API token for this server was used: hashes were seen, and no event.')
+    const hint =
+      values.public === true ? '' : ' An API token is sent to the server of QFLARE_URL only: set it to this URL.'
+    console.error(`qflare: no API token for this server was used: hashes were seen, and no event.${hint}`)
   }
   return withNewest(crypto, auditor, policy, found)
 }
@@ -115,9 +137,7 @@ function openLog(crypto: Primitives, url: string, values: VerifyFlags, apiToken?
 async function readPolicy(crypto: Primitives, log: VerifierKey[], values: VerifyFlags): Promise<VerifyPolicy> {
   if (values.key !== undefined && values.pin !== undefined) throw usageError('Either --key or --pin.')
   const witnesses = await readVerifierKeys(crypto, values.witness ?? [])
-  const own = witnesses.find(({ name }) => log.some((key) => key.name === name))
-  // Its signature of itself would count.
-  if (own !== undefined) throw usageError(`--witness: ${own.name} is the log itself, and no witness of it.`)
+  requireIndependent(witnesses, log)
   const given = new Set(witnesses.map(({ name }) => name)).size
   const witnessesNeeded = values['witnesses-needed'] ?? given
   if (witnessesNeeded > given) throw usageError(`--witnesses-needed is more than the ${given} of --witness.`)
@@ -131,7 +151,7 @@ function withWitnesses(found: Read, policy: VerifyPolicy, checkpoint = found.che
   const given = new Set(policy.witnesses.map(({ name }) => name)).size
   const witnesses = { given, needed: policy.witnessesNeeded, checkpoint }
   try {
-    if (checkpoint !== undefined) requireWitnesses(witnesses)
+    if (checkpoint !== undefined) requireWitnesses(checkpoint, policy, found.checkpoint?.size ?? 0)
     return { ...found, witnesses }
   } catch (error) {
     return { ...found, witnesses, problem: found.problem ?? toProblem(error) }
@@ -144,11 +164,12 @@ async function withNewest(
   auditor: QflareAuditor,
   policy: VerifyPolicy,
   found: Read,
+  isBeginning?: VerifyNewestOptions['isBeginning'],
 ): Promise<Found> {
   const { checkpoint, problem } = found
   if (checkpoint === undefined || problem !== undefined) return withWitnesses(found, policy)
   try {
-    const { newest, witnessed } = await verifyNewest(crypto, auditor, policy, checkpoint)
+    const { newest, witnessed } = await verifyNewest(crypto, auditor, policy, checkpoint, { isBeginning })
     return withWitnesses({ ...found, newest }, policy, witnessed ?? newest)
   } catch (error) {
     return withWitnesses({ ...found, problem: toProblem(error) }, policy)
@@ -161,6 +182,11 @@ async function catchProblem(read: () => Promise<Read>): Promise<Read> {
   } catch (error) {
     return { checkpoint: undefined, problem: toProblem(error) }
   }
+}
+
+/** That says nothing of the log. */
+function isAway(error: unknown): error is QflareError {
+  return error instanceof QflareError && error.status !== undefined && error.status >= 500
 }
 
 /** What a check refused; any other error goes on. */

@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises'
+import { lstat, open } from 'node:fs/promises'
 import { DatabaseSync } from 'node:sqlite'
 
 export interface FileLock {
@@ -11,7 +11,7 @@ const lockedByAnother = 5
 /**
  * A lock between processes that ends with the one that holds it, also under `kill -9`; undefined when another has it. Node has no
  * flock, and two that find the id of a dead process in a file both take it over; the kernel takes an SQLite lock back. `path` is a
- * file of nothing, made when it is missing.
+ * file of nothing, made when it is missing; rejects where it is anything else.
  */
 export async function lockFile(path: string): Promise<FileLock | undefined> {
   await createEmpty(path)
@@ -38,4 +38,7 @@ async function createEmpty(path: string): Promise<void> {
     throw error
   })
   await file?.close()
+  if (file !== undefined) return
+  const facts = await lstat(path)
+  if (!facts.isFile() || facts.size > 0) throw new Error('it is there and is no lock')
 }

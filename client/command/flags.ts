@@ -94,7 +94,7 @@ function parseValue(name: string, flag: TextFlag, text: string): unknown {
 
 function parse(options: Flags, args: string[]) {
   try {
-    return parseArgs({ args, options, allowPositionals: true })
+    return parseArgs({ args: joinDashedValues(options, args), options, allowPositionals: true })
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     const unknown = /^Unknown option '-+([\w-]+)'/.exec(message)?.[1]
@@ -103,6 +103,22 @@ function parse(options: Flags, args: string[]) {
     const hint = nearest === undefined ? '--help lists the flags.' : `Did you mean --${nearest}?`
     throw usageError(`There is no flag --${unknown} here. ${hint}`)
   }
+}
+
+/** One in 64 key ids begins with a dash: behind a flag that takes a value it is that value, and no flag. */
+function joinDashedValues(options: Flags, args: readonly string[]): string[] {
+  const shorts = Object.values(options).flatMap((flag) =>
+    'short' in flag && flag.short !== undefined ? [`-${flag.short}`] : [],
+  )
+  const joined: string[] = []
+  for (const arg of args) {
+    const last = joined.at(-1)
+    const isValue = /^-[^-]/.test(arg) && !shorts.includes(arg)
+    if (isValue && last?.startsWith('--') === true && options[last.slice(2)]?.type === 'string')
+      joined.push(`${joined.pop()}=${arg}`)
+    else joined.push(arg)
+  }
+  return joined
 }
 
 function firstSentence(message: string): string {

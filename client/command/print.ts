@@ -76,9 +76,17 @@ export function printable(text: string): string {
 export function formatTime(at: number, now: number): string {
   const minutes = Math.round((at - now) / 60_000)
   const distance = formatMinutes(Math.abs(minutes))
-  const text = `${new Date(at).toISOString().slice(0, 19)}Z`
+  const text = toIsoTime(at)
   if (minutes === 0) return `${text} (now)`
   return minutes < 0 ? `${text} (${distance} ago)` : `${text} (in ${distance})`
+}
+
+/** The end of the year 9999. */
+const MAX_TIME = 253_402_300_799_999
+
+/** `2026-11-22T06:40:12Z`. Whatever was signed as a time is shown, if it is none of any calendar. */
+export function toIsoTime(at: number): string {
+  return at > MAX_TIME ? `${at} ms after 1970` : `${new Date(at).toISOString().slice(0, 19)}Z`
 }
 
 function formatMinutes(minutes: number): string {

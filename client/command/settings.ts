@@ -73,15 +73,13 @@ function readApiToken(): Promise<string> {
 
 /**
  * For a server that is named by an argument: undefined where there is no token for it. A token is not sent elsewhere because
- * somebody looks elsewhere: it is for the server of QFLARE_URL, or where there is no such, for whom QFLARE_ADMIN_TOKEN_FILE was
- * set. Exit code 4.
+ * somebody looks elsewhere: it is for the server of QFLARE_URL, or where there is no such, for the service of this machine. Exit
+ * code 4.
  */
 export async function findApiToken(url: string): Promise<string | undefined> {
-  const ownUrl = readVariable('QFLARE_URL')
-  const isTokenNamed = readVariable('QFLARE_ADMIN_TOKEN_FILE') !== undefined
-  const isOwn = url === parseServerUrl(ownUrl ?? DEFAULT_URL, { allowInsecureHttp: true })
-  if (isTokenNamed) return isOwn || ownUrl === undefined ? readApiToken() : undefined
-  return isOwn && existsSync(defaultTokenFile()) ? readApiToken() : undefined
+  if (url !== parseServerUrl(readVariable('QFLARE_URL') ?? DEFAULT_URL, { allowInsecureHttp: true })) return undefined
+  const isThere = readVariable('QFLARE_ADMIN_TOKEN_FILE') !== undefined || existsSync(defaultTokenFile())
+  return isThere ? readApiToken() : undefined
 }
 
 function defaultTokenFile(): string {

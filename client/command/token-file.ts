@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { link, open, rm, stat } from 'node:fs/promises'
+import { link, lstat, open, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { syncFolder } from '../file-store.ts'
 import { toCsvLine } from './csv.ts'
@@ -67,26 +67,35 @@ export async function openTokenFile(
 async function finishFile(path: string, partial: PartialFile, format: TokenFileFormat): Promise<void> {
   const lines = await partial.readAll()
   const complete = `${path}.complete`
-  await rm(complete, { force: true })
+  await writeNew(complete, format === 'jsonl' ? `${lines.join('\n')}\n` : toCsv(lines)).catch((error: unknown) => {
+    throw notFinished(complete, partial, error)
+  })
   try {
-    await writeNew(complete, format === 'jsonl' ? `${lines.join('\n')}\n` : toCsv(lines))
     // Not a rename, which would write over what came to be there in between.
     await link(complete, path)
     await syncFolder(dirname(path))
   } catch (error) {
     await rm(complete, { force: true })
-    const { message } = cannotWrite(path, error as NodeJS.ErrnoException)
-    throw refused(`${message} All tokens are in ${partial.path}: --continue tries again.`)
+    throw notFinished(path, partial, error)
   }
   // The lock file last, and while it is locked: whoever locks it now finds the file there.
   for (const left of [complete, partial.path, `${path}.lock`]) await rm(left, { force: true })
 }
 
+function notFinished(path: string, partial: PartialFile, error: unknown): CommandError {
+  const { message } = cannotWrite(path, error as NodeJS.ErrnoException)
+  return refused(`${message} All tokens are in ${partial.path}: --continue tries again.`)
+}
+
+/** What is there already is not ours to remove. */
 async function writeNew(path: string, content: string): Promise<void> {
   const file = await open(path, 'wx', 0o600)
   try {
     await file.writeFile(content)
     await file.sync()
+  } catch (error) {
+    await rm(path, { force: true })
+    throw error
   } finally {
     await file.close()
   }
@@ -96,8 +105,9 @@ async function requireAbsent(path: string): Promise<void> {
   if (await isThere(path)) throw refused(`${path} exists already.`)
 }
 
+/** A link that leads nowhere is there too. */
 async function isThere(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined
+  return (await lstat(path).catch(() => undefined)) !== undefined
 }
 
 function toJsonLine({ name, kind, type, capabilities, id, token, expiresAt }: MadeToken): string {

@@ -26,6 +26,9 @@ interface Contents {
   isContinued: boolean
 }
 
+/** Follows no link, and waits for no FIFO. */
+const EXISTING = constants.O_RDWR | constants.O_APPEND | constants.O_NOFOLLOW | constants.O_NONBLOCK
+
 /** Exit code 4 when lines are there and `isContinued` is not set, or when they are of another head. */
 export async function openPartial(path: string, contents: Contents): Promise<PartialFile> {
   const file = await openOrCreate(path)
@@ -47,13 +50,25 @@ export async function openPartial(path: string, contents: Contents): Promise<Par
 /** Reads anywhere, writes at the end. */
 async function openOrCreate(path: string): Promise<FileHandle> {
   try {
-    return await open(path, constants.O_RDWR | constants.O_APPEND).catch((error: NodeJS.ErrnoException) => {
+    const file = await open(path, EXISTING).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return open(path, 'ax+', 0o600)
       throw error
     })
+    await requireOurs(path, file)
+    return file
   } catch (error) {
-    throw cannotWrite(path, error as NodeJS.ErrnoException)
+    throw error instanceof CommandError ? error : cannotWrite(path, error as NodeJS.ErrnoException)
   }
+}
+
+/** Of a file that somebody else can read or put there, the tokens would be his. */
+async function requireOurs(path: string, file: FileHandle): Promise<void> {
+  const facts = await file.stat()
+  const { mode, uid, nlink } = facts
+  const isPrivate = uid === (process.geteuid?.() ?? uid) && (mode & 0o077) === 0
+  if (facts.isFile() && nlink === 1 && isPrivate) return
+  await file.close()
+  throw refused(`${path} is not as an earlier run made it: a file of this user, of mode 0600, with one name.`)
 }
 
 /** Gives the number of whole lines behind the head; half of a line, from a crash in between, is cut off. */

@@ -3,6 +3,8 @@ import type { VerifiedCheckpoint } from '../../protocol/log/checkpoint.ts'
 import { CommandError, exitCodes } from './exit-codes.ts'
 import { formatTime, printable, printResult, toList } from './print.ts'
 import { rateText } from './progress-text.ts'
+import { rangeText } from './verify-export.ts'
+import { countedSignatures, staleWitnesses } from './verify-witnesses.ts'
 
 /** What `qflare audit verify` found. What is undefined was not looked at, or not reached. */
 export interface VerifyReport {
@@ -42,6 +44,7 @@ function toJsonReport(report: VerifyReport) {
   const { source, problem, entries, event, checkpoint, newest, witnesses, elapsedMs } = report
   return {
     verified: problem === undefined,
+    complete: isComplete(report),
     source,
     problem: problem === undefined ? null : { index: problem.index ?? null, reason: problem.reason },
     origin: checkpoint?.origin ?? null,
@@ -53,8 +56,9 @@ function toJsonReport(report: VerifyReport) {
       given: witnesses.given,
       needed: witnesses.needed,
       size: witnesses.checkpoint?.size ?? null,
-      signed: witnesses.checkpoint?.cosignatures.map(({ by, at }) => ({ name: by.name, at: at ?? null })) ?? [],
+      signed: signedBy(witnesses, Date.now()).map(({ by, at }) => ({ name: by.name, at: at ?? null })),
     },
+    warnings: warningsOf(report, Date.now()),
     elapsedMs: Math.round(elapsedMs),
   }
 }
@@ -64,13 +68,36 @@ function toJsonCheckpoint(checkpoint: VerifiedCheckpoint | undefined) {
   return { size: checkpoint.size, root: toBase64Padded(checkpoint.root), signedAt: checkpoint.signedAt }
 }
 
+/** Whether all entries under the checkpoint were looked at. Null: it is not of entries. */
+function isComplete({ entries, checkpoint }: VerifyReport): boolean | null {
+  if (entries === undefined) return null
+  return checkpoint !== undefined && entries.from === 0 && entries.to === checkpoint.size
+}
+
+function warningsOf({ witnesses, newest, checkpoint }: VerifyReport, now: number): string[] {
+  const last = newest ?? checkpoint
+  if (witnesses.checkpoint === undefined || last === undefined) return []
+  return staleWitnesses(witnesses.checkpoint, last, now).map(
+    (name) => `${name} has not signed in the ten minutes before the log last did.`,
+  )
+}
+
+function signedBy({ checkpoint }: Witnesses, now: number) {
+  return checkpoint === undefined ? [] : countedSignatures(checkpoint, now)
+}
+
 type Row = readonly [string, string]
 
-function toRows({ problem, entries, event, checkpoint, newest, witnesses, elapsedMs }: VerifyReport): Row[] {
+function toRows(report: VerifyReport): Row[] {
+  const { problem, entries, event, checkpoint, newest, witnesses, elapsedMs } = report
   const now = Date.now()
+  const isPart = isComplete(report) === false
   return [
-    ['verified', problem === undefined ? 'yes' : 'NO'],
+    ['verified', problem !== undefined ? 'NO' : isPart ? 'a part' : 'yes'],
     ...(problem === undefined ? [] : problemRows(problem)),
+    ...(entries !== undefined && checkpoint !== undefined && isPart
+      ? [['part', `${rangeText(entries.from, entries.to)} of ${checkpoint.size}`] as const]
+      : []),
     ...(entries === undefined ? [] : entryRows(entries, elapsedMs)),
     ...(event === undefined ? [] : eventRows(event, now)),
     ...(checkpoint === undefined ? [] : checkpointRows(checkpoint, now)),
@@ -78,6 +105,7 @@ function toRows({ problem, entries, event, checkpoint, newest, witnesses, elapse
       ? []
       : [['newest', `${counted(newest.size)} entries, signed ${formatTime(newest.signedAt, now)}`] as const]),
     ['witnesses', witnessText(witnesses, now)],
+    ...warningsOf(report, now).map((text) => ['warning', text] as const),
   ]
 }
 
@@ -113,12 +141,11 @@ function checkpointRows(checkpoint: VerifiedCheckpoint, now: number): Row[] {
   ]
 }
 
-function witnessText({ given, needed, checkpoint }: Witnesses, now: number): string {
+function witnessText(witnesses: Witnesses, now: number): string {
+  const { given, needed, checkpoint } = witnesses
   if (given === 0) return 'none asked for'
-  const signed = checkpoint?.cosignatures.map(({ by, at }) =>
-    at === undefined ? by.name : `${by.name} (${formatTime(at, now)})`,
-  )
-  if (signed === undefined || signed.length === 0) return `none of ${given}; ${needed} needed`
+  const signed = signedBy(witnesses, now).map(({ by, at = 0 }) => `${by.name} (${formatTime(at, now)})`)
+  if (signed.length === 0) return `none of ${given}; ${needed} needed`
   return `${signed.length} of ${given}, over ${counted(checkpoint?.size ?? 0)} entries: ${signed.join(', ')}; ${needed} needed`
 }
 

@@ -7,16 +7,16 @@ import { QflareError } from '../errors.ts'
 import { verifyTiles } from '../verify-tiles.ts'
 import { withProgress } from './progress.ts'
 import { progressText } from './progress-text.ts'
-import { verifyLines } from './verify-export.ts'
-import type { VerifyPolicy } from './verify-newest.ts'
+import { requireRange, verifyLines } from './verify-export.ts'
 import type { VerifyReport } from './verify-report.ts'
+import type { VerifyPolicy } from './verify-witnesses.ts'
 
 type Found = Pick<VerifyReport, 'problem' | 'entries' | 'checkpoint'>
 
 /** The whole log as an auditor of an organization may see it. Nothing is kept. */
 export async function verifyExportOf(crypto: Primitives, auditor: QflareAuditor, policy: VerifyPolicy): Promise<Found> {
   const report = await withProgress((say) => verifyLines(crypto, policy, auditor.exportLines(), say))
-  const { from, to, events, hashesOnly, problem, checkpoint } = report
+  const { from, to, events, hashesOnly, problem, checkpoint } = requireRange(report, {})
   return { problem, checkpoint, entries: { from, to, events, hashesOnly } }
 }
 

@@ -1,5 +1,4 @@
-import { CompiledQuery, type SqlBool, sql } from 'kysely'
-import { NIL_UUID } from '../../protocol/log/audit-event.ts'
+import { CompiledQuery, sql } from 'kysely'
 import { HASH_BYTES } from '../../protocol/log/merkle.ts'
 import { TILE_WIDTH, type TilePlace } from '../../protocol/log/tiles.ts'
 import type { Database, Tx } from '../open.ts'
@@ -78,10 +77,15 @@ interface TileHashes {
   hashes: Uint8Array
 }
 
+/** A tile has one row at least for each hash: with that limit the planner looks for each tile by its index. */
 const selectTiles = `select t.level, t.first_index, t.hashes
   from unnest($1::smallint[], $2::bigint[]) as wanted (level, tile)
-  join audit_tile t on t.level = wanted.level
-    and t.first_index >= wanted.tile * ${TILE_WIDTH} and t.first_index < (wanted.tile + 1) * ${TILE_WIDTH}
+  cross join lateral (
+    select level, first_index, hashes from audit_tile
+      where level = wanted.level
+        and first_index >= wanted.tile * ${TILE_WIDTH} and first_index < (wanted.tile + 1) * ${TILE_WIDTH}
+      order by first_index limit ${TILE_WIDTH}
+  ) as t
   order by t.level, t.first_index`
 
 /** As `readTiles`, in a transaction of its own and one round trip. */
@@ -178,70 +182,6 @@ export async function findRemovedRanges(tx: Tx): Promise<{ start: number; end: n
     .orderBy('first_index')
     .execute()
   return rows.map((row) => ({ start: row.first_index, end: row.end_index }))
-}
-
-/** What is given must all hold. */
-export interface EventFilter {
-  type: string | undefined
-  severity: string | undefined
-  actorId: string | undefined
-  /** The device that it is about. */
-  deviceId: string | undefined
-  /** Milliseconds since the Unix epoch: from, and before. */
-  from: number | undefined
-  to: number | undefined
-}
-
-export interface EventPage extends EventFilter {
-  organizationId: string
-  order: 'newest' | 'oldest'
-  limit: number
-  /** The index of the last item of the page before. */
-  after: number | undefined
-}
-
-/** Events of an organization and of the service itself. */
-export async function listEvents(tx: Tx, page: EventPage): Promise<{ index: number; entry: string }[]> {
-  const isNewest = page.order === 'newest'
-  const direction = isNewest ? sql`desc` : sql`asc`
-  const conditions = await conditionsOf(tx, page, isNewest)
-  // One branch for each of the two, so that each is read in the order of an index of its own.
-  const branch = (organization: string) => sql`(select index, entry from audit_entry
-    where organization_id = ${organization} and ${conditions} order by index ${direction} limit ${sql.lit(page.limit)})`
-  const { rows } = await sql<{ index: number; entry: string }>`
-    ${branch(page.organizationId)} union all ${branch(NIL_UUID)}
-      order by index ${direction} limit ${sql.lit(page.limit)}`.execute(tx)
-  return rows
-}
-
-async function conditionsOf(tx: Tx, page: EventPage, isNewest: boolean) {
-  const { type, severity, actorId, deviceId, from, to, after } = page
-  const conditions = [sql<SqlBool>`true`]
-  if (type !== undefined) conditions.push(sql<SqlBool>`type = ${type}`)
-  // A literal, so that a plan that serves every value can use the index of some values.
-  if (severity !== undefined) conditions.push(sql<SqlBool>`severity = ${sql.lit(severity)}`)
-  if (actorId !== undefined) conditions.push(sql<SqlBool>`actor_id = ${actorId}`)
-  if (deviceId !== undefined) conditions.push(sql<SqlBool>`device_id = ${deviceId}`)
-  if (after !== undefined) conditions.push(isNewest ? sql<SqlBool>`index < ${after}` : sql<SqlBool>`index > ${after}`)
-  if (from !== undefined) conditions.push(sql<SqlBool>`at >= ${new Date(from)}`)
-  if (to !== undefined) conditions.push(sql<SqlBool>`at < ${new Date(to)}`)
-  if (from !== undefined || to !== undefined) {
-    // Entries stand almost in the order of their times: whole partitions are outside of the time that is asked for.
-    const { start, end } = await findPartitionsOf(tx, from, to)
-    conditions.push(sql<SqlBool>`index >= ${start} and index < ${end}`)
-  }
-  return sql.join(conditions, sql` and `)
-}
-
-async function findPartitionsOf(tx: Tx, from: number | undefined, to: number | undefined) {
-  let query = tx
-    .selectFrom('audit_partition')
-    .select((eb) => [eb.fn.min('first_index').as('start'), eb.fn.max('end_index').as('end')])
-    .where('removed_at', 'is', null)
-  if (from !== undefined) query = query.where(sql<SqlBool>`newest_at >= ${new Date(from)}`)
-  if (to !== undefined) query = query.where(sql<SqlBool>`oldest_at < ${new Date(to)}`)
-  const row = await query.executeTakeFirst()
-  return { start: row?.start ?? 0, end: row?.end ?? 0 }
 }
 
 /** How the log stands, for whoever looks after it. */

@@ -4,7 +4,7 @@ import type { Primitives } from '../primitives.ts'
 import { signatureContexts } from '../suites.ts'
 import { HASH_BYTES, type TreeHead } from './merkle.ts'
 import { formatSignatureLine, isKeyName, type NoteSignature, parseNote } from './signed-note.ts'
-import { formatVerifierKey, type VerifierKey } from './verifier-key.ts'
+import type { VerifierKey } from './verifier-key.ts'
 
 /** What a checkpoint says: that the log of this origin has this tree (C2SP tlog-checkpoint). */
 export interface Checkpoint extends TreeHead {
@@ -22,6 +22,8 @@ export interface CheckpointSignature {
 
 const utf8 = new TextEncoder()
 const TIMESTAMP_BYTES = 8
+/** The end of the year 9999: what is later is no time of anybody's clock, and soon none that a program can show. */
+const MAX_TIMESTAMP_SECONDS = 253_402_300_799
 
 /** The name of a service's log, which its keys sign under too. */
 export function logOrigin(trustDomain: string): string {
@@ -111,14 +113,17 @@ function readTimestamp(signature: Uint8Array): number | undefined {
   if (signature.length <= TIMESTAMP_BYTES) return undefined
   const view = new DataView(signature.buffer, signature.byteOffset, TIMESTAMP_BYTES)
   const seconds = view.getUint32(0) * 2 ** 32 + view.getUint32(4)
-  return Number.isSafeInteger(seconds * 1000) ? seconds : undefined
+  return seconds <= MAX_TIMESTAMP_SECONDS ? seconds : undefined
 }
 
 /** Whose signatures a reader wants to see. */
 export interface CheckpointKeys {
   /** Keys of the log: of each algorithm among them one has to have signed. All have the log's origin as their name. */
   log: readonly VerifierKey[]
-  /** Keys of witnesses; the answer has one cosignature, the newest, of each that signed. */
+  /**
+   * Keys of witnesses; the answer has one cosignature, the newest, of each that signed, by its name. One without a time is none:
+   * with it a witness would not say that it saw no larger tree (C2SP tlog-cosignature).
+   */
   witnesses?: readonly VerifierKey[]
 }
 
@@ -156,13 +161,12 @@ export function verifyCheckpoint(crypto: Primitives, text: string, keys: Checkpo
   return { ...checkpoint, signedAt, signatures, cosignatures: newestOfEach(verifyAll(keys.witnesses ?? [])) }
 }
 
-/** Who counts cosignatures counts witnesses: a line that stands twice, or a key that is given twice, is one of them. */
+/** Who counts cosignatures counts witnesses: two lines, or two keys, of one name are one of them. */
 function newestOfEach(signatures: readonly CheckpointSignature[]): CheckpointSignature[] {
-  const byKey = new Map<string, CheckpointSignature>()
+  const byName = new Map<string, CheckpointSignature>()
   for (const signature of signatures) {
-    const name = formatVerifierKey(signature.by)
-    const known = byKey.get(name)
-    if (known === undefined || (known.at ?? 0) < (signature.at ?? 0)) byKey.set(name, signature)
+    const { at = 0, by } = signature
+    if (at > (byName.get(by.name)?.at ?? 0)) byName.set(by.name, signature)
   }
-  return [...byKey.values()]
+  return [...byName.values()]
 }

@@ -55,12 +55,15 @@ export function formatNote(body: string, lines: readonly string[]): string {
 }
 
 /**
- * No white space and no plus, neither of which could be told from what follows the name, and no character that a note cannot
- * hold; 1 to 255 bytes of UTF-8.
+ * No white space and no plus, neither of which could be told from what follows the name, no character that a note cannot hold, and
+ * none that shows nothing but changes how the rest is shown; 1 to 255 bytes of UTF-8.
  */
 export function isKeyName(name: string): boolean {
   return (
-    name !== '' && name.isWellFormed() && !/[\s+\p{Cc}]/u.test(name) && new TextEncoder().encode(name).length <= 255
+    name !== '' &&
+    name.isWellFormed() &&
+    !/[\s+\p{Cc}\p{Cf}]/u.test(name) &&
+    new TextEncoder().encode(name).length <= 255
   )
 }
 

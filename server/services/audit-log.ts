@@ -1,16 +1,15 @@
 import type { Database } from '../../database/open.ts'
 import {
-  type EventPage,
   findEntry,
   findEventIndex,
   findForProof,
   findPublishedCheckpoint,
   findWitnessedCheckpoint,
-  listEvents,
   readTilesAtOnce,
   type StoredCheckpoint,
   tileKey,
 } from '../../database/repositories/audit-reader.ts'
+import { type EventPage, listEvents } from '../../database/repositories/list-audit-events.ts'
 import type { Json } from '../../protocol/encoding.ts'
 import {
   consistencyRanges,

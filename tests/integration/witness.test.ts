@@ -129,6 +129,22 @@ describe('a witness', () => {
     cosignatureOf(await ask(url, log, 5, 6), vkey, log, 6)
   })
 
+  it('keeps the proof of a second tree of one size whatever the old size of the request is', async () => {
+    const fork = makeLog(crypto, log.origin, { signer, fork: { name: 'x', at: 3 } })
+    for (const oldSize of [0, 4]) {
+      const folder = await makeFolder()
+      const { url } = await startHere(folder, [signer.vkey])
+      await ask(url, log, 0, 5)
+      expect(await ask(url, fork, oldSize, 5)).toEqual({
+        status: 409,
+        contentType: 'text/x.tlog.size',
+        body: '5\n',
+      })
+      const kept = await readConflict(folder)
+      expect(kept.map((note) => parseNote(note).body)).toEqual([log, fork].map((tree) => checkpointBody(tree.head(5))))
+    }
+  })
+
   it('answers 422 to a proof that does not show that the tree only grew, and stays where it was', async () => {
     const { url, vkey } = await startFollowing()
     const fork = makeLog(crypto, log.origin, { signer, fork: { name: 'x', at: 3 } })

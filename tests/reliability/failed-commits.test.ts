@@ -70,8 +70,9 @@ test.concurrent.for([1, 2, 3, 4, 5, 6])(
       met.add(`${change} ${lie}`)
       return lie
     })
+    // On a machine with other work until enough went wrong.
     const end = performance.now() + 12_000
-    while (performance.now() < end) {
+    while (performance.now() < end || met.size < 4) {
       const late = await log.tellLate()
       await log.tell(1 + Math.floor(Math.random() * 30))
       await sleep(Math.random() * 100)
@@ -79,7 +80,6 @@ test.concurrent.for([1, 2, 3, 4, 5, 6])(
     }
     isOver = true
     await log.untilPublished(60_000)
-    expect(met.size).toBeGreaterThan(3)
     await expectOneTree(log)
   },
 )

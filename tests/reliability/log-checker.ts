@@ -92,6 +92,8 @@ export function createLogChecker(crypto: Primitives, keys: readonly VerifierKey[
       if (at !== hashes.length) throw new Error(`level ${level}: ${at} hashes are stored, not ${hashes.length}`)
       ;(levels[level] as { compared: number }).compared = at
     }
+    const { rowCount } = await sql.query('select from audit_tile where level >= $1 limit 1', [levels.length])
+    if (rowCount !== 0) throw new Error(`hashes of level ${levels.length} or above are stored, where the log has none`)
   }
 
   async function compareCheckpoints(sql: Client): Promise<void> {

@@ -2,9 +2,13 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { z } from 'zod'
 import { choosePrimitives } from '../../../protocol/primitives/choose.ts'
+import { signatureContexts } from '../../../protocol/suites.ts'
+import { trustBundle, trustBundleBytes } from '../../../protocol/trust.ts'
 import { makeMemoryLog } from '../../support/memory-log.ts'
 import { runHere } from '../../support/run-here.ts'
+import { newSigner, signBundle, toTrustKey } from './fake-authority.ts'
 import {
   auditorToken,
   deviceId,
@@ -14,6 +18,7 @@ import {
   refuse,
   sendJson,
   startFakeLog,
+  toAuditKey,
   tokenId,
 } from './fake-log.ts'
 
@@ -56,6 +61,18 @@ describe('qflare audit key', () => {
       exitCode: 4,
       stderr: expect.stringContaining('exists already'),
     })
+  })
+
+  it('prints no name that changes how the line is shown', async () => {
+    const root = newSigner(crypto)
+    const keys = fake.signers.map(({ by }) => toAuditKey(crypto, by.key))
+    const bundle = { ...signBundle(1, [toTrustKey(root, 'root'), ...keys], root), trustDomain: '\u202eelpmaxe.tsurt' }
+    const signature = root.key.sign(trustBundleBytes(bundle), signatureContexts.trust)
+    const signed = z.encode(trustBundle, { ...bundle, signatures: [{ kid: root.kid, signature }] })
+    fake.tamper = (path) => (path.includes('/trust') ? sendJson({ items: [signed], nextCursor: null }) : undefined)
+    const run = await audit('key', `--pin=${root.kid}`)
+    expect(run).toMatchObject({ exitCode: 1, stdout: '', stderr: expect.stringContaining('log_invalid') })
+    expect(run.stderr).not.toContain('\u202e')
   })
 
   it('prints nothing that the pin does not vouch for', async () => {
@@ -124,6 +141,15 @@ describe('qflare audit show', () => {
   })
 })
 
+describe('a time of no calendar', () => {
+  it.each(['show', 'events', 'tail'])('is shown as a number by qflare audit %s', async (command) => {
+    const item = { index: 4, event: { ...JSON.parse(fake.log.entries[4] ?? ''), at: 9e15 } }
+    fake.tamper = (path) => sendJson(path.includes('/events/') ? item : { items: [item], nextCursor: null })
+    const run = await audit(command, ...(command === 'show' ? [eventId(4)] : []))
+    expect(run).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('9000000000000000 ms after 1970') })
+  })
+})
+
 describe('qflare audit tail', () => {
   it('prints the last events, the oldest first', async () => {
     const { exitCode, stdout } = await audit('tail', '--limit', '3')
@@ -145,6 +171,13 @@ describe('qflare audit proof', () => {
     expect(readFileSync(inFolder('evidence.tlog-proof'), 'utf8')).toBe(fake.log.proofText(4))
     const verified = await runHere(['audit', 'verify', inFolder('evidence.tlog-proof'), '--key', vkey()])
     expect(verified.exitCode).toBe(0)
+  })
+
+  it('writes what is proved, and none of the extra data, which nobody signed', async () => {
+    const extra = fake.log.proofText(4).replace('@v1\n', '@v1\nextra \u001b[2J hello\n')
+    fake.tamper = (path) => (path.endsWith('/proof') ? { type: 'text/plain', body: extra } : undefined)
+    expect((await audit('proof', eventId(4), '--out', inFolder('extra'), '--key', vkey())).exitCode).toBe(0)
+    expect(readFileSync(inFolder('extra.tlog-proof'), 'utf8')).toBe(fake.log.proofText(4))
   })
 
   it('writes both files or none, and never over one', async () => {
@@ -193,6 +226,17 @@ describe('qflare audit export', () => {
     expect(readFileSync(inFolder('history.jsonl'), 'utf8')).toBe(readFileSync(inFolder('plain.jsonl'), 'utf8'))
     expect((await runHere(['audit', 'verify', inFolder('history.jsonl'), '--key', vkey()])).exitCode).toBe(0)
     for (const left of ['history.jsonl.partial', 'history.jsonl.lock']) expect(existsSync(inFolder(left))).toBe(false)
+  })
+
+  it.each([
+    [[], { from: 3, to: SIZE }, 'Asked for entries 0 to 59, the server gave entries 3 to 59 of 60.'],
+    [[], { from: 0, to: 59 }, 'Asked for entries 0 to 59, the server gave entries 0 to 58 of 60.'],
+    [['--from', '1', '--to', '9'], { from: 1, to: 8 }, 'the server gave entries 1 to 7 of 60.'],
+  ])('with %j that is given %j does not verify', async (flags, part, reason) => {
+    const body = `${fake.log.exportLines({ ...part, size: SIZE }).join('\n')}\n`
+    fake.tamper = (path) => (path.includes('/export') ? { type: 'application/x-ndjson', body } : undefined)
+    const run = await audit('export', ...flags, '--key', vkey(), '--out', inFolder('other-part.jsonl'), '--force')
+    expect(run).toMatchObject({ exitCode: 1, stderr: expect.stringContaining(reason) })
   })
 
   it('of a part asks for that part', async () => {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { choosePrimitives } from '../../../protocol/primitives/choose.ts'
 import { qflareMain } from '../../support/command-suite.ts'
-import { auditorToken, type FakeLog, refuse, startFakeLog } from './fake-log.ts'
+import { auditorToken, type FakeLog, refuse, sendJson, startFakeLog } from './fake-log.ts'
 
 const crypto = await choosePrimitives()
 
@@ -87,6 +87,17 @@ describe('qflare audit tail --follow', { timeout: 60_000 }, () => {
     fake.published = 2
     await until(() => following.indexes().length === 2)
     expect(following.indexes()).toEqual([0, 1])
+  })
+
+  it('is not made to ask without a pause by a page with a cursor and nothing in it', async () => {
+    fake.requests.length = 0
+    fake.tamper = (path) => (path.includes('/events') ? sendJson({ items: [], nextCursor: 'x' }) : undefined)
+    onTestFinished(() => void (fake.tamper = undefined))
+    follow()
+    const asked = () => fake.requests.filter((line) => line.includes('/events')).length
+    await until(() => asked() >= 2)
+    await new Promise((done) => setTimeout(done, 1000))
+    expect(asked()).toBe(2)
   })
 
   it('ends when nobody reads any more, and at once when the token is refused', async () => {

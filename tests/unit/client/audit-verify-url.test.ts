@@ -83,6 +83,12 @@ describe('the log of a server', () => {
     expect(fake.requests.join()).not.toContain(auditorToken)
   })
 
+  it('gets no token where nobody says which server it is for, which stderr explains', async () => {
+    const run = await verify(['--key', vkey()], { QFLARE_ADMIN_TOKEN_FILE: inFolder('token'), QFLARE_URL: '' })
+    expect(run).toMatchObject({ exitCode: 0, stderr: expect.stringContaining('QFLARE_URL') })
+    expect(fake.requests.join()).not.toContain(auditorToken)
+  })
+
   it('that grew while it was read has to continue what was read', async () => {
     let isGrown = false
     fake.published = 400
@@ -115,11 +121,26 @@ describe('the log of a server', () => {
     })
   })
 
-  it('that is an older one by now is still held against what was read', async () => {
+  it('that is an older one by now was taken back; a copy that is behind for a second was not', async () => {
     fake.tamper = (path) => (path.endsWith('/checkpoint') ? text(fake.log.checkpoint(500)) : undefined)
+    expect(await verify(['--key', vkey()])).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringMatching(/has 500 entries now, .* 600 of it/),
+    })
+    let asked = 0
+    fake.tamper = (path) => (path.endsWith('/checkpoint') && asked++ === 0 ? text(fake.log.checkpoint(500)) : undefined)
     expect((await verify(['--key', vkey()])).exitCode).toBe(0)
-    fake.tamper = (path) => (path.endsWith('/checkpoint') ? text(forked(100).checkpoint(500)) : undefined)
-    expect((await verify(['--key', vkey()])).exitCode).toBe(1)
+  })
+
+  it.each([
+    [{ from: 400, to: SIZE }, 'entries 400 to 599'],
+    [{ from: 0, to: 599 }, 'entries 0 to 598'],
+    [{ from: 0, to: 0 }, 'no entry'],
+  ])('that gives %j of all its entries does not verify', async (part, given) => {
+    const body = `${fake.log.exportLines({ ...part, size: SIZE }).join('\n')}\n`
+    fake.tamper = (path) => (path.includes('/export') ? { type: 'application/x-ndjson', body } : undefined)
+    const reason = `Asked for entries 0 to 599, the server gave ${given} of 600.`
+    expect(await verify(['--key', vkey()])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining(reason) })
   })
 
   it('whose tile is another names its first entry, and one that it does not give', async () => {
@@ -159,7 +180,17 @@ describe('witnesses of a log', () => {
   }
 
   it('are looked for on the newest checkpoint that they signed', async () => {
-    witnessed(550)
+    let isRead = false
+    fake.published = 500
+    fake.tamper = (path) => {
+      if (path.endsWith('witnessed=true')) {
+        const checkpoint = { origin: LOG_ORIGIN, size: 550, root: fake.log.root(550) }
+        return text(signCheckpoint(checkpoint, [...fake.signers, witness]))
+      }
+      if (path.includes('/export')) isRead = true
+      else if (isRead) fake.published = SIZE
+      return undefined
+    }
     const run = await verify(flags())
     expect(run).toMatchObject({
       exitCode: 0,

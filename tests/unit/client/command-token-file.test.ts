@@ -1,13 +1,16 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   appendFileSync,
+  chmodSync,
   existsSync,
+  linkSync,
   mkdtempSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -131,6 +134,48 @@ describe('a file of tokens', () => {
       expect(readFileSync(path, 'utf8').trimEnd().split('\n')).toHaveLength(4)
       rmSync(path)
     }
+  })
+})
+
+describe('a file of tokens is not made where something else has a name of its own:', () => {
+  it.each([
+    [
+      'a link to an empty file',
+      () => (writeFileSync(join(folder, 'mine'), ''), symlinkSync(join(folder, 'mine'), partial)),
+    ],
+    ['a file that others can read', () => (writeFileSync(partial, ''), chmodSync(partial, 0o644))],
+    [
+      'a file with a second name',
+      () => (writeFileSync(partial, '', { mode: 0o600 }), linkSync(partial, join(folder, 'mine'))),
+    ],
+    ['a FIFO', () => execFileSync('mkfifo', ['-m', '600', partial])],
+  ])('%s for the partial one', async (_what, make) => {
+    make()
+    for (const isContinued of [false, true]) {
+      await expect(openTokenFile(path, orders, isContinued)).rejects.toMatchObject({ exitCode: 4 })
+    }
+    if (existsSync(join(folder, 'mine'))) expect(readFileSync(join(folder, 'mine'), 'utf8')).toBe('')
+  })
+
+  it('a file for the complete one, which is kept, as are the tokens', async () => {
+    await using file = await openTokenFile(path, orders, false)
+    await file.append(made)
+    writeFileSync(`${path}.complete`, 'mine')
+    await expect(file.finish('jsonl')).rejects.toThrow('.complete: it exists already')
+    expect(readFileSync(`${path}.complete`, 'utf8')).toBe('mine')
+    rmSync(`${path}.complete`)
+    await file.finish('jsonl')
+    expect(names()).toEqual(['a', 'b', 'c'])
+  })
+
+  it('a link, or a file with something in it, for the lock', async () => {
+    writeFileSync(join(folder, 'mine'), '')
+    symlinkSync(join(folder, 'mine'), `${path}.lock`)
+    await expect(openTokenFile(path, orders, false)).rejects.toThrow('no lock')
+    rmSync(`${path}.lock`)
+    writeFileSync(`${path}.lock`, 'mine')
+    await expect(openTokenFile(path, orders, false)).rejects.toThrow('no lock')
+    expect(readFileSync(`${path}.lock`, 'utf8')).toBe('mine')
   })
 })
 

@@ -136,6 +136,7 @@ function rightAnswer(fake: FakeLog, path: string): FakeAnswer {
   }
   if (pathname === '/v1/audit/consistency') {
     const [from, to] = [numberOf('from', 0), numberOf('to', size)]
+    if (from > to || to > size) return refuse(400, 'malformed')
     return sendJson({ from, to, hashes: log.consistency(from, to).map(toBase64url) })
   }
   if (pathname === '/v1/audit/export') {

@@ -39,6 +39,14 @@ describe('QFLARE_WITNESSES', () => {
     expect(witnessesOf('')).toEqual([])
   })
 
+  it('names at most 16', () => {
+    const sixteen = Array.from({ length: 16 }, (_, at) => `${vkey}@https://witness.example/${at}`)
+    expect(witnessesOf(sixteen.join())).toHaveLength(16)
+    expect(problemsOf(() => witnessesOf([...sixteen, `${vkey}@https://witness.example`].join()))).toEqual([
+      'QFLARE_WITNESSES: names more than 16 witnesses',
+    ])
+  })
+
   it.each(['http://localhost:1', 'http://[::1]:1', 'http://127.255.0.1', 'https://10.0.0.1:8443/w'])(
     'takes %s',
     (url) => {

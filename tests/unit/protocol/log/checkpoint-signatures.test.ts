@@ -228,6 +228,29 @@ describe.each(providers)('with $provider a checkpoint', (crypto) => {
     expect(verifyCheckpoint(crypto, both, { ...keys, witnesses }).cosignatures).toHaveLength(2)
   })
 
+  it('has no cosignature of a witness that signed without a time, and one of two keys of one name', () => {
+    const second = makeSigner(crypto, 'cosignature', one.by.name, 'second')
+    const strongWitness = makeSigner(crypto, 'mlDsa87', 'w3.example', 'w3')
+    const witnesses = [one.by, second.by, other.by, strongWitness.by]
+    const text = formatNote(body, [
+      line,
+      one.line(checkpoint, SIGNED_AT),
+      second.line(checkpoint, SIGNED_AT + 1),
+      other.line(checkpoint, 0),
+      strongWitness.line(checkpoint),
+    ])
+    const { cosignatures } = verifyCheckpoint(crypto, text, { ...keys, witnesses })
+    expect(cosignatures.map(({ by, at }) => [by.name, at])).toEqual([[one.by.name, (SIGNED_AT + 1) * 1000]])
+  })
+
+  it('is signed in the year 9999 at the latest', () => {
+    const last = 253_402_300_799
+    expect(verifyCheckpoint(crypto, formatNote(body, [log.line(checkpoint, last)]), keys).signedAt).toBe(last * 1000)
+    for (const later of [last + 1, 8_700_000_000_000]) {
+      expect(refused(formatNote(body, [log.line(checkpoint, later)]))).toEqual(wrong)
+    }
+  })
+
   it('is as new as the newest signature of its log', () => {
     const text = formatNote(body, [log.line(checkpoint, 5), log.line(checkpoint, 9), log.line(checkpoint, 7)])
     expect(verifyCheckpoint(crypto, text, keys).signedAt).toBe(9_000)
