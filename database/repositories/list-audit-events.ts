@@ -102,10 +102,3 @@ async function findPartitionsOf(tx: Tx, from: number | undefined, to: number | u
   const row = await query.executeTakeFirst()
   return { start: row?.start ?? 0, end: row?.end ?? 0 }
 }
-
-/** As the sequencer: whether the service's very first event still waits for the log; also true where there is no service yet. */
-export async function isBeforeFirstEvent(tx: Tx): Promise<boolean> {
-  const { rows } = await sql<{ first: boolean }>`select not exists (select from trust_bundle)
-    or exists (select from audit_outbox where entry like '%"type":"service.initialized"%') as first`.execute(tx)
-  return rows[0]?.first === true
-}

@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest'
+import { ConfigError, loadConfig } from '../../../runtime/config.ts'
+
+function problemsOf(env: Record<string, string | undefined>): string[] {
+  try {
+    loadConfig(env)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    const [head, ...problems] = error.message.split('\n')
+    expect(head).toBe('The configuration cannot be used:')
+    return problems.map((problem) => problem.trim())
+  }
+  return []
+}
+
+test('logins for roles without DATABASE_URL are refused: the embedded database would be used in their place', () => {
+  const logins = {
+    QFLARE_DATABASE_URL_AUDITOR: 'postgresql://auditor@db/qflare',
+    QFLARE_DATABASE_URL_WORKER: 'postgresql://worker@db/qflare',
+    QFLARE_DATABASE_URL_SEQUENCER: 'postgresql://sequencer@db/qflare',
+    QFLARE_DATABASE_URL_MIGRATOR: 'postgresql://migrator@db/qflare',
+  }
+  expect(problemsOf(logins)).toEqual(
+    Object.keys(logins).map((name) =>
+      expect.stringMatching(new RegExp(`^${name}: is set without DATABASE_URL, .*embedded PostgreSQL`)),
+    ),
+  )
+  expect(problemsOf({ ...logins, DATABASE_URL: 'postgresql://api@db/qflare' })).toEqual([])
+})
+
+test('a sequencer alone is refused without DATABASE_URL: nobody would make what it sequences', () => {
+  expect(problemsOf({ QFLARE_ROLES: 'sequencer' })).toEqual([expect.stringMatching(/^QFLARE_ROLES: a sequencer alone/)])
+  expect(problemsOf({ QFLARE_ROLES: 'worker,sequencer' })).toEqual([])
+})
