@@ -183,16 +183,3 @@ export async function findRemovedRanges(tx: Tx): Promise<{ start: number; end: n
     .execute()
   return rows.map((row) => ({ start: row.first_index, end: row.end_index }))
 }
-
-/** How the log stands, for whoever looks after it. */
-export async function getLogState(tx: Tx): Promise<{ size: number; publishedSize: number }> {
-  const row = await tx.selectFrom('audit_log_state').select(['size', 'published_size']).executeTakeFirstOrThrow()
-  return { size: row.size, publishedSize: row.published_size }
-}
-
-/** As the sequencer: whether the service's very first event still waits for the log; also true where there is no service yet. */
-export async function isBeforeFirstEvent(tx: Tx): Promise<boolean> {
-  const { rows } = await sql<{ first: boolean }>`select not exists (select from trust_bundle)
-    or exists (select from audit_outbox where entry like '%"type":"service.initialized"%') as first`.execute(tx)
-  return rows[0]?.first === true
-}
