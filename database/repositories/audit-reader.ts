@@ -183,3 +183,10 @@ export async function findRemovedRanges(tx: Tx): Promise<{ start: number; end: n
     .execute()
   return rows.map((row) => ({ start: row.first_index, end: row.end_index }))
 }
+
+/** As the sequencer: whether the service's very first event still waits for the log; also true where there is no service yet. */
+export async function isBeforeFirstEvent(tx: Tx): Promise<boolean> {
+  const { rows } = await sql<{ first: boolean }>`select not exists (select from trust_bundle)
+    or exists (select from audit_outbox where entry like '%"type":"service.initialized"%') as first`.execute(tx)
+  return rows[0]?.first === true
+}
