@@ -361,11 +361,11 @@ create table audit_entry (
   constraint audit_entry_index_check CHECK ((index >= 0))
 ) partition by RANGE (index);
 alter table audit_entry owner to qflare_owner;
-CREATE INDEX audit_entry_actor ON ONLY public.audit_entry USING btree (organization_id, actor_id, index);
-CREATE INDEX audit_entry_device ON ONLY public.audit_entry USING btree (organization_id, device_id, index) WHERE (device_id IS NOT NULL);
+CREATE INDEX audit_entry_actor ON ONLY public.audit_entry USING btree (actor_id, organization_id, index);
+CREATE INDEX audit_entry_device ON ONLY public.audit_entry USING btree (device_id, organization_id, index) WHERE (device_id IS NOT NULL);
 CREATE INDEX audit_entry_organization ON ONLY public.audit_entry USING btree (organization_id, index);
-CREATE INDEX audit_entry_severity ON ONLY public.audit_entry USING btree (organization_id, severity, index) WHERE (severity <> 'info'::text);
-CREATE INDEX audit_entry_type ON ONLY public.audit_entry USING btree (organization_id, type, index);
+CREATE INDEX audit_entry_severity ON ONLY public.audit_entry USING btree (severity, organization_id, index) WHERE (severity <> 'info'::text);
+CREATE INDEX audit_entry_type ON ONLY public.audit_entry USING btree (type, organization_id, index);
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_entry FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 alter table audit_entry enable row level security;
 alter table audit_entry force row level security;

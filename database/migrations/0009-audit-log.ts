@@ -36,11 +36,12 @@ create table audit_entry (
   entry audit_event not null,
   primary key (index)
 ) partition by range (index);
+-- One for each filter: each begins with another column, so that a page of one filter can be read by one of them alone.
 create index audit_entry_organization on audit_entry (organization_id, index);
-create index audit_entry_type on audit_entry (organization_id, type, index);
-create index audit_entry_severity on audit_entry (organization_id, severity, index) where severity <> 'info';
-create index audit_entry_actor on audit_entry (organization_id, actor_id, index);
-create index audit_entry_device on audit_entry (organization_id, device_id, index) where device_id is not null;
+create index audit_entry_type on audit_entry (type, organization_id, index);
+create index audit_entry_severity on audit_entry (severity, organization_id, index) where severity <> 'info';
+create index audit_entry_actor on audit_entry (actor_id, organization_id, index);
+create index audit_entry_device on audit_entry (device_id, organization_id, index) where device_id is not null;
 
 -- Where an event stands; outlives its body, so that who kept the event can still ask for its proof.
 create table audit_event_id (

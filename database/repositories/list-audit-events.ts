@@ -27,7 +27,7 @@ export async function listEvents(tx: Tx, page: EventPage): Promise<{ index: numb
   const direction = page.order === 'newest' ? sql`desc` : sql`asc`
   const { start, end } = await findBounds(tx, page)
   const [lead, ...filters] = indexedFilters(page)
-  const columns = ['organization_id', ...(lead === undefined ? [] : [lead.column]), 'index'].map((name) =>
+  const columns = [...(lead === undefined ? [] : [lead.column]), 'organization_id', 'index'].map((name) =>
     sql.ref(name),
   )
   const conditions = [...(lead?.condition ?? []), ...filters.map(isOneOf), ...otherConditions(page)]
@@ -38,7 +38,7 @@ export async function listEvents(tx: Tx, page: EventPage): Promise<{ index: numb
    * everybody's entries until it has found enough of these.
    */
   function branch(organization: string) {
-    const row = (index: number) => sql.join([organization, ...(lead === undefined ? [] : [lead.value]), index])
+    const row = (index: number) => sql.join([...(lead === undefined ? [] : [lead.value]), organization, index])
     const range = [sql`(${sql.join(columns)}) >= (${row(start)})`, sql`(${sql.join(columns)}) < (${row(end)})`]
     return sql`(select index, entry from audit_entry where ${sql.join([...range, ...conditions], sql` and `)}
       order by ${sql.join(columns.map((column) => sql`${column} ${direction}`))} limit ${sql.lit(page.limit)})`
@@ -56,7 +56,7 @@ interface IndexedFilter {
   condition: RawBuilder<SqlBool>[]
 }
 
-/** What is given of the filters that an index begins with, behind the organization; the narrowest first. */
+/** What is given of the filters that an index begins with; the narrowest first. */
 function indexedFilters({ deviceId, actorId, type, severity }: EventFilter): IndexedFilter[] {
   const filters: (Omit<IndexedFilter, 'value'> & { value: string | undefined })[] = [
     { column: 'device_id', value: deviceId, condition: [sql`device_id is not null`] },

@@ -158,16 +158,16 @@ const nobody = '00000000-0000-4000-9000-000000009999'
 
 const lists: [string, Partial<EventFilter>, string, number][] = [
   ['nothing', {}, 'audit_entry_organization_id_index_idx', 51],
-  ['a type', { type: 'rare.type' }, 'audit_entry_organization_id_type_index_idx', 51],
-  ['a type that nobody has', { type: 'no.type' }, 'audit_entry_organization_id_type_index_idx', 0],
+  ['a type', { type: 'rare.type' }, 'audit_entry_type_organization_id_index_idx', 51],
+  ['a type that nobody has', { type: 'no.type' }, 'audit_entry_type_organization_id_index_idx', 0],
   ['the severity info', { severity: 'info' }, 'audit_entry_organization_id_index_idx', 51],
-  ['the severity notice', { severity: 'notice' }, 'audit_entry_organization_id_severity_index_idx', 51],
-  ['the severity critical', { severity: 'critical' }, 'audit_entry_organization_id_severity_index_idx', 51],
-  ['an actor', { actorId: actor }, 'audit_entry_organization_id_actor_id_index_idx', 51],
-  ['an actor who did nothing', { actorId: nobody }, 'audit_entry_organization_id_actor_id_index_idx', 0],
-  ['a device', { deviceId: device }, 'audit_entry_organization_id_device_id_index_idx', 51],
-  ['a device to which nothing came', { deviceId: nobody }, 'audit_entry_organization_id_device_id_index_idx', 0],
-  ['a device and a type', { deviceId: device, type: 'x.y' }, 'audit_entry_organization_id_device_id_index_idx', 0],
+  ['the severity notice', { severity: 'notice' }, 'audit_entry_severity_organization_id_index_idx', 51],
+  ['the severity critical', { severity: 'critical' }, 'audit_entry_severity_organization_id_index_idx', 51],
+  ['an actor', { actorId: actor }, 'audit_entry_actor_id_organization_id_index_idx', 51],
+  ['an actor who did nothing', { actorId: nobody }, 'audit_entry_actor_id_organization_id_index_idx', 0],
+  ['a device', { deviceId: device }, 'audit_entry_device_id_organization_id_index_idx', 51],
+  ['a device to which nothing came', { deviceId: nobody }, 'audit_entry_device_id_organization_id_index_idx', 0],
+  ['a device and a type', { deviceId: device, type: 'x.y' }, 'audit_entry_device_id_organization_id_index_idx', 0],
   ['a time from which on', { from: secondsLater(90_000) }, 'audit_entry_organization_id_index_idx', 51],
 ]
 

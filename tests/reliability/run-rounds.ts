@@ -57,9 +57,12 @@ export async function runRounds(options: {
       options.onRound?.(report(), moment)
     }
     await checkAtTheEnd(run)
-    return report()
-  } finally {
     await target.close()
+    return report()
+  } catch (error) {
+    // What went wrong first is what is to be told.
+    await target.close().catch(() => {})
+    throw error
   }
 }
 

@@ -26,7 +26,7 @@ export interface Target {
   connect(): Promise<Client | undefined>
   dataDirectory: string
   adminToken(): Promise<string>
-  /** Ends in peace what runs, and removes everything. Throws unless the service ended as it should. */
+  /** Ends in peace what runs, and removes everything. Throws unless the service ended as it should. May be called again. */
   close(): Promise<void>
 }
 
@@ -37,13 +37,19 @@ export function createTarget(name: TargetName): Promise<Target> {
 async function createEmbeddedTarget(name: 'api' | 'embedded'): Promise<Target> {
   const service = await createKilledService()
   const inspect = () => inspectEmbedded(service.dataDirectory)
-  // Only a process that ends in peace leaves what it compiled to the next.
-  await service.start()
-  await stopService(service)
+  let isCompiled = false
 
   return {
     ...common(service),
-    start: () => service.start(),
+    async start() {
+      // Only a process that ends in peace leaves what it compiled to the next.
+      if (!isCompiled) {
+        await service.start()
+        await stopService(service)
+      }
+      isCompiled = true
+      return service.start()
+    },
     async kill() {
       if (name === 'api') return service.kill()
       const found = await inspect()
