@@ -26,6 +26,17 @@ export async function waitForSize(client: Client, goal: number): Promise<void> {
   while ((await readPublishedSize(client)) < goal) await sleep(20)
 }
 
+/** Until nothing waits in the outbox and readers see everything: in one look, because events move between two. */
+export async function drainOutbox(client: Client): Promise<void> {
+  for (;;) {
+    const { rows } = await client.query<{ is_drained: boolean }>(
+      'select published_size = size and not exists (select from audit_outbox) as is_drained from audit_log_state',
+    )
+    if (rows[0]?.is_drained === true) return
+    await sleep(20)
+  }
+}
+
 /** Transactions a second of 16 writers, each with one event, beside the sequencer; `perSecond` of them in all, or as many as go. */
 export async function measureWriters(
   clients: readonly Client[],
@@ -42,8 +53,8 @@ export async function measureWriters(
         await fillOutbox(client, organizationId, 1)
         count += 1
         if (perSecond === undefined) continue
-        const dueAt = startedAt + (count * 1000 * WRITERS) / perSecond
-        if (dueAt > performance.now()) await sleep(dueAt - performance.now())
+        const waitMs = startedAt + (count * 1000 * WRITERS) / perSecond - performance.now()
+        if (waitMs > 0) await sleep(waitMs)
       }
       return count
     }),

@@ -3,7 +3,7 @@ import { type BenchService, startBenchService } from '../exchange/start-service.
 import { type Figure, percentileOf, summarize } from '../figure.ts'
 import { fillOutbox, findOrganization, readPublishedSize } from './fill-outbox.ts'
 import { measureProofs, measureVerification } from './measure-readers.ts'
-import { measureMergeDelay, measureSequencer, measureWriters, waitForSize } from './measure-sequencer.ts'
+import { drainOutbox, measureMergeDelay, measureSequencer, measureWriters } from './measure-sequencer.ts'
 
 const PART = 'audit'
 const CLIENTS = 16
@@ -44,12 +44,12 @@ export async function reportAudit(
     progress(`audit: round ${round + 1} of ${rounds}`)
     sequenced.push(await measureSequencer(watcher, organizationId, SEQUENCED))
     written.push(await measureWriters(writers, organizationId, WRITING_SECONDS, undefined))
-    await drain(watcher)
+    await drainOutbox(watcher)
   }
   progress('audit: merge delay at half of the peak')
   const perSecond = Math.min(...sequenced) / 2
   const delay = await measureMergeDelay(writers, watcher, { organizationId, seconds: WRITING_SECONDS * 2, perSecond })
-  await drain(watcher)
+  await drainOutbox(watcher)
   await grow(watcher, organizationId, auditEntries, progress)
   progress('audit: proofs')
   const proofs = await measureProofs(service, watcher, PROOFS)
@@ -74,12 +74,6 @@ export async function reportAudit(
   ]
 }
 
-async function drain(client: Client): Promise<void> {
-  const { rows } = await client.query<{ count: string }>('select count(*) from audit_outbox')
-  const waiting = Number(rows[0]?.count)
-  if (waiting > 0) await waitForSize(client, (await readPublishedSize(client)) + waiting)
-}
-
 /** Through the outbox and the sequencer, as everything else. */
 async function grow(
   client: Client,
@@ -90,6 +84,6 @@ async function grow(
   for (let at = await readPublishedSize(client); at < size; at = await readPublishedSize(client)) {
     progress(`audit: the log has ${at} of ${size} entries`)
     await fillOutbox(client, organizationId, Math.min(50_000, size - at))
-    await drain(client)
+    await drainOutbox(client)
   }
 }
