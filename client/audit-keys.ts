@@ -1,8 +1,8 @@
-import { fromBase64url } from '../protocol/encoding.ts'
+import { auditKeysOf } from '../protocol/log/audit-keys.ts'
 import { logOrigin } from '../protocol/log/checkpoint.ts'
-import { formatVerifierKey, noteSignatureKinds, type VerifierKey, verifierKey } from '../protocol/log/verifier-key.ts'
+import { formatVerifierKey, type VerifierKey } from '../protocol/log/verifier-key.ts'
 import type { Primitives } from '../protocol/primitives.ts'
-import { type TrustBundle, type TrustKey, verifyNextTrustBundle, verifyPinnedTrustBundle } from '../protocol/trust.ts'
+import { type TrustBundle, verifyNextTrustBundle, verifyPinnedTrustBundle } from '../protocol/trust.ts'
 import { QflareError } from './errors.ts'
 import { MAX_TRUST_BYTES, trustAnswer } from './follow-trust.ts'
 import type { HttpClient } from './http.ts'
@@ -66,16 +66,4 @@ function fromPinned(bundles: TrustBundle[], pin: string | undefined): TrustBundl
 function rootKidOf(bundle: TrustBundle): string {
   const signers = bundle.signatures.map(({ kid }) => kid)
   return bundle.keys.find(({ use, kid }) => use === 'root' && signers.includes(kid))?.kid ?? ''
-}
-
-function auditKeysOf(crypto: Primitives, { trustDomain, keys }: TrustBundle): VerifierKey[] {
-  return keys.flatMap((key) => {
-    const kind = kindOf(key)
-    return kind === undefined ? [] : verifierKey(crypto, logOrigin(trustDomain), kind, fromBase64url(key.publicKey))
-  })
-}
-
-function kindOf({ use, alg }: TrustKey): VerifierKey['kind'] | undefined {
-  if (use !== 'audit') return undefined
-  return (['cosignature', 'mlDsa87'] as const).find((kind) => noteSignatureKinds[kind].alg === alg)
 }

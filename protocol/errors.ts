@@ -8,6 +8,7 @@ export const protocolErrorCodes = [
   'trust_invalid',
   'ciphertext_invalid',
   'log_invalid',
+  'round_invalid',
   'crypto_unavailable',
 ] as const
 

@@ -23,7 +23,8 @@ export const signatureContexts = {
   exchange: 'QFLARE-v1 exchange',
   trust: 'QFLARE-v1 trust',
   checkpoint: 'QFLARE-v1 checkpoint',
-  /** As JWS (RFC 9964) and the C2SP cosignature have it. Their keys, attestation and audit, sign nothing else. */
+  round: 'QFLARE-v1 round',
+  /** As JWS (RFC 9964) and the C2SP cosignature have it. Their keys, attestation and audit, sign nothing else in it. */
   empty: '',
 } as const
 

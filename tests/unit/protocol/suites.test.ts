@@ -35,6 +35,8 @@ const labels = [
   'protocol/hedge.ts: QFLARE-v1 hedge identity',
   'protocol/hedge.ts: QFLARE-v1 hedge key',
   'protocol/key-id.ts: QFLARE-v1 kid',
+  'protocol/rounds/round-certificate.ts: QFLARE-v1 round',
+  'protocol/rounds/round-certificate.ts: QFLARE-v1 round commitment',
   'protocol/trust.ts: QFLARE-v1 trust',
 ]
 
@@ -46,6 +48,7 @@ describe('signature contexts', () => {
       exchange: 'QFLARE-v1 exchange',
       trust: 'QFLARE-v1 trust',
       checkpoint: 'QFLARE-v1 checkpoint',
+      round: 'QFLARE-v1 round',
       empty: '',
     })
     expect(new Set(Object.values(signatureContexts)).size).toBe(Object.keys(signatureContexts).length)
