@@ -95,7 +95,7 @@ export function checkRoundCertificate(
     toCheck(
       'event',
       attempt(() => requireEvent(crypto, file)),
-      `${String(file.event.type)} carries the hash of the certificate`,
+      `${eventTypes[certificate.state]} carries the hash of the certificate`,
     ),
     toCheck('proof', proof, describeProof(proof.value)),
   ]
