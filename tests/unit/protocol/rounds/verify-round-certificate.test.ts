@@ -15,6 +15,7 @@ import {
   verifyRoundCertificate,
 } from '../../../../protocol/rounds/verify-round-certificate.ts'
 import { signatureContexts } from '../../../../protocol/suites.ts'
+import { makeSigner } from '../../../support/memory-log.ts'
 import { bucketStart, makeBundle, makeTrustKey, seedOf } from '../../../support/protocol-exchange.ts'
 import { native as crypto, flipBit, providers, refusalOf } from '../../../support/protocol-providers.ts'
 import {
@@ -250,6 +251,15 @@ describe('a round certificate', () => {
     })
   })
 
+  it('is refused where the log that has its event is that of another trust domain', () => {
+    const other = makeSigner(crypto, 'cosignature', 'other.example/audit')
+    const elsewhere = { ...file, proof: logOf(crypto, file.event, other).proofText(EVENT_INDEX) }
+    expect(refused(elsewhere, { auditKeys: [other.by], requireProof: true })).toEqual({
+      code: 'log_invalid',
+      message: 'The checkpoint is of other.example/audit, for which no key is given.',
+    })
+  })
+
   it('with any bit of its signature turned, or any member another, is refused', () => {
     const bits = file.signature.signature.length * 8
     const members = Object.keys(file.certificate) as (keyof RoundCertificate)[]
@@ -284,8 +294,13 @@ describe('a round certificate, after its keys were rotated', () => {
     expect(refused({ ...rotated, trust: [authority.bundle] }).code).toBe('log_invalid')
   })
 
-  it('does not verify under a later root key, which never vouched for the key that signed, but under a key of the log', () => {
+  it('does not verify under a later root key, unless that vouched for the key that signed too, but under a key of the log', () => {
     expect(refused(rotated, { rootPin: root.kid, requireProof: true }).code).toBe('trust_invalid')
+    const kept = follow(2, [root, ...authority.keys.slice(1)], [authority.root, newRoot])
+    const trustOfBoth = { ...file, trust: [authority.bundle, kept] }
+    expect(verifyRoundCertificate(crypto, trustOfBoth, { rootPin: root.kid, requireProof: true }).kid).toBe(
+      file.signature.kid,
+    )
     const keys = { auditKeys: [later.auditSigner.by], requireProof: true }
     expect(verifyRoundCertificate(crypto, rotated, keys).logged?.index).toBe(EVENT_INDEX)
   })
