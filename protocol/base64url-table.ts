@@ -13,6 +13,11 @@ export function sextetOf(code: number): number | undefined {
 
 /** For runtimes without `Uint8Array.prototype.toBase64`: base64url without padding (RFC 4648 §5). */
 export function encodeByTable(bytes: Uint8Array): string {
+  return latin1.decode(encodeToAscii(bytes))
+}
+
+/** The text as bytes, which can be wiped: base64url of what is secret. */
+export function encodeToAscii(bytes: Uint8Array): Uint8Array {
   const text = new Uint8Array(Math.ceil((bytes.length * 4) / 3))
   let at = 0
   for (let i = 0; i < bytes.length; i += 3) {
@@ -21,7 +26,7 @@ export function encodeByTable(bytes: Uint8Array): string {
       text[at++] = alphabetCodes[(triple >> shift) & 63] as number
     }
   }
-  return latin1.decode(text)
+  return text
 }
 
 /** For runtimes without `Uint8Array.fromBase64`: undefined where a character is not of the alphabet. Bits left over are dropped. */

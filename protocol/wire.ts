@@ -5,25 +5,30 @@ import { signatureAlgorithmNames, signatureAlgorithms, suiteNames } from './suit
 
 /** base64url text on the wire, bytes inside; one of `lengths`, in bytes. */
 export function bytes(...lengths: [number, ...number[]]) {
-  const textLengths = lengths.map((length) => Math.ceil((length * 4) / 3))
-  const wire = {
-    description: `${lengths.join(' or ')} bytes`,
-    pattern: '^[A-Za-z0-9_-]*$',
-    minLength: Math.min(...textLengths),
-  }
+  const wanted = lengths.join(' or ')
+  return decodedBytes([Math.min(...lengths), Math.max(...lengths)], wanted, (length) => lengths.includes(length))
+}
+
+/** The same, from `least` to `most` bytes. */
+export function bytesWithin(least: number, most: number) {
+  return decodedBytes([least, most], `${least} to ${most}`, (length) => length >= least && length <= most)
+}
+
+function decodedBytes([least, most]: [number, number], wanted: string, fits: (length: number) => boolean) {
+  const textLength = (length: number) => Math.ceil((length * 4) / 3)
   return z.codec(
     z
       .string()
-      .max(Math.max(...textLengths))
+      .max(textLength(most))
       // For the documentation only: decoding is stricter, and one pass.
-      .meta(wire),
+      .meta({ description: `${wanted} bytes`, pattern: '^[A-Za-z0-9_-]*$', minLength: textLength(least) }),
     z.custom<Uint8Array>((value) => value instanceof Uint8Array),
     {
       decode(text, context) {
         try {
           const value = fromBase64url(text)
-          if (lengths.includes(value.length)) return value
-          throw new ProtocolError('encoding_invalid', `Holds ${value.length} bytes, not ${lengths.join(' or ')}.`)
+          if (fits(value.length)) return value
+          throw new ProtocolError('encoding_invalid', `Holds ${value.length} bytes, not ${wanted}.`)
         } catch (error) {
           if (!(error instanceof ProtocolError)) throw error
           context.issues.push({ code: 'custom', message: error.message, input: text })
