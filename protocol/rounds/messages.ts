@@ -120,6 +120,4 @@ export const membershipAnswer = z.strictObject({ sessionId: uuid, epoch: z.int()
 export type MembershipAnswer = z.output<typeof membershipAnswer>
 
 /** Which of its chains the device has no more: what it was told last. */
-export const membershipReport = z
-  .strictObject({ status: z.literal('epoch_gone') })
-  .meta({ id: 'MembershipReport' })
+export const membershipReport = z.strictObject({ status: z.literal('epoch_gone') }).meta({ id: 'MembershipReport' })
