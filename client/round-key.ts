@@ -22,7 +22,7 @@ export async function deriveRoundKey(parts: Parts, names: { federationId: string
   const membership = await parts.http.get(path, membershipAnswer, { bearer, pastCaches: true })
   const key = await deriveFrom(parts, membership, roundContext(federationId, round))
   if (key !== undefined) return key
-  await parts.http.tell(path, { status: 'epoch_gone' }, { bearer, repeatable: true })
+  await parts.http.tell(path, { status: 'epoch_gone', ...membership }, { bearer, repeatable: true })
   throw new QflareError(
     'epoch_gone',
     `This device has no chain key of epoch ${membership.epoch} of session ${membership.sessionId} any more, and told the server so: the coordinator can ask for its key again.`,
