@@ -67,7 +67,11 @@ const utf8 = new TextEncoder()
 function writePlaintext(keys: readonly RoundKey[]): Uint8Array {
   const parts = keys.flatMap(({ deviceId, sessionId, epoch, key }, index) => {
     const names = JSON.stringify({ deviceId, sessionId, epoch })
-    return [utf8.encode(`${index === 0 ? '' : ','}${names.slice(0, -1)},"key":"`), encodeToAscii(key), utf8.encode('"}')]
+    return [
+      utf8.encode(`${index === 0 ? '' : ','}${names.slice(0, -1)},"key":"`),
+      encodeToAscii(key),
+      utf8.encode('"}'),
+    ]
   })
   const plaintext = concatenate([utf8.encode('{"keys":['), ...parts, utf8.encode(']}')])
   for (const part of parts) part.fill(0)
