@@ -14,6 +14,22 @@ export { verifyTlogProof } from '../protocol/log/tlog-proof.ts'
 export { formatVerifierKey, parseVerifierKey, type VerifierKey } from '../protocol/log/verifier-key.ts'
 export { choosePrimitives } from '../protocol/primitives/choose.ts'
 export type { Primitives } from '../protocol/primitives.ts'
+export type { FederationPolicyName } from '../protocol/rounds/federation-policies.ts'
+export {
+  formatRoundCertificateFile,
+  parseRoundCertificateFile,
+  type RoundCertificate,
+  type RoundCertificateFile,
+  type RoundParticipant,
+  roundCommitment,
+} from '../protocol/rounds/round-certificate.ts'
+export {
+  checkRoundCertificate,
+  type RoundCheck,
+  type RoundTrust,
+  type VerifiedRound,
+  verifyRoundCertificate,
+} from '../protocol/rounds/verify-round-certificate.ts'
 export type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
 export {
   type AuditKeys,
@@ -30,9 +46,19 @@ export type { DeviceState, DeviceStore } from './device-state.ts'
 export type { DeviceStatus } from './device-status.ts'
 export { type EnrollmentOptions, enrollDevice } from './enroll-device.ts'
 export { type ClientErrorCode, clientErrorCodes, QflareError, type QflareErrorCode } from './errors.ts'
+export {
+  type ClosedRound,
+  type ClosingOptions,
+  type Federation,
+  type FederationMember,
+  openFederations,
+  QflareFederations,
+  type Round,
+} from './federations.ts'
 export { createIndexedDbStore } from './indexed-db-store.ts'
 export { type Alarm, isAlarm } from './is-alarm.ts'
 export type { KeepFreshOptions } from './keep-fresh.ts'
 export { createMemoryStore } from './memory-store.ts'
 export type { Page, PageQuery } from './pages.ts'
 export { roundContext } from './round-context.ts'
+export type { RoundKey, RoundKeys, RoundRefusal } from './round-keys.ts'

@@ -1,16 +1,21 @@
 import type { KeyPurpose } from '../protocol/exchange/epochs.ts'
 import { choosePrimitives } from '../protocol/primitives/choose.ts'
 import type { Primitives } from '../protocol/primitives.ts'
+import type { RoundCertificate, RoundCertificateFile } from '../protocol/rounds/round-certificate.ts'
 import { type Suite, suiteNames } from '../protocol/suites.ts'
 import { type DeviceKey, deriveDeviceKey, eraseOldChains, type KeyNames } from './device-keys.ts'
 import type { DeviceParts } from './device-parts.ts'
 import { type DeviceStore, getDeviceState } from './device-state.ts'
 import { type DeviceStatus, readDeviceStatus } from './device-status.ts'
 import { exchangeKeys } from './exchange-keys.ts'
+import type { ClosingOptions, QflareFederations } from './federations.ts'
 import { followTrust } from './follow-trust.ts'
 import { createHttpClient, type HttpOptions } from './http.ts'
 import { type KeepFreshOptions, keepFresh, untilExchangeMs } from './keep-fresh.ts'
 import { getAccessToken, renewToken } from './renew-token.ts'
+import { closeRound, federationsOf, fetchRoundCertificate } from './round-certificates.ts'
+import { deriveRoundKey } from './round-key.ts'
+import { fetchRoundKeys, type RoundKeys } from './round-keys.ts'
 import { wait as waitForTimer } from './wait.ts'
 
 export interface DeviceOptions extends Omit<HttpOptions, 'url'> {
@@ -76,6 +81,65 @@ export class QflareDevice {
   async key(purpose: KeyPurpose, names: Omit<KeyNames, 'purpose'> & CallOptions = {}): Promise<DeviceKey> {
     const { signal, ...rest } = names
     return deriveDeviceKey(this.#partsOf(signal), { ...rest, purpose })
+  }
+
+  /**
+   * This device's key of a round of a federation that it is a member of, once the coordinator has asked for it: the coordinator's
+   * is the same. `epoch_gone` when the chain is gone, which the coordinator then hears and can ask again. To be called every minute
+   * or two for as long as the round lasts: a newer key replaces the one before.
+   */
+  async roundKey(federationId: string, round: number, { signal }: CallOptions = {}): Promise<DeviceKey> {
+    return deriveRoundKey(this.#partsOf(signal), { federationId, round })
+  }
+
+  /** As a coordinator: the federations that it is assigned to, with its own access token. `no_session`. */
+  federations({ signal }: CallOptions = {}): QflareFederations {
+    return federationsOf(this.#partsOf(signal))
+  }
+
+  /** As a coordinator: a new round; its number, which is the next one unless it is given. */
+  async openRound(
+    federationId: string,
+    options: { round?: number | undefined; minParticipants?: number | undefined } & CallOptions = {},
+  ): Promise<number> {
+    const { signal, ...request } = options
+    return this.federations({ signal }).openRound(federationId, request)
+  }
+
+  /**
+   * As a coordinator: a key for each member of the federation, or for those of `deviceIds`, and why others get none. Again during
+   * the round for who came late or lost its epoch. `ciphertext_invalid` and `round_invalid` are alarms.
+   */
+  async roundKeys(
+    federationId: string,
+    round: number,
+    options: { deviceIds?: readonly string[] | undefined } & CallOptions = {},
+  ): Promise<RoundKeys> {
+    const { signal, deviceIds } = options
+    return fetchRoundKeys(this.#partsOf(signal), { federationId, round, deviceIds })
+  }
+
+  /** As a coordinator: ends a round, for good. The certificate, its signature verified. */
+  async closeRound(
+    federationId: string,
+    round: number,
+    options: ClosingOptions & CallOptions = {},
+  ): Promise<RoundCertificate> {
+    const { signal, ...closing } = options
+    return closeRound(this.#partsOf(signal), { federationId, round, ...closing })
+  }
+
+  /**
+   * As a coordinator: what anyone can check offline, verified under this device's own root of trust. Without `requireProof` it may
+   * lack the proof of the log, which follows within a second of the closing.
+   */
+  async roundCertificate(
+    federationId: string,
+    round: number,
+    options: { requireProof?: boolean | undefined } & CallOptions = {},
+  ): Promise<RoundCertificateFile> {
+    const { signal, requireProof } = options
+    return fetchRoundCertificate(this.#partsOf(signal), { federationId, round, requireProof })
   }
 
   /** For `Authorization: Bearer`; renewed when it is about to end. `no_session`. */

@@ -17,7 +17,7 @@ export interface RequestOptions {
 }
 
 export interface Call extends RequestOptions {
-  method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   path: string
   body?: unknown
   /** The media type of the answer; JSON where it is not given. */

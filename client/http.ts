@@ -35,6 +35,10 @@ export interface HttpClient {
    * begins. Who stops reading ends the request.
    */
   stream(path: string, type: string, options?: RequestOptions): AsyncGenerator<Uint8Array>
+  /** A post that is answered with nothing. */
+  tell(path: string, body: unknown, options?: RequestOptions): Promise<void>
+  /** Of what a path names, without a body; nothing is answered. It says the same however often it is said. */
+  put(path: string, options?: RequestOptions): Promise<void>
   delete(path: string, options?: RequestOptions): Promise<void>
   /** The same client, every request of which `signal` ends. */
   withSignal(signal: AbortSignal | undefined): HttpClient
@@ -59,6 +63,8 @@ export function createHttpClient(options: HttpOptions): HttpClient {
       get: (path, schema, rest) => request({ ...get, ...rest, path }, readAs(schema)),
       post: (path, body, schema, rest) => request({ ...rest, method: 'POST', path, body }, readAs(schema)),
       patch: (path, body, schema, rest) => request({ ...rest, method: 'PATCH', path, body }, readAs(schema)),
+      tell: (path, body, rest) => request({ ...rest, method: 'POST', path, body }, readNothing),
+      put: (path, rest) => request({ repeatable: true, ...rest, method: 'PUT', path }, readNothing),
       delete: (path, rest) => request({ ...rest, method: 'DELETE', path }, readNothing),
       getBytes: (path, accept, rest) =>
         request({ ...get, ...rest, path, accept }, (response, maxBytes) => readBytes(response, accept, maxBytes)),

@@ -3,7 +3,8 @@ import { roundContext as encodeRound } from '../protocol/exchange/epochs.ts'
 import { uuid } from '../protocol/wire.ts'
 import { parseInput } from './parse-input.ts'
 
-const roundNames = z.object({ federationId: uuid, round: z.int().min(0) })
+/** Of which round; a whole number. */
+export const roundNames = z.object({ federationId: uuid, round: z.int().min(0) })
 
 /**
  * The context of a key of purpose `round`, so that both ends derive the same one. `federationId`: a UUID as canonical text,

@@ -108,6 +108,11 @@ export function roundCommitment(
   return commitment
 }
 
+/** As text, which `parseRoundCertificateFile` reads. */
+export function formatRoundCertificateFile(file: RoundCertificateFile): string {
+  return `${JSON.stringify(z.encode(roundCertificateFile, file))}\n`
+}
+
 const textToken = /("[^"\\]*(?:\\.[^"\\]*)*")|\s+/g
 
 /**

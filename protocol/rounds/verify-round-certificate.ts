@@ -89,13 +89,13 @@ export function checkRoundCertificate(
     toCheck('trust', bundles, `${file.trust.length} bundle(s), vouched for by ${root}`),
     toCheck(
       'signature',
-      attempt(() => verifySignature(crypto, file, bundles.value ?? [])),
+      attempt(() => verifyRoundSignature(crypto, file, bundles.value ?? [])),
       `by attestation key ${file.signature.kid}`,
     ),
     toCheck(
       'event',
       attempt(() => requireEvent(crypto, file)),
-      `${String(file.event.type)} carries the hash of the certificate`,
+      `${eventTypes[certificate.state]} carries the hash of the certificate`,
     ),
     toCheck('proof', proof, describeProof(proof.value)),
   ]
@@ -155,8 +155,12 @@ function rootKidOf({ keys, signatures }: TrustBundle): string {
   return keys.find(({ use, kid }) => use === 'root' && signatures.some((signed) => signed.kid === kid))?.kid ?? ''
 }
 
-function verifySignature(crypto: Primitives, file: RoundCertificateFile, bundles: readonly TrustBundle[]): undefined {
-  const { certificate, signature } = file
+/** `bundles` are verified. Throws `trust_invalid` where none has the key, or for another time, and `signature_invalid`. */
+export function verifyRoundSignature(
+  crypto: Primitives,
+  { certificate, signature }: Pick<RoundCertificateFile, 'certificate' | 'signature'>,
+  bundles: readonly TrustBundle[],
+): undefined {
   const key = findAttestationKey(bundles, signature.kid)
   if (bundles.some(({ trustDomain }) => trustDomain !== certificate.trustDomain)) {
     throw new ProtocolError('trust_invalid', `The trust bundle is not of ${certificate.trustDomain}.`)
