@@ -132,5 +132,7 @@ export const roundClosed = z
 export const membershipAnswer = z.strictObject({ sessionId: uuid, epoch: z.int().min(0) }).meta({ id: 'Membership' })
 export type MembershipAnswer = z.output<typeof membershipAnswer>
 
-/** Which of its chains the device has no more: what it was told last. */
-export const membershipReport = z.strictObject({ status: z.literal('epoch_gone') }).meta({ id: 'MembershipReport' })
+/** That the device no longer has the chain which it was told; where it names it, a newer one is not meant. */
+export const membershipReport = z
+  .strictObject({ status: z.literal('epoch_gone'), sessionId: uuid.optional(), epoch: z.int().min(0).optional() })
+  .meta({ id: 'MembershipReport' })
