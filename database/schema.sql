@@ -25,8 +25,10 @@ create domain display_name as text CHECK (((length(VALUE) >= 1) AND (length(VALU
 create domain pending_sessions as uuid[] CHECK ((cardinality(VALUE) <= 2));
 create domain renewal_nonces as bytea[] CHECK ((cardinality(VALUE) <= 32));
 create domain sha256_hash as bytea CHECK ((length(VALUE) = 32));
+create type federation_policy as enum ('development', 'production');
 create type principal_kind as enum ('device', 'coordinator');
 create type principal_status as enum ('PENDING', 'ACTIVE', 'QUARANTINED', 'SUSPENDED', 'REVOKED');
+create type round_state as enum ('OPEN', 'CLOSED', 'FAILED');
 create type session_state as enum ('PENDING', 'ACTIVE', 'SUPERSEDED', 'CLOSED', 'EXPIRED', 'TIMED_OUT', 'FAILED', 'REVOKED');
 
 CREATE OR REPLACE FUNCTION public.count_sessions_of_epoch(epoch bigint)
@@ -598,6 +600,72 @@ create policy tenant_only on evidence as restrictive for all to qflare_api, qfla
   with check ((organization_id = current_organization()));
 grant insert, select on evidence to qflare_api;
 
+create table federation (
+  organization_id uuid not null,
+  id uuid not null,
+  name display_name not null,
+  policy federation_policy not null,
+  created_by uuid not null,
+  created_at timestamp with time zone not null,
+  last_round bigint not null default 0,
+  constraint federation_pkey PRIMARY KEY (organization_id, id),
+  constraint federation_organization_id_name_key UNIQUE (organization_id, name),
+  constraint federation_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
+  constraint federation_last_round_check CHECK ((last_round >= 0))
+);
+alter table federation owner to qflare_owner;
+alter table federation enable row level security;
+alter table federation force row level security;
+create policy tenant on federation as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on federation as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on federation to qflare_api;
+grant update (last_round) on federation to qflare_api;
+
+create table federation_coordinator (
+  organization_id uuid not null,
+  federation_id uuid not null,
+  coordinator_id uuid not null,
+  added_at timestamp with time zone not null,
+  constraint federation_coordinator_pkey PRIMARY KEY (organization_id, federation_id, coordinator_id),
+  constraint federation_coordinator_organization_id_coordinator_id_fkey FOREIGN KEY (organization_id, coordinator_id) REFERENCES principal(organization_id, id),
+  constraint federation_coordinator_organization_id_federation_id_fkey FOREIGN KEY (organization_id, federation_id) REFERENCES federation(organization_id, id)
+);
+alter table federation_coordinator owner to qflare_owner;
+CREATE INDEX federation_coordinator_of ON public.federation_coordinator USING btree (organization_id, coordinator_id, federation_id);
+alter table federation_coordinator enable row level security;
+alter table federation_coordinator force row level security;
+create policy tenant on federation_coordinator as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on federation_coordinator as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant delete, insert, select on federation_coordinator to qflare_api;
+
+create table federation_member (
+  organization_id uuid not null,
+  federation_id uuid not null,
+  device_id uuid not null,
+  added_at timestamp with time zone not null,
+  constraint federation_member_pkey PRIMARY KEY (organization_id, federation_id, device_id),
+  constraint federation_member_organization_id_device_id_fkey FOREIGN KEY (organization_id, device_id) REFERENCES principal(organization_id, id),
+  constraint federation_member_organization_id_federation_id_fkey FOREIGN KEY (organization_id, federation_id) REFERENCES federation(organization_id, id)
+);
+alter table federation_member owner to qflare_owner;
+alter table federation_member enable row level security;
+alter table federation_member force row level security;
+create policy tenant on federation_member as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on federation_member as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant delete, insert, select on federation_member to qflare_api;
+
 create table identity_key (
   organization_id uuid not null,
   kid text not null,
@@ -703,6 +771,77 @@ create policy tenant_only on principal as restrictive for all to qflare_api, qfl
   with check ((organization_id = current_organization()));
 grant insert, select on principal to qflare_api;
 grant update (name, status, metadata, active_session_id, pending_session_ids, last_seen_at, revoked_at, type, capabilities) on principal to qflare_api;
+
+create table round (
+  organization_id uuid not null,
+  federation_id uuid not null,
+  round bigint not null,
+  state round_state not null,
+  min_participants integer not null,
+  opened_at timestamp with time zone not null,
+  closed_at timestamp with time zone,
+  closing_hash bytea,
+  aggregate_hash text,
+  certificate text,
+  signature bytea,
+  signature_kid text,
+  trust_sequence bigint,
+  event_id uuid,
+  event text,
+  constraint round_pkey PRIMARY KEY (organization_id, federation_id, round),
+  constraint round_organization_id_federation_id_fkey FOREIGN KEY (organization_id, federation_id) REFERENCES federation(organization_id, id),
+  constraint round_trust_sequence_fkey FOREIGN KEY (trust_sequence) REFERENCES trust_bundle(sequence),
+  constraint round_closing_hash_check CHECK ((length(closing_hash) = 32)),
+  constraint round_is_sound CHECK (((num_nulls(closed_at, closing_hash, certificate, signature, signature_kid, trust_sequence, event_id, event) =
+CASE state
+    WHEN 'OPEN'::round_state THEN 8
+    ELSE 0
+END) AND ((state <> 'OPEN'::round_state) OR (aggregate_hash IS NULL)))),
+  constraint round_min_participants_check CHECK ((min_participants > 0)),
+  constraint round_round_check CHECK ((round > 0))
+);
+alter table round owner to qflare_owner;
+alter table round enable row level security;
+alter table round force row level security;
+create policy tenant on round as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on round as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on round to qflare_api;
+grant update (state, closed_at, closing_hash, aggregate_hash, certificate, signature, signature_kid, trust_sequence, event_id, event) on round to qflare_api;
+
+create table round_participant (
+  organization_id uuid not null,
+  federation_id uuid not null,
+  round bigint not null,
+  device_id uuid not null,
+  session_id uuid not null,
+  epoch bigint not null,
+  commitment text not null,
+  kid text not null,
+  tier text not null,
+  attestation_id uuid not null,
+  given_at timestamp with time zone not null,
+  gone_at timestamp with time zone,
+  constraint round_participant_pkey PRIMARY KEY (organization_id, federation_id, round, device_id),
+  constraint round_participant_commitment_check CHECK ((length(commitment) = 43)),
+  constraint round_participant_epoch_check CHECK ((epoch >= 0)),
+  constraint round_participant_tier_check CHECK ((tier = ANY (ARRAY['none'::text, 'affirming'::text, 'warning'::text])))
+);
+alter table round_participant owner to qflare_owner;
+CREATE INDEX round_participant_gone ON public.round_participant USING btree (organization_id, federation_id, round, device_id) WHERE (gone_at IS NOT NULL);
+alter table round_participant enable row level security;
+alter table round_participant force row level security;
+create policy tenant on round_participant as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on round_participant as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on round_participant to qflare_api;
+grant update (session_id, epoch, commitment, kid, tier, attestation_id, given_at, gone_at) on round_participant to qflare_api;
 
 create table schema_migration (
   name text not null,

@@ -2,6 +2,8 @@ import type { ColumnType, Generated } from 'kysely'
 import type { ApiRole } from '../protocol/api-roles.ts'
 import type { PrincipalKind, PrincipalStatus } from '../protocol/enrollment.ts'
 import type { SessionState } from '../protocol/exchange/session-states.ts'
+import type { FederationPolicyName } from '../protocol/rounds/federation-policies.ts'
+import type { RoundState } from '../protocol/rounds/messages.ts'
 import type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
 import type { TrustKey, WireTrustBundle } from '../protocol/trust.ts'
 
@@ -144,6 +146,53 @@ export interface Tables {
     confirmation_hash: NullableBytes
     token_epoch: number | null
     token_nonces: Generated<Uint8Array[]>
+  }
+  federation: {
+    organization_id: string
+    id: string
+    name: string
+    policy: FederationPolicyName
+    created_by: string
+    created_at: Timestamp
+    last_round: Generated<number>
+  }
+  federation_member: { organization_id: string; federation_id: string; device_id: string; added_at: Timestamp }
+  federation_coordinator: {
+    organization_id: string
+    federation_id: string
+    coordinator_id: string
+    added_at: Timestamp
+  }
+  round: {
+    organization_id: string
+    federation_id: string
+    round: number
+    state: RoundState
+    min_participants: number
+    opened_at: Timestamp
+    closed_at: NullableTimestamp
+    closing_hash: NullableBytes
+    aggregate_hash: string | null
+    certificate: string | null
+    signature: NullableBytes
+    signature_kid: string | null
+    trust_sequence: number | null
+    event_id: string | null
+    event: string | null
+  }
+  round_participant: {
+    organization_id: string
+    federation_id: string
+    round: number
+    device_id: string
+    session_id: string
+    epoch: number
+    commitment: string
+    kid: string
+    tier: 'none' | 'affirming' | 'warning'
+    attestation_id: string
+    given_at: Timestamp
+    gone_at: NullableTimestamp
   }
   audit_outbox: { seq: Generated<number>; organization_id: string; event_id: string; entry: string }
   audit_log_state: {

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import type { FederationPolicyName } from '../protocol/rounds/federation-policies.ts'
 import { defaultCheckpointFile } from './checkpoint-file.ts'
 import { type ProfileName, profileNames } from './profile.ts'
 import { type WitnessSetting, witnessSetting } from './witness-setting.ts'
@@ -34,6 +35,8 @@ export interface Config {
     /** Whose cosignatures are collected. */
     witnesses: WitnessSetting[]
   }
+  /** Of a federation that names none. */
+  federationPolicy: FederationPolicyName
   crypto: 'native' | 'portable' | undefined
   exchangeQueueLength: number
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -193,6 +196,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
       retentionYears: variables.QFLARE_AUDIT_RETENTION_YEARS,
       witnesses: variables.QFLARE_WITNESSES,
     },
+    federationPolicy: variables.DATABASE_URL === undefined ? 'development' : 'production',
     crypto: variables.QFLARE_CRYPTO,
     exchangeQueueLength: variables.QFLARE_EXCHANGE_QUEUE,
     logLevel: variables.QFLARE_LOG_LEVEL,

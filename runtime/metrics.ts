@@ -32,6 +32,12 @@ export function createMetrics() {
       help: 'Exchanges that wait for a core',
       registers,
     }),
+    roundKeys: new Counter({
+      name: 'qflare_round_keys_total',
+      help: 'Round keys by result: given, or the code of the refusal',
+      labelNames: ['result'],
+      registers,
+    }),
     rateLimited: new Counter({
       name: 'qflare_rate_limited_total',
       help: 'Requests that were answered 429, by the limit: address, address_refused, api_token, device, organization',

@@ -46,30 +46,47 @@ export function createAuthenticate(parts: {
 
 /** Throws `unauthenticated` or `forbidden`; whether a single resource is the caller's own is for its service to say. */
 export function requireAccess(access: Access, caller: Caller, isFromThisMachine: boolean): void {
+  if (access === 'anyone') return
+  if (access === 'machine') {
+    if (!isFromThisMachine) throw new ServiceError('not_found', 'There is nothing here.')
+    return
+  }
+  if (caller.type === 'anonymous') throw new ServiceError('unauthenticated', 'This needs a token.')
+  if (!mayCall(access, caller)) throw new ServiceError('forbidden', needs[access])
+}
+
+type Restricted = Exclude<Access, 'anyone' | 'machine'>
+
+const needs: Record<Restricted, string> = {
+  operator: 'This needs the role operator.',
+  operator_or_own: 'This needs the role operator.',
+  auditor: 'This needs the role auditor.',
+  coordinator: 'This needs the role coordinator, or a session of a coordinator.',
+  operator_or_coordinator: 'This needs the role operator or coordinator, or a session of a coordinator.',
+  coordinator_in_session: 'This needs a session of a coordinator.',
+  device_in_session: 'This needs a session of a device.',
+  admin: 'This needs the role admin.',
+  service_admin: 'This needs a token that may administer the service itself.',
+}
+
+function mayCall(access: Restricted, caller: Exclude<Caller, { type: 'anonymous' }>): boolean {
   switch (access) {
-    case 'anyone':
-      return
-    case 'machine':
-      if (!isFromThisMachine) throw new ServiceError('not_found', 'There is nothing here.')
-      return
     case 'operator':
-    case 'operator_or_own':
-      if (caller.type === 'anonymous') throw new ServiceError('unauthenticated', 'This needs a token.')
-      if (hasRole(caller, 'operator')) return
-      if (access === 'operator_or_own' && caller.type !== 'api_token') return
-      throw new ServiceError('forbidden', 'This needs the role operator.')
     case 'auditor':
-      if (caller.type === 'anonymous') throw new ServiceError('unauthenticated', 'This needs a token.')
-      if (hasRole(caller, 'auditor')) return
-      throw new ServiceError('forbidden', 'This needs the role auditor.')
     case 'admin':
-      if (caller.type === 'anonymous') throw new ServiceError('unauthenticated', 'This needs a token.')
-      if (hasRole(caller, 'admin')) return
-      throw new ServiceError('forbidden', 'This needs the role admin.')
+      return hasRole(caller, access)
+    case 'operator_or_own':
+      return hasRole(caller, 'operator') || caller.type !== 'api_token'
+    case 'coordinator':
+      return hasRole(caller, 'coordinator') || caller.type === 'coordinator'
+    case 'operator_or_coordinator':
+      return hasRole(caller, 'operator') || hasRole(caller, 'coordinator') || caller.type === 'coordinator'
+    case 'coordinator_in_session':
+      return caller.type === 'coordinator'
+    case 'device_in_session':
+      return caller.type === 'device'
     case 'service_admin':
-      if (caller.type === 'anonymous') throw new ServiceError('unauthenticated', 'This needs a token.')
-      if (hasRole(caller, 'admin') && caller.type === 'api_token' && caller.isServiceAdmin) return
-      throw new ServiceError('forbidden', 'This needs a token that may administer the service itself.')
+      return hasRole(caller, 'admin') && caller.type === 'api_token' && caller.isServiceAdmin
     default:
       throw new Error(`This access is not known: ${String(access satisfies never)}`)
   }

@@ -20,7 +20,7 @@ import { createTemporalKeys } from './services/temporal-keys.ts'
 import { startListeners } from './start-listeners.ts'
 
 export interface ServerParts {
-  config: Pick<Config, 'http' | 'operator' | 'limits' | 'trustDomain' | 'exchangeQueueLength'>
+  config: Pick<Config, 'http' | 'operator' | 'limits' | 'trustDomain' | 'exchangeQueueLength' | 'federationPolicy'>
   version: string
   database: Database
   /** As qflare_auditor. */
@@ -79,6 +79,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     profile: parts.serviceKeys.profile,
     version: parts.version,
     pin,
+    federationPolicy: config.federationPolicy,
     database,
     auditor: parts.auditor,
     keyring,

@@ -83,6 +83,10 @@ const callers: Record<Access, { who: string; security: JsonObject[] }> = {
     security: [{ apiToken: [] }, { accessToken: [] }],
   },
   auditor: { who: 'auditors', security: [{ apiToken: [] }] },
+  coordinator: { who: 'coordinators', security: [{ apiToken: [] }, { accessToken: [] }] },
+  operator_or_coordinator: { who: 'operators and coordinators', security: [{ apiToken: [] }, { accessToken: [] }] },
+  coordinator_in_session: { who: 'coordinators in a session', security: [{ accessToken: [] }] },
+  device_in_session: { who: 'devices in a session', security: [{ accessToken: [] }] },
   admin: { who: 'admins', security: [{ apiToken: [] }] },
   service_admin: { who: 'admins of the service', security: [{ apiToken: [] }] },
 }
@@ -123,8 +127,13 @@ function describePath({ path }: Route): JsonObject[] {
     name,
     in: 'path',
     required: true,
-    schema: { type: 'string', ...(name === 'id' ? { format: 'uuid' } : {}) },
+    schema: schemaOfPart(name ?? ''),
   }))
+}
+
+function schemaOfPart(name: string): JsonObject {
+  if (name === 'round') return number
+  return /^id$|Id$/.test(name) ? { type: 'string', format: 'uuid' } : { type: 'string' }
 }
 
 function describeQuery({ query }: Route, components: Components): JsonObject[] {

@@ -12,6 +12,12 @@ interface CallerOf {
   auditor: Operator
   /** An operator, or the device or coordinator for what is its own: which that is, is for the service to say. */
   operator_or_own: Operator | SessionCaller
+  /** An API token for coordinators, or a coordinator in its session: to which federations it is assigned, its service says. */
+  coordinator: Operator | SessionCaller
+  operator_or_coordinator: Operator | SessionCaller
+  /** No API token: what it gets is sealed for its session, or signed in its name. */
+  coordinator_in_session: SessionCaller
+  device_in_session: SessionCaller
   admin: Operator
   /** An admin who may administer the service itself. */
   service_admin: Operator

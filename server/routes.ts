@@ -1,5 +1,6 @@
 import type { Database } from '../database/open.ts'
 import type { Primitives } from '../protocol/primitives.ts'
+import type { FederationPolicyName } from '../protocol/rounds/federation-policies.ts'
 import type { WriteEvent } from '../runtime/audit-events.ts'
 import type { BoundedQueue } from '../runtime/bounded-queue.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -18,28 +19,38 @@ import { confirmExchangeRoute } from './routes/confirm-exchange.ts'
 import { deviceLifeCycleRoutes } from './routes/device-life-cycle.ts'
 import { deviceRoutes } from './routes/devices.ts'
 import { enrollmentTokenRoutes } from './routes/enrollment-tokens.ts'
+import { federationMemberRoutes, federationRoutes } from './routes/federations.ts'
 import { openExchangeRoute } from './routes/open-exchange.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { organizationRoutes } from './routes/organizations.ts'
 import { publishedKeyRoutes } from './routes/published-keys.ts'
 import { renewAccessTokenRoute } from './routes/renew-access-token.ts'
+import { roundKeyRoutes, roundMembershipRoutes } from './routes/round-keys.ts'
+import { roundRoutes } from './routes/rounds.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { startEnrollmentRoute } from './routes/start-enrollment.ts'
 import type { AccessTokens } from './services/access-tokens.ts'
 import { createApiTokens } from './services/api-tokens.ts'
 import { createAuditLog } from './services/audit-log.ts'
+import { createCloseRound } from './services/close-round.ts'
 import { createCompleteEnrollment } from './services/complete-enrollment.ts'
 import { createConfirmExchange } from './services/confirm-exchange.ts'
+import { createDeriveRoundKeys } from './services/derive-round-keys.ts'
 import { createDeviceLifeCycle } from './services/device-life-cycle.ts'
 import { createDevices } from './services/devices.ts'
 import { createEnrollmentTokens } from './services/enrollment-tokens.ts'
 import { createExportAuditLog } from './services/export-audit-log.ts'
+import { createFederationMembers } from './services/federation-members.ts'
+import { createFederations } from './services/federations.ts'
 import { createIssueAttestationResult } from './services/issue-attestation-result.ts'
 import { createOpenExchange } from './services/open-exchange.ts'
 import { createOrganizations } from './services/organizations.ts'
 import type { PublishedKeys } from './services/published-keys.ts'
 import type { Readiness } from './services/readiness.ts'
 import { createRenewAccessToken } from './services/renew-access-token.ts'
+import { createGetRoundCertificate } from './services/round-certificates.ts'
+import { createRoundMembership } from './services/round-membership.ts'
+import { createRounds } from './services/rounds.ts'
 import { createSessions } from './services/sessions.ts'
 import { createStartEnrollment } from './services/start-enrollment.ts'
 import type { TemporalKeys } from './services/temporal-keys.ts'
@@ -49,6 +60,8 @@ export interface RouteParts {
   profile: ProfileName
   version: string
   pin: string
+  /** Of a federation that names none. */
+  federationPolicy: FederationPolicyName
   database: Database
   auditor: Database
   keyring: Keyring
@@ -94,6 +107,15 @@ export function listRoutes(parts: RouteParts): Route[] {
     confirmExchangeRoute(createConfirmExchange(parts)),
     renewAccessTokenRoute(createRenewAccessToken(parts)),
     ...sessionRoutes(createSessions(parts)),
+    ...federationRoutes(createFederations({ ...parts, defaultPolicy: parts.federationPolicy })),
+    ...federationMemberRoutes(createFederationMembers(parts)),
+    ...roundRoutes(createRounds(parts)),
+    ...roundKeyRoutes({
+      deriveRoundKeys: createDeriveRoundKeys(parts),
+      closeRound: createCloseRound(parts),
+      getRoundCertificate: createGetRoundCertificate({ ...parts, auditLog }),
+    }),
+    ...roundMembershipRoutes(createRoundMembership(parts)),
     ...auditTreeRoutes(auditLog),
     ...auditEventRoutes(auditLog, createExportAuditLog({ auditor: parts.auditor, auditLog })),
   ]

@@ -1,8 +1,11 @@
 import type { TrustworthinessTier } from '../attestation/ear.ts'
 
+/** What a device may be found to be and still get keys: never contraindicated. */
+export type AdmittedTier = Exclude<TrustworthinessTier, 'contraindicated'>
+
 interface FederationPolicy {
-  tiers: readonly TrustworthinessTier[]
-  /** How old the newest attestation result may be, in milliseconds, and that it was made since the session was. */
+  tiers: readonly AdmittedTier[]
+  /** How old an attestation result may be, in milliseconds; it must not be older than the session either. */
   freshness: { maxAgeMs: number } | undefined
 }
 
@@ -19,15 +22,16 @@ export const federationPolicyNames = Object.keys(federationPolicies) as [
   ...FederationPolicyName[],
 ]
 
-/** Whether the newest attestation result of a device admits it at `now`. Times in milliseconds since the Unix epoch. */
-export function isAdmitted(
+/** The tier with which a result admits at `now`, or undefined. Times in milliseconds since the Unix epoch. */
+export function findAdmittedTier(
   policy: FederationPolicyName,
   result: { tier: TrustworthinessTier; appraisedAt: number },
   session: { createdAt: number },
   now: number,
-): boolean {
+): AdmittedTier | undefined {
   const { tiers, freshness }: FederationPolicy = federationPolicies[policy]
-  if (!tiers.includes(result.tier)) return false
-  if (freshness === undefined) return true
-  return result.appraisedAt >= session.createdAt && now - result.appraisedAt <= freshness.maxAgeMs
+  const isFresh =
+    freshness === undefined ||
+    (result.appraisedAt >= session.createdAt && now - result.appraisedAt <= freshness.maxAgeMs)
+  return isFresh ? tiers.find((tier) => tier === result.tier) : undefined
 }

@@ -28,7 +28,7 @@ export type FederationMember = z.output<typeof federationMember>
 export const roundRequest = z
   .strictObject({
     /** Above every round of the federation before it; the next one without it. */
-    round: roundNumber.optional(),
+    round: z.int().min(1).optional(),
     /** Of whom fewer make the round fail; 1 without it. */
     minParticipants: z.int().min(1).max(MAX_ROUND_DEVICES).optional(),
   })
@@ -55,6 +55,19 @@ export const round = z
   })
   .meta({ id: 'Round' })
 export type Round = z.output<typeof round>
+
+export const participationStatuses = ['given', 'epoch_gone'] as const
+/** What a device was given last in a round. `epoch_gone`: it said since that it no longer has that chain. */
+export const roundParticipation = z
+  .strictObject({
+    deviceId: uuid,
+    sessionId: uuid,
+    epoch: z.int().min(0),
+    status: z.enum(participationStatuses),
+    givenAt: timestamp,
+  })
+  .meta({ id: 'RoundParticipation' })
+export type RoundParticipation = z.output<typeof roundParticipation>
 
 export const roundKeysRequest = z
   .strictObject({
@@ -119,5 +132,7 @@ export const roundClosed = z
 export const membershipAnswer = z.strictObject({ sessionId: uuid, epoch: z.int().min(0) }).meta({ id: 'Membership' })
 export type MembershipAnswer = z.output<typeof membershipAnswer>
 
-/** Which of its chains the device has no more: what it was told last. */
-export const membershipReport = z.strictObject({ status: z.literal('epoch_gone') }).meta({ id: 'MembershipReport' })
+/** That the device no longer has the chain which it was told; where it names it, a newer one is not meant. */
+export const membershipReport = z
+  .strictObject({ status: z.literal('epoch_gone'), sessionId: uuid.optional(), epoch: z.int().min(0).optional() })
+  .meta({ id: 'MembershipReport' })

@@ -51,6 +51,16 @@ export function createAuditLog(parts: { auditor: Database; crypto: Primitives })
     return ranges.map((range) => hashRange(crypto, (place) => tiles.get(tileKey(place)) ?? [], range))
   }
 
+  /** A `c2sp.org/tlog-proof@v1`, also of an event whose body was removed; undefined until a published checkpoint covers it. */
+  async function findProof(organizationId: string, eventId: string): Promise<string | undefined> {
+    const { index, checkpoints } = await findForProof(auditor, organizationId, eventId)
+    // The first is the witnessed one, where there is one.
+    const checkpoint = checkpoints.find(({ size }) => index !== undefined && size > index)
+    if (index === undefined || checkpoint === undefined) return undefined
+    const hashes = await hashRanges(inclusionRanges(index, checkpoint.size))
+    return formatTlogProof({ index, hashes, checkpoint: checkpoint.note })
+  }
+
   return {
     getCheckpoint,
 
@@ -90,14 +100,13 @@ export function createAuditLog(parts: { auditor: Database; crypto: Primitives })
       })
     },
 
-    /** That it is in the log, for whoever has the event: as a `c2sp.org/tlog-proof@v1`. Also of one whose body was removed. */
+    findProof,
+
+    /** That it is in the log, for whoever has the event. Throws `not_found`. */
     async proveEvent(caller: Operator, eventId: string): Promise<string> {
-      const { index, checkpoints } = await findForProof(auditor, caller.organizationId, eventId)
-      // The first is the witnessed one, where there is one.
-      const checkpoint = checkpoints.find(({ size }) => index !== undefined && size > index)
-      if (index === undefined || checkpoint === undefined) throw noEvent()
-      const hashes = await hashRanges(inclusionRanges(index, checkpoint.size))
-      return formatTlogProof({ index, hashes, checkpoint: checkpoint.note })
+      const proof = await findProof(caller.organizationId, eventId)
+      if (proof === undefined) throw noEvent()
+      return proof
     },
 
     /** One hash for each perfect subtree of the first `size` entries. */

@@ -141,6 +141,7 @@ export async function startTestService(
       limits: { address: 0, addressRefused: 0, apiToken: 0, device: 0, organization: 0, ...options.limits },
       trustDomain: 'test.example',
       exchangeQueueLength: options.exchangeQueueLength ?? 512,
+      federationPolicy: 'development',
     },
     version: '0.0.0-test',
     database: api,

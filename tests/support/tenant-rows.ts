@@ -27,6 +27,10 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
   const kid = randomBytes(32).toString('base64url')
   const event_id = randomUUID()
   const index = nextIndex++
+  const federation_id = randomUUID()
+  const round = { organization_id, federation_id, round: 1 }
+  const attestation_id = randomUUID()
+  const session_id = makeSessionId()
   return {
     organization: { id: organizationId, name: `organization ${organizationId}`, created_at: at },
     api_token: {
@@ -85,7 +89,7 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
     evidence: { organization_id, id: evidence_id, principal_id, body: '[]', received_at: at },
     attestation_result: {
       organization_id,
-      id: randomUUID(),
+      id: attestation_id,
       principal_id,
       evidence_id,
       kid,
@@ -97,7 +101,7 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
     },
     session: {
       organization_id,
-      id: makeSessionId(),
+      id: session_id,
       principal_id,
       state: 'PENDING',
       suite: 'ML-KEM-1024',
@@ -107,6 +111,28 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
       expires_at: at,
       chains: randomBytes(99),
       confirmation_hash: randomBytes(32),
+    },
+    federation: {
+      organization_id,
+      id: federation_id,
+      name: `federation ${federation_id}`,
+      policy: 'development',
+      created_by: tokenId,
+      created_at: at,
+    },
+    federation_member: { organization_id, federation_id, device_id: principal_id, added_at: at },
+    federation_coordinator: { organization_id, federation_id, coordinator_id: principal_id, added_at: at },
+    round: { ...round, state: 'OPEN', min_participants: 1, opened_at: at },
+    round_participant: {
+      ...round,
+      device_id: principal_id,
+      session_id,
+      epoch: 7,
+      commitment: 'A'.repeat(43),
+      kid,
+      tier: 'none',
+      attestation_id,
+      given_at: at,
     },
     audit_outbox: { organization_id, event_id: randomUUID(), entry: '{}' },
     audit_entry: {

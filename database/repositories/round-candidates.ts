@@ -1,0 +1,154 @@
+import type { TrustworthinessTier } from '../../protocol/attestation/ear.ts'
+import type { PrincipalStatus } from '../../protocol/enrollment.ts'
+import type { SessionState } from '../../protocol/exchange/session-states.ts'
+import type { Database } from '../open.ts'
+import { sessionIdRange } from './session-id-range.ts'
+
+/** Who may be in a round, as it is stored: what decides it, and the sealed chain of one epoch. */
+export interface RoundCandidate {
+  deviceId: string
+  isMember: boolean
+  status: PrincipalStatus | undefined
+  /** The one that the principal names as its active one. */
+  session: CandidateSession | undefined
+  /** The newest for the identity key that it has now. */
+  attestation: CandidateAttestation | undefined
+}
+
+export interface CandidateSession {
+  id: string
+  state: SessionState
+  bucket: number
+  createdAt: number
+  expiresAt: number
+  supersededAt: number | undefined
+  /** Of the epoch asked for, or of the session's first one where that is still to come; undefined where it has none of it. */
+  sealedChain: Uint8Array | undefined
+}
+
+export interface CandidateAttestation {
+  id: string
+  kid: string
+  tier: TrustworthinessTier
+  appraisedAt: number
+}
+
+/** Which chains are wanted: `length` bytes at `(epoch − bucket) × length`. `now`: milliseconds since the Unix epoch. */
+export interface ChainsAt {
+  epoch: number
+  length: number
+  now: number
+}
+
+/**
+ * One look-up for a whole round, in the order of their ids: of these devices; or of every member and, so that a coordinator learns
+ * what became of them, of whoever a key of the round was given out for before. At most `limit` of them.
+ */
+export async function listRoundCandidates(
+  database: Database,
+  organizationId: string,
+  wanted: { federationId: string; round: number; deviceIds: readonly string[] | undefined; limit: number },
+  chains: ChainsAt,
+): Promise<RoundCandidate[]> {
+  const { federationId, round, deviceIds, limit } = wanted
+  const [, found] = await database.sendTransaction({ organizationId }, [
+    deviceIds === undefined
+      ? {
+          name: 'list_round_candidates',
+          text: selectCandidates(
+            `select device_id from federation_member where organization_id = current_organization() and federation_id = $1
+              union select device_id from round_participant
+                where organization_id = current_organization() and federation_id = $1 and round = $6
+              order by device_id limit $7`,
+          ),
+          values: [federationId, ...valuesOf(chains), round, limit],
+        }
+      : {
+          name: 'list_named_round_candidates',
+          text: selectCandidates('select unnest($6::uuid[]) as device_id order by device_id limit $7'),
+          values: [federationId, ...valuesOf(chains), deviceIds, limit],
+        },
+  ])
+  return ((found?.rows ?? []) as CandidateRow[]).map(toCandidate)
+}
+
+/** The coordinator itself, looked at in the same way: whether it is assigned, in the place of whether it is a member. */
+export async function findCoordinatorCandidate(
+  database: Database,
+  organizationId: string,
+  coordinatorId: string,
+  federationId: string,
+  chains: ChainsAt,
+): Promise<RoundCandidate | undefined> {
+  const text = selectCandidates('select $6::uuid as device_id', 'federation_coordinator', 'coordinator_id')
+  const values = [federationId, ...valuesOf(chains), coordinatorId]
+  const [, found] = await database.sendTransaction({ organizationId }, [{ name: 'find_coordinator', text, values }])
+  const row = found?.rows[0] as CandidateRow | undefined
+  return row && toCandidate(row)
+}
+
+/** $1 federation, $2 epoch, $3 length of a chain, $4 and $5 bounds of session ids. */
+function selectCandidates(asked: string, belonging = 'federation_member', column = 'device_id'): string {
+  return `with asked as materialized (${asked})
+    select a.device_id, m.${column} is not null as is_member, p.status,
+      s.id as session_id, s.state, s.bucket, s.created_at, s.expires_at, s.superseded_at,
+      case when greatest($2::bigint, s.bucket) <= s.last_epoch then substring(s.chains
+        from (1 + $3::int * (greatest($2::bigint, s.bucket) - s.bucket))::int for $3::int) end as sealed_chain,
+      r.id as attestation_id, r.kid, r.tier, r.appraised_at
+    from asked a
+    left join ${belonging} m
+      on m.organization_id = current_organization() and m.federation_id = $1 and m.${column} = a.device_id
+    left join principal p on p.organization_id = m.organization_id and p.id = m.${column}
+    left join session s on s.organization_id = p.organization_id and s.id = p.active_session_id and s.id between $4 and $5
+    left join identity_key k
+      on k.organization_id = p.organization_id and k.principal_id = p.id and k.status = 'ACTIVE'
+    left join lateral (select t.id, t.kid, t.tier, t.appraised_at from attestation_result t
+      where t.organization_id = k.organization_id and t.principal_id = k.principal_id and t.kid = k.kid
+      order by t.id desc limit 1) r on true
+    order by a.device_id`
+}
+
+function valuesOf({ epoch, length, now }: ChainsAt): unknown[] {
+  return [epoch, length, ...sessionIdRange(now)]
+}
+
+interface CandidateRow {
+  device_id: string
+  is_member: boolean
+  status: PrincipalStatus | null
+  session_id: string | null
+  state: SessionState
+  bucket: number
+  created_at: number
+  expires_at: number
+  superseded_at: number | null
+  sealed_chain: Uint8Array | null
+  attestation_id: string | null
+  kid: string
+  tier: TrustworthinessTier
+  appraised_at: number
+}
+
+function toCandidate(row: CandidateRow): RoundCandidate {
+  return {
+    deviceId: row.device_id,
+    isMember: row.is_member,
+    status: row.status ?? undefined,
+    session:
+      row.session_id === null
+        ? undefined
+        : {
+            id: row.session_id,
+            state: row.state,
+            bucket: row.bucket,
+            createdAt: row.created_at,
+            expiresAt: row.expires_at,
+            supersededAt: row.superseded_at ?? undefined,
+            sealedChain: row.sealed_chain ?? undefined,
+          },
+    attestation:
+      row.attestation_id === null
+        ? undefined
+        : { id: row.attestation_id, kid: row.kid, tier: row.tier, appraisedAt: row.appraised_at },
+  }
+}
