@@ -7,6 +7,8 @@ import {
   type FederationMember,
   federation,
   federationMember,
+  type Participation,
+  participation,
   type Round,
   round as roundAnswer,
 } from './federation-answers.ts'
@@ -17,7 +19,7 @@ import { parseInput } from './parse-input.ts'
 import { roundNames } from './round-context.ts'
 import { roundPath } from './round-path.ts'
 
-export type { Federation, FederationMember, Round }
+export type { Federation, FederationMember, Participation, Round }
 
 const MAX_LIST_BYTES = 4 << 20
 /** Of 10,000 participants, with the bundles of many rotations. */
@@ -99,6 +101,25 @@ export class QflareFederations {
 
   async getRound(federationId: string, round: number): Promise<Round> {
     return this.#http.get(pathOf(federationId, round), roundAnswer, await this.#auth())
+  }
+
+  /** For whom a key of the round was given out, by id. Of those with `epoch_gone` the coordinator asks again. */
+  async listParticipants(
+    federationId: string,
+    round: number,
+    query: PageQuery & { status?: Participation['status'] | undefined } = {},
+  ): Promise<Page<Participation>> {
+    const path = `${pathOf(federationId, round)}/participants${toQuery(query)}`
+    return this.#http.get(path, pageOf(participation), await this.#auth())
+  }
+
+  /** All of these, page by page. */
+  participants(
+    federationId: string,
+    round: number,
+    filter: { status?: Participation['status'] | undefined } = {},
+  ): AsyncGenerator<Participation> {
+    return allPages((page) => this.listParticipants(federationId, round, { ...filter, ...page }))
   }
 
   /** Of a round that has ended; `verifyRoundCertificate` verifies it. Its proof is missing for the second after the closing. */

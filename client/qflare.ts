@@ -51,6 +51,7 @@ export {
   type Federation,
   type FederationMember,
   openFederations,
+  type Participation,
   QflareFederations,
   type Round,
 } from './federations.ts'
