@@ -4,6 +4,7 @@ import { enrollDevice } from '../../client/enroll-device.ts'
 import { openFederations, type QflareFederations } from '../../client/federations.ts'
 import { createMemoryStore } from '../../client/memory-store.ts'
 import { openOperator, type QflareOperator } from '../../client/operator.ts'
+import type { ApiRole } from '../../protocol/api-roles.ts'
 import type { PrincipalKind } from '../../protocol/enrollment.ts'
 import { BUCKET_MS, GRACE_MS } from '../../protocol/exchange/bucket.ts'
 import {
@@ -15,6 +16,7 @@ import { verifyRoundCertificate } from '../../protocol/rounds/verify-round-certi
 import { createToken } from '../support/api.ts'
 import { type Proxy, startProxy } from '../support/proxy.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
+import { makeApiToken, makeTenant } from '../support/tenants.ts'
 
 /** Rounds through the client library, against the real service. */
 
@@ -109,6 +111,22 @@ describe('a round', () => {
     expect(logged?.checkpoint.origin).toBe('test.example/audit')
     await expect(coordinator.roundKeys(federationId, round)).rejects.toMatchObject({ code: 'round_state' })
     await expect(coordinator.closeRound(federationId, round)).rejects.toMatchObject({ code: 'round_state' })
+  })
+
+  test('has a certificate for auditors of its organization, and of no other', async () => {
+    const round = await coordinator.openRound(federationId)
+    const certificate = await coordinator.closeRound(federationId, round)
+    expect(certificate).toMatchObject({ state: 'FAILED', participants: [] })
+    const as = async (owner: { adminToken: string }, roles: ApiRole[]) => {
+      const { token } = await makeApiToken({ ...service, ...owner }, roles)
+      return openFederations({ url: service.url, apiToken: token }).getRoundCertificate(federationId, round)
+    }
+    expect((await as(service, ['auditor'])).certificate).toEqual(certificate)
+    await expect(as(service, ['coordinator'])).rejects.toMatchObject({ code: 'not_found' })
+    const tenant = await makeTenant(service, 'foreign')
+    for (const role of ['auditor', 'operator', 'admin'] as const) {
+      await expect(as(tenant, [role])).rejects.toMatchObject({ code: 'not_found' })
+    }
   })
 
   test('goes on without a device that is revoked or has no session, and fails with fewer than it wants', async () => {
