@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { roundStates } from '../protocol/rounds/messages.ts'
+import { participationStatuses, roundStates } from '../protocol/rounds/messages.ts'
 import { timestamp, uuid } from '../protocol/wire.ts'
 
 // What the server answers of federations and their rounds (docs/api.md). As with an operator's, what a newer server adds is passed
@@ -24,3 +24,13 @@ export const round = z.looseObject({
   aggregateHash: z.string().nullable(),
 })
 export type Round = z.output<typeof round>
+
+/** What a device was given last in a round, and whether it said since that it has that chain no more (`epoch_gone`). */
+export const participation = z.looseObject({
+  deviceId: uuid,
+  sessionId: uuid,
+  epoch: z.int().min(0),
+  status: z.enum(participationStatuses),
+  givenAt: timestamp,
+})
+export type Participation = z.output<typeof participation>

@@ -1,14 +1,14 @@
-import { z } from 'zod'
-import { toBase64url } from '../protocol/encoding.ts'
 import { ProtocolError } from '../protocol/errors.ts'
 import type { FederationPolicyName } from '../protocol/rounds/federation-policies.ts'
-import { roundClosed, roundOpened } from '../protocol/rounds/messages.ts'
+import { roundOpened } from '../protocol/rounds/messages.ts'
 import { type RoundCertificateFile, roundCertificateFile } from '../protocol/rounds/round-certificate.ts'
 import {
   type Federation,
   type FederationMember,
   federation,
   federationMember,
+  type Participation,
+  participation,
   type Round,
   round as roundAnswer,
 } from './federation-answers.ts'
@@ -19,29 +19,15 @@ import { parseInput } from './parse-input.ts'
 import { roundNames } from './round-context.ts'
 import { roundPath } from './round-path.ts'
 
-export type { Federation, FederationMember, Round }
-
-/** What a round ended with, as the service signed it; nothing of it is verified. */
-export type ClosedRound = Pick<RoundCertificateFile, 'certificate' | 'signature'>
-
-export interface ClosingOptions {
-  /** 32 bytes, of what the participants' work became: it goes into the certificate. */
-  aggregateHash?: Uint8Array | undefined
-  /** Those who contributed, of the devices that a key was given out for; all of these without it. */
-  participants?: readonly string[] | undefined
-}
+export type { Federation, FederationMember, Participation, Round }
 
 const MAX_LIST_BYTES = 4 << 20
 /** Of 10,000 participants, with the bundles of many rotations. */
-const MAX_CERTIFICATE_BYTES = 32 << 20
-const aggregateHash = z.custom<Uint8Array>(
-  (value) => value instanceof Uint8Array && value.length === 32,
-  'Not 32 bytes.',
-)
+export const MAX_CERTIFICATE_BYTES = 32 << 20
 
 /**
  * Federations and their rounds (docs/api.md): with an API token of role coordinator or admin by `openFederations`, or as a
- * coordinator that is assigned to them by `QflareDevice.federations`. Keys are the business of an assigned coordinator alone.
+ * coordinator that is assigned to them by `QflareDevice.federations`. The keys of a round, and its end, are its coordinator's alone.
  */
 export class QflareFederations {
   readonly #http: HttpClient
@@ -117,17 +103,23 @@ export class QflareFederations {
     return this.#http.get(pathOf(federationId, round), roundAnswer, await this.#auth())
   }
 
-  /** For good: nobody gets a key of it any more. Not verified. */
-  async closeRound(federationId: string, round: number, options: ClosingOptions = {}): Promise<ClosedRound> {
-    const path = `${pathOf(federationId, round)}/close`
-    const hash = options.aggregateHash === undefined ? undefined : parseInput(aggregateHash, options.aggregateHash)
-    const body = {
-      ...(hash === undefined ? {} : { aggregateHash: toBase64url(hash) }),
-      ...(options.participants === undefined ? {} : { participants: options.participants }),
-    }
-    const closed = await this.#http.post(path, body, roundClosed, await this.#auth(MAX_CERTIFICATE_BYTES))
-    requireRound(closed, { federationId, round })
-    return closed
+  /** For whom a key of the round was given out, by id. Of those with `epoch_gone` the coordinator asks again. */
+  async listParticipants(
+    federationId: string,
+    round: number,
+    query: PageQuery & { status?: Participation['status'] | undefined } = {},
+  ): Promise<Page<Participation>> {
+    const path = `${pathOf(federationId, round)}/participants${toQuery(query)}`
+    return this.#http.get(path, pageOf(participation), await this.#auth())
+  }
+
+  /** All of these, page by page. */
+  participants(
+    federationId: string,
+    round: number,
+    filter: { status?: Participation['status'] | undefined } = {},
+  ): AsyncGenerator<Participation> {
+    return allPages((page) => this.listParticipants(federationId, round, { ...filter, ...page }))
   }
 
   /** Of a round that has ended; `verifyRoundCertificate` verifies it. Its proof is missing for the second after the closing. */
@@ -160,7 +152,10 @@ function pathOf(federationId: string, round: number): string {
 }
 
 /** A certificate may be genuine, and of another round. Throws `round_invalid`. */
-function requireRound({ certificate }: ClosedRound, asked: { federationId: string; round: number }): void {
+export function requireRound(
+  { certificate }: Pick<RoundCertificateFile, 'certificate'>,
+  asked: { federationId: string; round: number },
+): void {
   if (certificate.federationId === asked.federationId && certificate.round === asked.round) return
   throw new ProtocolError('round_invalid', 'The server gave the certificate of another round.')
 }

@@ -40,6 +40,7 @@ export {
   openAuditor,
   QflareAuditor,
 } from './auditor.ts'
+export type { ClosingOptions } from './close-round.ts'
 export { type CallOptions, type DeviceOptions, openDevice, QflareDevice } from './device.ts'
 export type { DeviceKey, KeyNames } from './device-keys.ts'
 export type { DeviceState, DeviceStore } from './device-state.ts'
@@ -47,11 +48,10 @@ export type { DeviceStatus } from './device-status.ts'
 export { type EnrollmentOptions, enrollDevice } from './enroll-device.ts'
 export { type ClientErrorCode, clientErrorCodes, QflareError, type QflareErrorCode } from './errors.ts'
 export {
-  type ClosedRound,
-  type ClosingOptions,
   type Federation,
   type FederationMember,
   openFederations,
+  type Participation,
   QflareFederations,
   type Round,
 } from './federations.ts'

@@ -1,35 +1,14 @@
-import { toBase64url } from '../protocol/encoding.ts'
-import { ProtocolError } from '../protocol/errors.ts'
-import type { RoundCertificate, RoundCertificateFile } from '../protocol/rounds/round-certificate.ts'
-import { verifyRoundCertificate, verifyRoundSignature } from '../protocol/rounds/verify-round-certificate.ts'
+import type { RoundCertificateFile } from '../protocol/rounds/round-certificate.ts'
+import { verifyRoundCertificate } from '../protocol/rounds/verify-round-certificate.ts'
 import type { TrustBundle } from '../protocol/trust.ts'
 import type { DeviceParts } from './device-parts.ts'
-import { type ClosingOptions, QflareFederations } from './federations.ts'
+import { QflareFederations } from './federations.ts'
 import { followTrust } from './follow-trust.ts'
 import { getAccessToken } from './renew-token.ts'
 
 /** What this device, a coordinator, may do with its own access token. */
 export function federationsOf(parts: DeviceParts): QflareFederations {
   return new QflareFederations(parts.http, () => getAccessToken(parts))
-}
-
-/**
- * Closes a round for good. Its certificate, signed by the service that this device has pinned, for this round and over this
- * aggregate; that it is in the log, `fetchRoundCertificate` shows a second later.
- */
-export async function closeRound(
-  parts: DeviceParts,
-  names: { federationId: string; round: number } & ClosingOptions,
-): Promise<RoundCertificate> {
-  const { federationId, round, ...options } = names
-  const closed = await federationsOf(parts).closeRound(federationId, round, options)
-  const { trust } = await followTrust(parts, { pastCaches: true })
-  verifyRoundSignature(parts.crypto, closed, [trust])
-  const stated = options.aggregateHash === undefined ? null : toBase64url(options.aggregateHash)
-  if (closed.certificate.aggregateHash !== stated) {
-    throw new ProtocolError('round_invalid', 'The certificate is over another aggregate than was stated.')
-  }
-  return closed.certificate
 }
 
 /** The certificate of a round that has ended, verified under the root key that this device has pinned. */

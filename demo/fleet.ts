@@ -3,6 +3,7 @@ import { enrollDevice } from '../client/enroll-device.ts'
 import { QflareError } from '../client/errors.ts'
 import { createMemoryStore } from '../client/memory-store.ts'
 import type { QflareOperator } from '../client/operator.ts'
+import type { PrincipalKind } from '../protocol/enrollment.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 
 /** By it an operator finds what a demo left: `qflare device list --type qflare-demo`. */
@@ -26,9 +27,10 @@ export interface Server {
 export async function makeTokens(
   operator: QflareOperator,
   names: readonly string[],
+  kind: PrincipalKind,
 ): Promise<{ name: string; token: string }[]> {
   const wishes = names.map((name) => {
-    return { kind: 'device', name, type: DEMO_TYPE, capabilities: ['training'], ttlSeconds: TOKEN_TTL_SECONDS } as const
+    return { kind, name, type: DEMO_TYPE, capabilities: ['training'], ttlSeconds: TOKEN_TTL_SECONDS } as const
   })
   const made = await operator.createEnrollmentTokens(wishes)
   return names.map((name, index) => {
@@ -39,10 +41,19 @@ export async function makeTokens(
 }
 
 /** Makes an identity key, which never leaves this process, and enrols it. */
-export async function enrollMember(server: Server, { name, token }: { name: string; token: string }): Promise<Member> {
-  const device = await enrollDevice({ ...server, name, token, store: createMemoryStore() })
+export async function enrollMember(
+  server: Server,
+  { name, token, kind = 'device' }: { name: string; token: string; kind?: PrincipalKind },
+): Promise<Member> {
+  const device = await enrollDevice({ ...server, name, token, kind, store: createMemoryStore() })
   const { deviceId } = await device.status()
   return { name, token, device, deviceId }
+}
+
+/** With a token for this alone. */
+export async function enrollCoordinator(server: Server, operator: QflareOperator, name: string): Promise<Member> {
+  const [made] = await makeTokens(operator, [name], 'coordinator')
+  return enrollMember(server, { name, token: made?.token ?? '', kind: 'coordinator' })
 }
 
 /**

@@ -21,9 +21,9 @@ const endings = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 const usage = `npm run demo -- [--devices N] [--keep] [--url URL]
 
 Shows a small fleet against a running service, which npm start in another terminal is: devices enrol, exchange
-and derive keys; one is revoked, one suspended and resumed; at last the signed log of it all is verified. It works as
-the operator whose API token is in .qflare/admin-token (QFLARE_DATA_DIR), or in the file that QFLARE_ADMIN_TOKEN_FILE
-names.
+and derive keys; a coordinator gets the same keys for them in two rounds; one is revoked, one suspended and resumed;
+at last the signed log of it all is verified. It works as the operator whose API token is in .qflare/admin-token
+(QFLARE_DATA_DIR), or in the file that QFLARE_ADMIN_TOKEN_FILE names.
 
   --devices N   how many, 3 to ${MAX_DEVICES}; default ${DEFAULT_DEVICES}
   --keep        leave the devices as they are, instead of revoking them: type ${DEMO_TYPE}

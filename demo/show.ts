@@ -4,6 +4,7 @@ import type { QflareOperator } from '../client/operator.ts'
 import { proveEnrolment, verifyWholeLog } from './auditing.ts'
 import {
   deriveFingerprint,
+  enrollCoordinator,
   enrollMember,
   exchangeKeys,
   expectRefusal,
@@ -13,8 +14,10 @@ import {
   revokeMember,
   type Server,
 } from './fleet.ts'
-import { measureStep, type StepResult } from './measure-step.ts'
+import type { StepResult } from './measure-step.ts'
+import { showCertificates, showFederation, showRound } from './show-rounds.ts'
 import type { Stage } from './stage.ts'
+import { createStep, type Step } from './step.ts'
 
 /**
  * The whole story. Gives what came of each step, in order; a step whose items all failed leaves nothing for the next. After
@@ -34,10 +37,11 @@ export async function show(
   const { server, operator, devices, isKept, signal } = parts
   const results: StepResult[] = []
   const step = createStep(stage, results, signal)
+  const run = runName()
   const tokens = await step(
     'make enrolment tokens',
-    [runNames(devices)],
-    (names) => makeTokens(operator, names),
+    [namesOf(run, devices)],
+    (names) => makeTokens(operator, names, 'device'),
     () => `An operator makes ${devices} one-time tokens, in one request.`,
   )
   const members = await step(
@@ -46,46 +50,39 @@ export async function show(
     (token) => enrollMember(server, token),
     (done) => `${done.length} devices enrol, each with an ML-DSA identity key that it made itself.`,
   )
+  const coordinators = await step(
+    'enrol a coordinator',
+    members.length === 0 ? [] : [`${run}-coordinator`],
+    (name) => enrollCoordinator(server, operator, name),
+    () => 'A coordinator enrols the same way: it runs the rounds in which the fleet trains.',
+  )
   try {
-    await showLife(step, { ...parts, members })
+    await showLife(step, { ...parts, members, coordinators })
     await showLog(step, parts, members)
   } finally {
     if (!isKept) {
       // Also after an interruption.
       await createStep(stage, results, new AbortController().signal)(
         'clean up',
-        members,
+        [...members, ...coordinators],
         (member) => revokeMember(operator, member),
-        (done) => `The ${done.length} devices of this demo are revoked again: the next run begins anew.`,
+        (done) => `All ${done.length} that this demo enrolled are revoked again: the next run begins anew.`,
       )
     }
   }
   return results
 }
 
-function createStep(stage: Stage, results: StepResult[], signal: AbortSignal): Step {
-  return async (title, items, work, shown) => {
-    // What failed before is in the results already.
-    if (items.length === 0 || signal.aborted) return []
-    const line = stage.step(title, items.length)
-    const { done, result } = await measureStep(title, items, work, { onItem: line.advance, signal })
-    line.end(result, result.problems.length === 0 ? shown(done) : '')
-    results.push(result)
-    return done
-  }
-}
-
-type Step = <I, O>(
-  title: string,
-  items: readonly I[],
-  work: (item: I) => Promise<O>,
-  shown: (done: O[]) => string,
-) => Promise<O[]>
-
 async function showLife(
   step: Step,
-  { server, operator, members }: { server: Server; operator: QflareOperator; members: readonly Member[] },
+  parts: {
+    server: Server
+    operator: QflareOperator
+    members: readonly Member[]
+    coordinators: readonly Member[]
+  },
 ): Promise<void> {
+  const { server, operator, members } = parts
   const ready = await step(
     'exchange keys',
     members,
@@ -115,7 +112,18 @@ async function showLife(
     (member) => expectRefusal('A spent token', 'enrollment_refused', () => enrollMember(server, member)),
     () => `The token of ${spent.name} was spent: whoever found it is refused.`,
   )
+  const coordinators = await step(
+    'exchange as coordinator',
+    parts.coordinators,
+    exchangeKeys,
+    () => 'The coordinator has keys of its own, too.',
+  )
+  const federation = await showFederation(step, coordinators, ready)
+  const first = await showRound(step, federation, { members: ready })
   await showRefusals(step, operator, { lost, suspended })
+  const others = ready.filter((member) => member !== lost)
+  const second = await showRound(step, federation, { members: others, lost })
+  await showCertificates(step, [...first, ...second], server.crypto)
 }
 
 async function showRefusals(
@@ -186,9 +194,13 @@ async function deriveOwn(member: Member, { crypto }: Server, seen: Set<string>):
 }
 
 /** Of one run, so that a second one beside or after it has others. */
-function runNames(devices: number): string[] {
+function runName(): string {
   const run = randomInt(36 ** 4)
     .toString(36)
     .padStart(4, '0')
-  return Array.from({ length: devices }, (_, index) => `demo-${run}-${String(index + 1).padStart(2, '0')}`)
+  return `demo-${run}`
+}
+
+function namesOf(run: string, devices: number): string[] {
+  return Array.from({ length: devices }, (_, index) => `${run}-${String(index + 1).padStart(2, '0')}`)
 }

@@ -63,6 +63,7 @@ const needs: Record<Restricted, string> = {
   auditor: 'This needs the role auditor.',
   coordinator: 'This needs the role coordinator, or a session of a coordinator.',
   operator_or_coordinator: 'This needs the role operator or coordinator, or a session of a coordinator.',
+  auditor_or_coordinator: 'This needs the role auditor, operator or coordinator, or a session of a coordinator.',
   coordinator_in_session: 'This needs a session of a coordinator.',
   device_in_session: 'This needs a session of a device.',
   admin: 'This needs the role admin.',
@@ -81,6 +82,8 @@ function mayCall(access: Restricted, caller: Exclude<Caller, { type: 'anonymous'
       return hasRole(caller, 'coordinator') || caller.type === 'coordinator'
     case 'operator_or_coordinator':
       return hasRole(caller, 'operator') || hasRole(caller, 'coordinator') || caller.type === 'coordinator'
+    case 'auditor_or_coordinator':
+      return hasRole(caller, 'auditor') || mayCall('operator_or_coordinator', caller)
     case 'coordinator_in_session':
       return caller.type === 'coordinator'
     case 'device_in_session':

@@ -85,6 +85,10 @@ const callers: Record<Access, { who: string; security: JsonObject[] }> = {
   auditor: { who: 'auditors', security: [{ apiToken: [] }] },
   coordinator: { who: 'coordinators', security: [{ apiToken: [] }, { accessToken: [] }] },
   operator_or_coordinator: { who: 'operators and coordinators', security: [{ apiToken: [] }, { accessToken: [] }] },
+  auditor_or_coordinator: {
+    who: 'auditors, operators and coordinators',
+    security: [{ apiToken: [] }, { accessToken: [] }],
+  },
   coordinator_in_session: { who: 'coordinators in a session', security: [{ accessToken: [] }] },
   device_in_session: { who: 'devices in a session', security: [{ accessToken: [] }] },
   admin: { who: 'admins', security: [{ apiToken: [] }] },

@@ -15,6 +15,8 @@ interface CallerOf {
   /** An API token for coordinators, or a coordinator in its session: to which federations it is assigned, its service says. */
   coordinator: Operator | SessionCaller
   operator_or_coordinator: Operator | SessionCaller
+  /** What a round leaves behind is for those who run it, and for those who audit it. */
+  auditor_or_coordinator: Operator | SessionCaller
   /** No API token: what it gets is sealed for its session, or signed in its name. */
   coordinator_in_session: SessionCaller
   device_in_session: SessionCaller

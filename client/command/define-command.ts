@@ -39,7 +39,8 @@ export function defineCommand<const O extends Flags>(
       const { values, positionals } = parseFlags(flags, args, definition)
       if (positionals.length !== wanted.length) {
         // What was given is not repeated: it may be a token.
-        const takes = wanted.length === 0 ? 'no arguments beside flags' : `${wanted.length} argument beside flags`
+        const counted = wanted.length === 1 ? '1 argument' : `${wanted.length} arguments`
+        const takes = wanted.length === 0 ? 'no arguments beside flags' : `${counted} beside flags`
         throw usageError(`Takes ${takes}: ${['qflare', name, ...wanted].join(' ')}.`)
       }
       return (await definition.run({ values, positionals })) ?? exitCodes.ok

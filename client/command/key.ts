@@ -1,11 +1,10 @@
-import { fromBase64url, toBase64url } from '../../protocol/encoding.ts'
+import { fromBase64url } from '../../protocol/encoding.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { choosePrimitives } from '../../protocol/primitives/choose.ts'
 import { defineCommand } from './define-command.ts'
 import { usageError } from './exit-codes.ts'
-import { printResult, toList } from './print.ts'
-import { writeSecretFile } from './secret-file.ts'
 import { openDeviceOf, stateFlag } from './settings.ts'
+import { keyOutputFlags, requireOneOutput, showKey } from './show-key.ts'
 
 const purposes = ['encryption', 'signing', 'round'] as const
 
@@ -27,40 +26,20 @@ export const key = defineCommand({
       parse: parseContext,
       expects: 'base64url without padding',
     },
-    reveal: { type: 'boolean', help: 'print the key as base64url: secrets are not shown by accident' },
-    out: { type: 'string', value: 'FILE', help: 'write the 64 bytes to a new file of mode 0600' },
+    ...keyOutputFlags,
     ...stateFlag,
   },
   examples: ['qflare key', 'qflare key --purpose signing --out signing.key'],
   notes: 'An AES-256 key is the first 32 bytes.',
   async run({ values }) {
-    const { reveal = false, out, json, purpose, context } = values
-    if (reveal && out !== undefined) throw usageError('Either --reveal or --out.')
+    const { purpose, context } = values
+    requireOneOutput(values)
     if (context !== undefined && purpose !== 'round') throw usageError(`A key of purpose ${purpose} has no context.`)
     if (context === undefined && purpose === 'round') throw usageError('A round key needs its --context.')
 
     const crypto = await choosePrimitives()
     const device = await openDeviceOf(values, crypto)
-    const { key: secret, epoch, sessionId } = await device.key(purpose, { context })
-    const fingerprint = Buffer.from(crypto.hash256(secret).subarray(0, 16)).toString('hex')
-    if (out !== undefined) await writeSecretFile(out, secret)
-    const shown = { sessionId, epoch, purpose, sizeBytes: secret.length, fingerprint }
-    const text = toList([
-      ['fingerprint', fingerprint],
-      ['purpose', purpose],
-      ['epoch', epoch],
-      ['session', sessionId],
-      ['length', `${secret.length} bytes`],
-      [
-        'key',
-        reveal ? toBase64url(secret) : out === undefined ? 'not shown: --reveal prints it, --out FILE writes it' : out,
-      ],
-    ])
-    await printResult(
-      json,
-      { ...shown, ...(reveal ? { key: toBase64url(secret) } : {}), ...(out ? { file: out } : {}) },
-      text,
-    )
+    await showKey(crypto, values, await device.key(purpose, { context }), { purpose })
     return undefined
   },
 })

@@ -84,8 +84,21 @@ export const idFlag = {
   parse: (text: string) => (isUuid(text) ? text : undefined),
 } as const
 
-/** An argument that is an id. Exit code 2. */
-export function parseIdArgument(text: string | undefined, what: string): string {
-  if (text === undefined || !isUuid(text)) throw usageError(`ID is the id of ${what}.`)
+/** An argument that is an id, and `name` in the help. Exit code 2. */
+export function parseIdArgument(text: string | undefined, what: string, name = 'ID'): string {
+  if (text === undefined || !isUuid(text)) throw usageError(`${name} is the id of ${what}.`)
   return text
+}
+
+/** What ID is, for the error of a wrong one. */
+export const federationIdName = 'a federation, as qflare federation list shows it'
+
+/** The arguments FEDERATION and ROUND. Exit code 2. */
+export function parseRoundArguments([federation, round = '']: readonly string[]): {
+  federationId: string
+  round: number
+} {
+  const federationId = parseIdArgument(federation, federationIdName, 'FEDERATION')
+  if (!/^(0|[1-9]\d{0,14})$/.test(round)) throw usageError('ROUND is the number of a round.')
+  return { federationId, round: Number(round) }
 }

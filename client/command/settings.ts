@@ -5,6 +5,7 @@ import { choosePrimitives } from '../../protocol/primitives/choose.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import { openAuditor, type QflareAuditor } from '../auditor.ts'
 import { openDevice, type QflareDevice } from '../device.ts'
+import { openFederations, type QflareFederations } from '../federations.ts'
 import { createFileStore } from '../file-store.ts'
 import { openOperator, type QflareOperator } from '../operator.ts'
 import { parseServerUrl } from '../server-url.ts'
@@ -33,6 +34,11 @@ export const stateFlag = {
 const tokenNotes =
   'the API token is read from the file that QFLARE_ADMIN_TOKEN_FILE names, or from admin-token in the data folder (QFLARE_DATA_DIR, or .qflare in the current folder), where an embedded service puts one at its first start.'
 export const operatorNotes = `An operator's command: ${tokenNotes}`
+/** For the notes of commands that are a coordinator's alone. */
+export const coordinatorNotes =
+  'A coordinator enrolled as one (qflare enroll --kind coordinator), is assigned to the federation and has a session (qflare exchange).'
+/** For the notes of commands about federations and their rounds. */
+export const federationNotes = `With --state, or QFLARE_STATE, this is done by the coordinator of that file, which is assigned to the federation, with its own session (qflare exchange). Without, it is an operator's or coordinator's command: ${tokenNotes}`
 export const auditorNotes = `An auditor's command, for an API token of role auditor or admin: ${tokenNotes}`
 
 /** Throws `input_invalid`, `insecure_url`. */
@@ -59,6 +65,17 @@ export function openDeviceOf(flags: ServerFlags & StateFlags, crypto?: Primitive
 export async function openOperatorOf(flags: ServerFlags): Promise<QflareOperator> {
   const server = serverOptions(flags)
   return openOperator({ ...server, apiToken: await readApiToken() })
+}
+
+/** As the coordinator whose state is named, or with the API token. Exit code 4 when there is neither. */
+export async function openFederationsOf(flags: ServerFlags & StateFlags): Promise<QflareFederations> {
+  if (isDeviceNamed(flags)) return (await openDeviceOf(flags)).federations()
+  return openFederations({ ...serverOptions(flags), apiToken: await readApiToken() })
+}
+
+/** Whether somebody named the file of a device; the default one is nobody's choice. */
+export function isDeviceNamed(flags: StateFlags): boolean {
+  return flags.state !== undefined || readVariable('QFLARE_STATE') !== undefined
 }
 
 /** The same for an auditor. */

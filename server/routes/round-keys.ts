@@ -60,7 +60,7 @@ export function roundKeyRoutes(services: {
     defineRoute({
       method: 'get',
       path: '/v1/federations/:id/rounds/:round/certificate',
-      access: 'operator_or_coordinator',
+      access: 'auditor_or_coordinator',
       summary: 'Get the certificate of a round with all that is needed to check it offline',
       answers: {
         200: { description: 'The certificate, its event and proof, and the keys.', body: roundCertificateFile },

@@ -9,7 +9,7 @@ import { type Proxy, startProxy } from '../support/proxy.ts'
 import { startTestService, type TestService } from '../support/service.ts'
 
 const main = join(import.meta.dirname, '..', '..', 'demo', 'main.ts')
-const steps = 14
+const steps = 23
 
 let service: TestService
 let proxy: Proxy
@@ -77,7 +77,9 @@ describe('npm run demo', { timeout: 120_000 }, () => {
       expect(run.stdout).toMatch(/^ exchange keys +5 +\d+\.\d +\d+\.\d {3}ok$/m)
       expect(run.stdout).not.toContain('\u001b')
       const devices = await fleet()
-      expect(new Set(devices.map(({ name }) => name)).size).toBe(5 * times)
+      expect(new Set(devices.map(({ name }) => name)).size).toBe(6 * times)
+      expect(run.stdout).toMatch(/^ok {4}Round 2: demo-\w{4}-02 is refused, and the others go on, with 4 keys\.$/m)
+      expect(run.stdout).toMatch(/^ok {4}2 rounds are closed, and certified: .* \(5 and 4 devices\)/m)
       expect(devices.every(({ status }) => status === 'REVOKED')).toBe(true)
     }
   })
@@ -86,7 +88,10 @@ describe('npm run demo', { timeout: 120_000 }, () => {
     const before = await fleet()
     expect((await demo(['--keep'])).exitCode).toBe(0)
     const kept = (await fleet()).filter(({ id }) => before.every((device) => device.id !== id))
-    expect(kept.map(({ status }) => status).toSorted()).toEqual(['ACTIVE', 'ACTIVE', 'ACTIVE', 'ACTIVE', 'REVOKED'])
+    expect(kept.map(({ status }) => status).toSorted()).toEqual([
+      ...Array.from({ length: 5 }, () => 'ACTIVE'),
+      'REVOKED',
+    ])
     for (const { id } of kept) await operator.revokeDevice(id)
   })
 })
@@ -201,6 +206,6 @@ describe.skipIf(process.platform !== 'linux')('on a terminal, npm run demo', { t
       timeout: 60_000,
       interval: 200,
     })
-    expect((await fleet()).length).toBe(before + 40)
+    expect((await fleet()).length).toBe(before + 41)
   })
 })
