@@ -9,6 +9,7 @@ import { measureMemory } from './memory/measure-memory.ts'
 import { type BenchOptions, parseOptions, usage } from './options.ts'
 import { toTable, toText } from './print-table.ts'
 import { type BenchResult, benchResult, RESULT_VERSION } from './result.ts'
+import { reportRounds } from './rounds/report-rounds.ts'
 import { reportScale } from './scale/report-scale.ts'
 
 async function measure(options: BenchOptions): Promise<BenchResult> {
@@ -27,6 +28,7 @@ async function measure(options: BenchOptions): Promise<BenchResult> {
   if (wants('memory')) figures.push(...(await measureMemory(options.memoryExchanges, progress, noteService)))
   if (wants('exchange')) figures.push(...(await reportExchange(options, progress, noteService)))
   if (wants('audit')) figures.push(...(await reportAudit(options, progress, noteService)))
+  if (wants('rounds')) figures.push(...(await reportRounds(options, progress, noteService)))
   const { only, sizes, out: _, ...numbers } = options
   return benchResult.parse({
     version: RESULT_VERSION,

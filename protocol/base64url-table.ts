@@ -13,20 +13,22 @@ export function sextetOf(code: number): number | undefined {
 
 /** For runtimes without `Uint8Array.prototype.toBase64`: base64url without padding (RFC 4648 §5). */
 export function encodeByTable(bytes: Uint8Array): string {
-  return latin1.decode(encodeToAscii(bytes))
+  const text = new Uint8Array(Math.ceil((bytes.length * 4) / 3))
+  writeBase64url(bytes, text)
+  return latin1.decode(text)
 }
 
-/** The text as bytes, which can be wiped: base64url of what is secret. */
-export function encodeToAscii(bytes: Uint8Array): Uint8Array {
-  const text = new Uint8Array(Math.ceil((bytes.length * 4) / 3))
+/** The text as bytes, which can be wiped: base64url of what is secret. Answers how many; `target` has room for them. */
+export function writeBase64url(bytes: Uint8Array, target: Uint8Array): number {
+  const length = Math.ceil((bytes.length * 4) / 3)
   let at = 0
   for (let i = 0; i < bytes.length; i += 3) {
     const triple = ((bytes[i] as number) << 16) | ((bytes[i + 1] ?? 0) << 8) | (bytes[i + 2] ?? 0)
-    for (let shift = 18; shift >= 0 && at < text.length; shift -= 6) {
-      text[at++] = alphabetCodes[(triple >> shift) & 63] as number
+    for (let shift = 18; shift >= 0 && at < length; shift -= 6) {
+      target[at++] = alphabetCodes[(triple >> shift) & 63] as number
     }
   }
-  return text
+  return length
 }
 
 /** For runtimes without `Uint8Array.fromBase64`: undefined where a character is not of the alphabet. Bits left over are dropped. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { Client } from 'pg'
+import { Client, type ClientConfig } from 'pg'
 import { temporalKeyFolder } from '../../runtime/temporal/temporal-key-folder.ts'
 
 export interface BenchService {
@@ -14,7 +14,10 @@ export interface BenchService {
   /** Of the API; PostgreSQL is a child of it. */
   pid: number
   process: ChildProcess
-  /** As the superuser, behind the API. The caller ends it. */
+  dataDirectory: string
+  /** As the superuser, behind the API. */
+  databaseConnection(): Promise<ClientConfig>
+  /** The same, connected. The caller ends it. */
   connectDatabase(): Promise<Client>
   stop(): Promise<void>
 }
@@ -57,17 +60,23 @@ export async function startBenchService(nodeArguments: readonly string[] = []): 
   try {
     const url = await readUrl(child)
     const adminToken = (await readFile(join(dataDirectory, 'admin-token'), 'utf8')).trim()
-    const connectDatabase = () => connect(join(dataDirectory, 'postgres'))
-    return { url, adminToken, pid: child.pid as number, process: child, connectDatabase, stop }
+    const databaseConnection = () => findConnection(join(dataDirectory, 'postgres'))
+    const connectDatabase = async () => connect(await databaseConnection())
+    const ofDatabase = { dataDirectory, databaseConnection, connectDatabase }
+    return { url, adminToken, pid: child.pid as number, process: child, ...ofDatabase, stop }
   } catch (error) {
     await stop()
     throw error
   }
 }
 
-async function connect(folder: string): Promise<Client> {
+async function findConnection(folder: string): Promise<ClientConfig> {
   const password = (await readFile(join(folder, 'password'), 'utf8')).trim()
-  const client = new Client({ host: folder, port: 5432, user: 'postgres', password, database: 'qflare' })
+  return { host: folder, port: 5432, user: 'postgres', password, database: 'qflare' }
+}
+
+async function connect(connection: ClientConfig): Promise<Client> {
+  const client = new Client(connection)
   await client.connect()
   return client
 }

@@ -87,7 +87,7 @@ export const roundRefusals = [
 export type RoundRefusal = (typeof roundRefusals)[number]
 
 /** A key as JSON, with what comes between two of them, is shorter than this. */
-const MAX_ROUND_KEY_JSON_BYTES = 256
+export const MAX_ROUND_KEY_JSON_BYTES = 256
 const MAX_SEALED_BYTES = MAX_ROUND_DEVICES * MAX_ROUND_KEY_JSON_BYTES
 
 /** AES-256-GCM under a key of purpose `seal` of `sessionId`; `ciphertext` ends with the 16-byte tag. */

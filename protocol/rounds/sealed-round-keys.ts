@@ -1,8 +1,8 @@
-import { encodeToAscii } from '../base64url-table.ts'
-import { concatenate, encode, u64, uuidToBytes } from '../encoding.ts'
+import { writeBase64url } from '../base64url-table.ts'
+import { encode, u64, uuidToBytes } from '../encoding.ts'
 import { ProtocolError } from '../errors.ts'
 import type { Primitives } from '../primitives.ts'
-import { type RoundKey, roundKeysPlaintext, type SealedRoundKeys } from './messages.ts'
+import { MAX_ROUND_KEY_JSON_BYTES, type RoundKey, roundKeysPlaintext, type SealedRoundKeys } from './messages.ts'
 
 /** Round keys on their way to the coordinator (docs/protocol.md §5): never in clear, not even inside TLS. */
 
@@ -65,17 +65,20 @@ const utf8 = new TextEncoder()
 
 /** JSON, put together as bytes: a string that holds keys could not be wiped. */
 function writePlaintext(keys: readonly RoundKey[]): Uint8Array {
-  const parts = keys.flatMap(({ deviceId, sessionId, epoch, key }, index) => {
-    const names = JSON.stringify({ deviceId, sessionId, epoch })
-    return [
-      utf8.encode(`${index === 0 ? '' : ','}${names.slice(0, -1)},"key":"`),
-      encodeToAscii(key),
-      utf8.encode('"}'),
-    ]
-  })
-  const plaintext = concatenate([utf8.encode('{"keys":['), ...parts, utf8.encode(']}')])
-  for (const part of parts) part.fill(0)
-  return plaintext
+  const plaintext = new Uint8Array((keys.length + 1) * MAX_ROUND_KEY_JSON_BYTES)
+  let length = 0
+  const write = (text: string) => {
+    length += utf8.encodeInto(text, plaintext.subarray(length)).written
+  }
+  write('{"keys":[')
+  for (const [index, { key, ...names }] of keys.entries()) {
+    const separator = index === 0 ? '' : ','
+    write(`${separator}{"deviceId":"${names.deviceId}","sessionId":"${names.sessionId}","epoch":${names.epoch},"key":"`)
+    length += writeBase64url(key, plaintext.subarray(length))
+    write('"}')
+  }
+  write(']}')
+  return plaintext.subarray(0, length)
 }
 
 /** Whoever sealed it holds the coordinator's own chain; a server with a fault is not believed either. */

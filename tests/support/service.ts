@@ -17,7 +17,7 @@ import type { ProfileName } from '../../runtime/profile.ts'
 import { openFileTemporalKeyStore } from '../../runtime/temporal/file-temporal-key-store.ts'
 import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
 import { composeServer } from '../../server/compose.ts'
-import { createTemporalKeys } from '../../server/services/temporal-keys.ts'
+import { createTemporalKeys, type TemporalKeys } from '../../server/services/temporal-keys.ts'
 import { initializeDefaultOrganization, initializeKeys } from '../../workers/initialize-service.ts'
 import { destroyTemporalKeys } from '../../workers/jobs/destroy-temporal-keys.ts'
 import { makeSessionPartitions } from '../../workers/jobs/make-session-partitions.ts'
@@ -38,6 +38,8 @@ export interface TestService {
   time: { now: number }
   /** What the server derives for a session: 64 bytes, to be compared with what a client says. */
   deriveKey(names: { sessionId: string; epoch: number; purpose: KeyPurpose }): Promise<Uint8Array>
+  /** Of the epochs from `first` to `last`, as the API has them. */
+  getEpochKeys: TemporalKeys['getEpochKeys']
   /** The log as it is verified, and what writes it. */
   log: TestLog
   /** One run of the schedule at the service's time, and a fresh checkpoint; events stay in the outbox until `log.sequence`. */
@@ -165,6 +167,7 @@ export async function startTestService(
     time,
     log,
     tick,
+    getEpochKeys: temporalKeys.getEpochKeys,
     deriveKey: (names) => deriveServerKey({ database, temporalKeys, crypto }, names),
     async close() {
       temporalKeys.close()
