@@ -9,10 +9,15 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { enrollDevice } from '../../client/enroll-device.ts'
+import { createFileStore } from '../../client/file-store.ts'
+import { createMemoryStore } from '../../client/memory-store.ts'
+import { parseRoundCertificateFile } from '../../protocol/rounds/round-certificate.ts'
+import { verifyRoundCertificate } from '../../protocol/rounds/verify-round-certificate.ts'
 import { buildPackage } from '../../scripts/build-package.ts'
 import { createToken } from '../support/api.ts'
 import { installPackage, type Project, root, systemNode } from '../support/built-package.ts'
-import { startTestService, type TestService } from '../support/service.ts'
+import { crypto, startTestService, type TestService } from '../support/service.ts'
 import { makeServerCredential } from '../support/tls-files.ts'
 
 const run = promisify(execFile)
@@ -119,7 +124,7 @@ describe('a strict TypeScript project', () => {
   })
 
   test.each([
-    ['docs/client.md', 4],
+    ['docs/client.md', 8],
     ['docs/auditing.md', 2],
   ])('can follow %s to the letter: every TypeScript block of it compiles', async (document, least) => {
     const text = await readFile(join(root, document), 'utf8')
@@ -128,7 +133,9 @@ describe('a strict TypeScript project', () => {
     // What a block leaves out stands in those before it.
     const given = `import type { DeviceState, ExportVerifier, QflareDevice } from 'qflare'
       declare global { const device: QflareDevice; const token: string; const url: string; const state: DeviceState }
-      declare global { const file: File; const vkeys: string[]; const verifier: ExportVerifier; const apiToken: string }\n`
+      declare global { const file: File; const vkeys: string[]; const verifier: ExportVerifier; const apiToken: string }
+      declare global { const federationId: string; const rootPin: string; const key: Uint8Array; const aggregateHash: Uint8Array }
+      declare global { const coordinator: QflareDevice }\n`
     const files = blocks.map((code, index) => [`block-${index}.ts`, `${code}\nexport {}\n`])
     await checkTypes(
       { ...Object.fromEntries(files), 'given.d.ts': given },
@@ -203,4 +210,27 @@ test('the example of an edge node enrols, encrypts under the server’s key, and
   )
   const again = await start('', 1)
   expect(again).toMatchObject({ exitCode: 0, lines: [{ deviceId: lines[0]?.deviceId, session: { sessionId } }] })
+})
+
+test('the example of a coordinator runs a round, and its certificate verifies', async () => {
+  const [{ token, pin }, { token: ofDevice }] = [
+    await createToken(service, { kind: 'coordinator' }),
+    await createToken(service),
+  ]
+  const device = await enrollDevice({ url: service.url, token: ofDevice, name: 'edge', store: createMemoryStore() })
+  const { deviceId } = await device.exchange()
+  const store = createFileStore(join(project.folder, 'coordinator.json'))
+  const coordinator = await enrollDevice({ url: service.url, token, name: 'c', kind: 'coordinator', store })
+  await coordinator.exchange()
+  const { id } = await coordinator.federations().createFederation({ name: 'north', policy: 'development' })
+  await coordinator.federations().addMember(id, deviceId)
+  const program = join(root, 'client/examples/coordinator.ts')
+  const stdout = await pipe(process.execPath, [program, service.url, 'coordinator.json', id], {
+    cwd: project.folder,
+    input: '',
+  })
+  expect(JSON.parse(stdout)).toEqual({ round: 1, state: 'CLOSED', participants: [deviceId] })
+  const file = parseRoundCertificateFile(await readFile(join(project.folder, 'round-1.json'), 'utf8'))
+  const { certificate } = verifyRoundCertificate(crypto, file, { rootPin: pin, requireProof: true })
+  expect(certificate.participants.map((participant) => participant.deviceId)).toEqual([deviceId])
 })

@@ -1,7 +1,6 @@
 // A round of QFLARE from both ends, and the check of its certificate, written from docs/protocol.md §5 and §7 alone.
 import crypto from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isDeepStrictEqual } from 'node:util'
 import { verifyProof, vkeysOfBundle } from './independent-log-verifier.js'
 import {
   b64,
@@ -41,7 +40,8 @@ export async function runRound(token, own, others) {
   const opened = await call('POST', `${path}/rounds`, { body: { minParticipants: 1 }, bearer, expect: 201 })
   const names = { federationId: federation.id, round: opened.data.round, path: `${path}/rounds/${opened.data.round}` }
   const keys = await fetchKeys(names, session, bearer)
-  checked(isDeepStrictEqual([...keys.keys()].sort(), members.toSorted()), 'a key for each member of the federation')
+  const hasAll = keys.size === members.length && members.every((id) => keys.has(id))
+  checked(hasAll, 'a key for each member of the federation')
   const ownKey = await deriveOwn(names, own)
   checked(
     crypto.timingSafeEqual(ownKey, keys.get(own.device.id).key),
@@ -109,7 +109,8 @@ export function checkCertificate(file, pin) {
   const members = 'v trustDomain organizationId federationId round state policy minParticipants openedAt closedAt'
   shape(certificate, `${members} aggregateHash participants`, 'the certificate')
   const ids = certificate.participants.map(({ deviceId }) => deviceId)
-  must(isDeepStrictEqual(ids, [...new Set(ids)].sort()), 'participants are not sorted, or one is there twice')
+  const isSorted = ids.every((id, at) => at === 0 || ids[at - 1] < id)
+  must(isSorted, 'participants are not sorted, or one is there twice')
   const isEnough = ids.length >= certificate.minParticipants
   must(certificate.state === (isEnough ? 'CLOSED' : 'FAILED'), 'the state does not follow from the participants')
   must(certificate.openedAt <= certificate.closedAt, 'closed before it was opened')
