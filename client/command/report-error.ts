@@ -30,6 +30,7 @@ const protocolAdvice: Partial<Record<ProtocolErrorCode, string>> = {
   confirmation_invalid: 'This is not the server that the device enrolled with.',
   trust_invalid: 'This is not the server that the token, the device or the pin knows.',
   log_invalid: 'Keep what you have; docs/auditing.md says what to do next.',
+  round_invalid: 'It is not what was asked for, or not what was signed: ask who runs the service.',
 }
 
 /**
@@ -46,7 +47,10 @@ const serverAdvice: Record<string, string> = {
   trust_mismatch: 'Someone may stand between: ask the operator before you try again.',
   exchange_refused: 'It may be suspended or revoked: ask the operator.',
   confirmation_refused: 'Exchange again.',
+  attestation_required:
+    'qflare federation show names the policy; the device or coordinator has to be attested as it wants.',
   name_taken: 'Choose another name.',
+  round_state: 'qflare round show says what became of the round.',
   unavailable: 'qflare status shows what the server is missing.',
 }
 
