@@ -50,18 +50,23 @@ export async function deriveDeviceKey(
   })
 }
 
-/** Gives `use` the chain key of the epoch, 64 bytes, and wipes it afterwards. */
+/**
+ * Gives `use` the chain key of the epoch, 64 bytes, and wipes it afterwards. `isTold`: the epoch is what the server says, which
+ * may be ahead of this device's clock, though not of the end of the session.
+ */
 export async function withChain<T>(
   parts: Pick<DeviceParts, 'crypto' | 'store' | 'now'>,
   wantedEpoch: number | undefined,
   use: (chain: Uint8Array, names: { sessionId: string; epoch: number }) => T,
+  { isTold = false }: { isTold?: boolean } = {},
 ): Promise<T> {
   const { crypto } = parts
   const { session } = await eraseOldChains(parts)
   if (session === undefined) throw new QflareError('no_session', 'This device has no session that is alive.')
   const now = timeOf(session, parts.now())
   const epoch = wantedEpoch ?? currentEpoch(session, now)
-  if (epoch < session.epoch || epoch > Math.max(session.epoch, bucketAt(now + SKEW_MS))) {
+  const latest = Math.max(session.epoch, bucketAt(isTold ? session.expiresAt : now + SKEW_MS))
+  if (epoch < session.epoch || epoch > latest) {
     session.chain.fill(0)
     throw new QflareError('epoch_gone', `There is no chain key of epoch ${epoch} now.`)
   }

@@ -13,7 +13,7 @@ type Parts = Pick<DeviceParts, 'http' | 'crypto' | 'store' | 'now'>
 /**
  * This device's key of a round (docs/protocol.md §5): the server says of which session and epoch the coordinator has it, and the
  * device derives it by itself. Throws `input_invalid`, `no_session`, what the server refuses with, and `epoch_gone` when this
- * device has no chain of that epoch: any more, which it tells the server, so that the coordinator can ask again; or yet.
+ * device has no chain of that epoch any more, which it tells the server, so that the coordinator can ask again.
  */
 export async function deriveRoundKey(parts: Parts, names: { federationId: string; round: number }): Promise<DeviceKey> {
   const { federationId, round } = parseInput(roundNames, names)
@@ -29,23 +29,24 @@ export async function deriveRoundKey(parts: Parts, names: { federationId: string
   )
 }
 
-/** Undefined where this device has the session or the epoch no more. Throws `epoch_gone` for an epoch that is still to come. */
+/** Undefined where this device has the session or the epoch no more. Throws `epoch_gone` for an epoch after the session's end. */
 async function deriveFrom(
   parts: Parts,
   { sessionId, epoch }: MembershipAnswer,
   context: Uint8Array,
 ): Promise<DeviceKey | undefined> {
   try {
-    return await withChain(parts, epoch, (chain, own) => {
+    const derive = (chain: Uint8Array, own: { sessionId: string; epoch: number }) => {
       if (own.sessionId !== sessionId) return undefined
       return { sessionId, epoch, key: communicationKey(parts.crypto, chain, { ...own, purpose: 'round', context }) }
-    })
+    }
+    return await withChain(parts, epoch, derive, { isTold: true })
   } catch (error) {
     if (!(error instanceof QflareError) || error.code !== 'epoch_gone') throw error
     const { session } = await eraseOldChains(parts)
-    const isToCome = session?.sessionId === sessionId && epoch > session.epoch
+    const isAfterEnd = session?.sessionId === sessionId && epoch > session.epoch
     session?.chain.fill(0)
-    if (isToCome) throw error
+    if (isAfterEnd) throw error
     return undefined
   }
 }

@@ -75,12 +75,13 @@ async function openAnswer(
 ): Promise<RoundKeys | undefined> {
   const { crypto } = parts
   try {
-    return await withChain(parts, epoch, (chain, { sessionId }) => {
+    const openWith = (chain: Uint8Array, { sessionId }: { sessionId: string }) => {
       if (sessionId !== sealed.sessionId) return undefined
       const deriveSealKey = (context: Uint8Array) =>
         communicationKey(crypto, chain, { sessionId, epoch, purpose: 'seal', context })
       return { epoch, keys: openRoundKeys(crypto, names, deriveSealKey, sealed), refused }
-    })
+    }
+    return await withChain(parts, epoch, openWith, { isTold: true })
   } catch (error) {
     if (error instanceof QflareError && error.code === 'epoch_gone') return undefined
     throw error

@@ -112,6 +112,11 @@ describe('a coordinator', () => {
     expect(server.count(line)).toBe(2)
   })
 
+  it('whose clock is behind opens what was sealed in the epoch that the server says', async () => {
+    const { device } = await coordinator((sessionId) => seal({ sessionId, epoch: firstBucket + 2 }))
+    expect((await device.roundKeys(federationId, 7)).epoch).toBe(firstBucket + 2)
+  })
+
   it('opens what was sealed in the grace of the epoch before', async () => {
     const { device, pass } = await coordinator()
     pass(BUCKET_MS - 60_000 + GRACE_MS - 1)
