@@ -21,6 +21,7 @@ import {
   startEnrollment,
 } from '../support/api.ts'
 import { databaseContents, expectRefusal } from '../support/refusals.ts'
+import { askKeys, enterService, makeFederation, openRound } from '../support/rounds.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 import { makeApiToken } from '../support/tenants.ts'
 
@@ -92,6 +93,37 @@ function confirmation(change: { isWrong?: boolean; lateMs?: number } = {}) {
     await service.tick()
     const wrong = { ...opened, deviceConfirmation: new Uint8Array(64) }
     return () => confirm(service, device, change.isWrong === true ? wrong : opened)
+  }
+}
+
+async function furnishRound() {
+  const coordinator = await enterService(service, 'coordinator')
+  const device = await enterService(service)
+  const federation = await makeFederation(service, coordinator, [device])
+  return { coordinator, device, federation, round: await openRound(service, coordinator, federation) }
+}
+
+function ofFederation(method: string, list: string, kind: 'device' | 'coordinator', isThere: boolean): Change {
+  return {
+    async prepare() {
+      const { federation } = await furnishRound()
+      const { deviceId } = await enrollTestDevice(service, { kind })
+      const path = `${federation.path}/${list}/${deviceId}`
+      if (isThere) await asAdmin('PUT', path)
+      return () => asAdmin(method, path)
+    },
+    status: 204,
+  }
+}
+
+function closing(hasKeys: boolean): Change {
+  return {
+    async prepare() {
+      const { coordinator, round } = await furnishRound()
+      if (hasKeys) await askKeys(service, coordinator, round)
+      return () => asAdmin('POST', `${round.path}/close`, {}, coordinator.accessToken)
+    },
+    status: 200,
   }
 }
 
@@ -178,6 +210,43 @@ const changes: Record<string, Change> = {
     status: 204,
   },
 }
+
+/** The same of federations and their rounds. */
+const roundChanges: Record<string, Change> = {
+  'POST /v1/federations': {
+    prepare: async () => () => asAdmin('POST', '/v1/federations', { name: 'one more' }),
+    status: 201,
+  },
+  'PUT /v1/federations/:id/members/:deviceId': ofFederation('PUT', 'members', 'device', false),
+  'DELETE /v1/federations/:id/members/:deviceId': ofFederation('DELETE', 'members', 'device', true),
+  'PUT /v1/federations/:id/coordinators/:principalId': ofFederation('PUT', 'coordinators', 'coordinator', false),
+  'DELETE /v1/federations/:id/coordinators/:principalId': ofFederation('DELETE', 'coordinators', 'coordinator', true),
+  'POST /v1/federations/:id/rounds': {
+    async prepare() {
+      const { federation } = await furnishRound()
+      return () => asAdmin('POST', `${federation.path}/rounds`, {})
+    },
+    status: 201,
+  },
+  'POST /v1/federations/:id/rounds/:round/keys': {
+    async prepare() {
+      const { coordinator, round } = await furnishRound()
+      return () => askKeys(service, coordinator, round)
+    },
+    status: 200,
+  },
+  'POST /v1/federations/:id/rounds/:round/membership': {
+    async prepare() {
+      const { coordinator, device, round } = await furnishRound()
+      await askKeys(service, coordinator, round)
+      return () => asAdmin('POST', `${round.path}/membership`, { status: 'epoch_gone' }, device.accessToken)
+    },
+    status: 204,
+  },
+  'POST /v1/federations/:id/rounds/:round/close': closing(true),
+  'POST /v1/federations/:id/rounds/:round/close without anybody': closing(false),
+}
+Object.assign(changes, roundChanges)
 
 test('every route that changes something is in the list here', () => {
   const parts = { crypto, metrics: {}, publishedKeys: {} } as unknown as RouteParts
