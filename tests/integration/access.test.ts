@@ -1,8 +1,22 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ApiRole } from '../../protocol/api-roles.ts'
 import { toBase64url } from '../../protocol/encoding.ts'
 import { newId } from '../../runtime/ids.ts'
 import { listRoutes, type RouteParts } from '../../server/routes.ts'
+import {
+  admins,
+  auditors,
+  type Caller,
+  callers,
+  coordinators,
+  everyone,
+  inSession,
+  type Outcomes,
+  operators,
+  operatorsAndCoordinators,
+  operatorsAndOwn,
+  serviceAdmins,
+} from '../support/access-outcomes.ts'
 import { call, createToken, enrollTestDevice, establish, openExchange, type TestDevice } from '../support/api.ts'
 import { expectRefusal } from '../support/refusals.ts'
 import {
@@ -15,25 +29,6 @@ import {
 } from '../support/rounds.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 import { makeApiToken, makeTenant } from '../support/tenants.ts'
-
-const callers = [
-  'anonymous',
-  'garbage',
-  'wrongSecret',
-  'expired',
-  'revoked',
-  'auditor',
-  'coordinator',
-  'operator',
-  'admin',
-  'serviceAdmin',
-  'device',
-  'otherDevice',
-  'coordinatorInSession',
-  'otherCoordinator',
-  'foreignAdmin',
-] as const
-type Caller = (typeof callers)[number]
 
 let service: TestService
 let tokens: Record<Caller, string | undefined>
@@ -85,7 +80,6 @@ function idOf(apiToken: string): string {
   return apiToken.slice(3, 39)
 }
 
-type Outcomes = Record<Caller, number>
 interface Row {
   /** Something of the organization `default`, and of `device` where it is a device's. Made anew for each caller. */
   path?: () => string | Promise<string>
@@ -93,41 +87,6 @@ interface Row {
   body?: object | (() => object)
   outcomes: Outcomes
 }
-
-const refused = {
-  anonymous: 401,
-  garbage: 401,
-  wrongSecret: 401,
-  expired: 401,
-  revoked: 401,
-  auditor: 403,
-  coordinator: 403,
-}
-const noCoordinators = { coordinatorInSession: 403, otherCoordinator: 403 }
-const everyone = (status: number) => Object.fromEntries(callers.map((caller) => [caller, status])) as Outcomes
-const admins = (status: number, foreignAdmin: number): Outcomes => {
-  const rest = { operator: 403, device: 403, otherDevice: 403, ...noCoordinators, foreignAdmin }
-  return { ...refused, ...rest, admin: status, serviceAdmin: status }
-}
-const serviceAdmins = (status: number): Outcomes => ({ ...admins(403, 403), serviceAdmin: status })
-const operators = (status: number, foreignAdmin: number): Outcomes => {
-  return { ...admins(status, foreignAdmin), operator: status }
-}
-const auditors = (status: number, foreignAdmin: number): Outcomes => {
-  return { ...admins(status, foreignAdmin), auditor: status }
-}
-/** What is a device's: to a coordinator it is another's. */
-const operatorsAndOwn = (status: number, others: number, foreignAdmin: number): Outcomes => {
-  const rest = { otherDevice: others, coordinatorInSession: others, otherCoordinator: others }
-  return { ...operators(status, foreignAdmin), device: status, ...rest }
-}
-/** Of a federation that a coordinator made in its session: no API token for coordinators is assigned to it. */
-const coordinators = (status: number): Outcomes => {
-  const rest = { coordinator: 404, coordinatorInSession: status, otherCoordinator: 404 }
-  return { ...admins(status, 404), ...rest }
-}
-const operatorsAndCoordinators = (status: number): Outcomes => ({ ...coordinators(status), operator: status })
-const inSession = (outcomes: Partial<Outcomes>): Outcomes => ({ ...admins(403, 403), ...outcomes })
 
 const enrollmentToken = async () => (await createToken(service)).id
 const pendingSession = async () => (await openExchange(service, device)).sessionId
@@ -322,46 +281,4 @@ test.each(Object.entries(rows))('%s lets in exactly those who may', async (name,
     }
   }
   expect(answers).toEqual(outcomes)
-})
-
-describe('credentials', () => {
-  const ask = (authorization: string) =>
-    call(service, 'GET', '/v1/sessions', { headers: { authorization } }).then(({ status }) => status)
-
-  test('are a Bearer token and nothing else', async () => {
-    expect(await ask(`bearer ${service.adminToken}`)).toBe(200)
-    const secret = service.adminToken.slice(3)
-    const basic = Buffer.from(`:${service.adminToken}`).toString('base64')
-    for (const text of [
-      service.adminToken,
-      `Basic ${basic}`,
-      'Bearer',
-      'Bearer ',
-      `Bearer  ${service.adminToken}`,
-      `Bearer ${service.adminToken},`,
-      `Bearer ${service.adminToken} ${service.adminToken}`,
-      `Bearer ${service.adminToken}, Bearer ${service.adminToken}`,
-      `Bearer ${service.adminToken}.`,
-      `Bearer ${service.adminToken}${'A'.repeat(4000)}`,
-      `Bearer ${service.adminToken.slice(0, -1)}`,
-      `Bearer QF_${secret}`,
-      `Bearer ${secret}`,
-      `Bearer qf_${secret.split('.')[0]}`,
-      `Bearer qf_${secret.split('.')[0]}.`,
-      `Bearer qf_${idOf(tokens.operator as string)}.${secret.split('.')[1]}`,
-      `Bearer qs_${secret}`,
-    ]) {
-      expect({ text, status: await ask(text) }).toEqual({ text, status: 401 })
-    }
-  })
-
-  test('of a device are void when one bit of them differs', async () => {
-    const bytes = Buffer.from(session.token.slice(3), 'base64url')
-    expect(await ask(`Bearer qs_${bytes.toString('base64url')}`)).toBe(200)
-    for (const at of [0, 1, 2, 17, 18, 33, 34, 49, 50, 57, 58, 89]) {
-      const changed = Buffer.from(bytes)
-      changed[at] = (changed[at] as number) ^ 1
-      expect({ at, status: await ask(`Bearer qs_${changed.toString('base64url')}`) }).toEqual({ at, status: 401 })
-    }
-  })
 })

@@ -7,7 +7,6 @@ import { PENDING_MS } from '../../protocol/exchange/session-states.ts'
 import { createLogger } from '../../runtime/logger.ts'
 import { listRoutes, type RouteParts } from '../../server/routes.ts'
 import {
-  type Answer,
   call,
   confirm,
   createToken,
@@ -21,7 +20,7 @@ import {
   startEnrollment,
 } from '../support/api.ts'
 import { databaseContents, expectRefusal } from '../support/refusals.ts'
-import { askKeys, enterService, makeFederation, openRound } from '../support/rounds.ts'
+import { type Ask, type Change, listRoundChanges } from '../support/round-changes.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 import { makeApiToken } from '../support/tenants.ts'
 
@@ -48,14 +47,6 @@ beforeAll(async () => {
     alter table audit_outbox disable trigger refuse`)
 })
 afterAll(() => service.close())
-
-type Ask = () => Promise<Answer>
-interface Change {
-  /** Whatever has to be there before the request. */
-  prepare: () => Promise<Ask>
-  /** Of the answer, once events are taken again. */
-  status: number
-}
 
 const asAdmin = (method: string, path: string, body?: unknown, token = service.adminToken) =>
   call(service, method, path, { token, body })
@@ -96,39 +87,9 @@ function confirmation(change: { isWrong?: boolean; lateMs?: number } = {}) {
   }
 }
 
-async function furnishRound() {
-  const coordinator = await enterService(service, 'coordinator')
-  const device = await enterService(service)
-  const federation = await makeFederation(service, coordinator, [device])
-  return { coordinator, device, federation, round: await openRound(service, coordinator, federation) }
-}
-
-function ofFederation(method: string, list: string, kind: 'device' | 'coordinator', isThere: boolean): Change {
-  return {
-    async prepare() {
-      const { federation } = await furnishRound()
-      const { deviceId } = await enrollTestDevice(service, { kind })
-      const path = `${federation.path}/${list}/${deviceId}`
-      if (isThere) await asAdmin('PUT', path)
-      return () => asAdmin(method, path)
-    },
-    status: 204,
-  }
-}
-
-function closing(hasKeys: boolean): Change {
-  return {
-    async prepare() {
-      const { coordinator, round } = await furnishRound()
-      if (hasKeys) await askKeys(service, coordinator, round)
-      return () => asAdmin('POST', `${round.path}/close`, {}, coordinator.accessToken)
-    },
-    status: 200,
-  }
-}
-
 /** By route, and where one has several kinds of change, by what is asked. */
 const changes: Record<string, Change> = {
+  ...listRoundChanges(() => service),
   'POST /v1/organizations': {
     prepare: async () => () => asAdmin('POST', '/v1/organizations', { name: 'one more' }),
     status: 201,
@@ -210,43 +171,6 @@ const changes: Record<string, Change> = {
     status: 204,
   },
 }
-
-/** The same of federations and their rounds. */
-const roundChanges: Record<string, Change> = {
-  'POST /v1/federations': {
-    prepare: async () => () => asAdmin('POST', '/v1/federations', { name: 'one more' }),
-    status: 201,
-  },
-  'PUT /v1/federations/:id/members/:deviceId': ofFederation('PUT', 'members', 'device', false),
-  'DELETE /v1/federations/:id/members/:deviceId': ofFederation('DELETE', 'members', 'device', true),
-  'PUT /v1/federations/:id/coordinators/:principalId': ofFederation('PUT', 'coordinators', 'coordinator', false),
-  'DELETE /v1/federations/:id/coordinators/:principalId': ofFederation('DELETE', 'coordinators', 'coordinator', true),
-  'POST /v1/federations/:id/rounds': {
-    async prepare() {
-      const { federation } = await furnishRound()
-      return () => asAdmin('POST', `${federation.path}/rounds`, {})
-    },
-    status: 201,
-  },
-  'POST /v1/federations/:id/rounds/:round/keys': {
-    async prepare() {
-      const { coordinator, round } = await furnishRound()
-      return () => askKeys(service, coordinator, round)
-    },
-    status: 200,
-  },
-  'POST /v1/federations/:id/rounds/:round/membership': {
-    async prepare() {
-      const { coordinator, device, round } = await furnishRound()
-      await askKeys(service, coordinator, round)
-      return () => asAdmin('POST', `${round.path}/membership`, { status: 'epoch_gone' }, device.accessToken)
-    },
-    status: 204,
-  },
-  'POST /v1/federations/:id/rounds/:round/close': closing(true),
-  'POST /v1/federations/:id/rounds/:round/close without anybody': closing(false),
-}
-Object.assign(changes, roundChanges)
 
 test('every route that changes something is in the list here', () => {
   const parts = { crypto, metrics: {}, publishedKeys: {} } as unknown as RouteParts

@@ -40,6 +40,17 @@ describe('while a call is under way', () => {
     expect((await suite.given()).keys).toHaveLength(2)
   })
 
+  test('a key of a newer epoch that was given out stays what was given last', async () => {
+    await suite.given()
+    const answer = await during(() =>
+      suite.sql('update round_participant set epoch = epoch + 1 where device_id = $1', [suite.first().deviceId]),
+    )
+    const { keys, refused } = openAnswer(suite.coordinator, suite.federation, suite.round, answer)
+    expect(keys.map(({ deviceId }) => deviceId)).toEqual([suite.second().deviceId])
+    expect(refused).toEqual({ [suite.first().deviceId]: 'epoch_unavailable' })
+    expect((await suite.told(suite.first())).body.epoch).toBe(suite.epoch() + 1)
+  })
+
   test('a coordinator that is taken off the federation gets none', async () => {
     const answer = await during(() =>
       suite.sql('delete from federation_coordinator where federation_id = $1', [suite.federation.id]),

@@ -45,7 +45,7 @@ const roundWithKeys = async (wish: { minParticipants?: number } = {}) => {
 describe('rounds', () => {
   test('count up, and two that are opened at once have numbers of their own', async () => {
     const opened = await Promise.all([1, 2, 3, 4, 5].map(() => openRound(service, coordinator, federation)))
-    expect(opened.map(({ round }) => round).toSorted()).toEqual([1, 2, 3, 4, 5])
+    expect(opened.map(({ round }) => round).toSorted((a, b) => a - b)).toEqual([1, 2, 3, 4, 5])
     expect((await openRound(service, coordinator, federation, { round: 40 })).round).toBe(40)
     for (const round of [40, 39, 1]) {
       expectRefusal(await asCoordinator('POST', `${federation.path}/rounds`, { round }), 409, 'round_state')
@@ -81,7 +81,11 @@ describe('rounds', () => {
       participants: rows
         .filter(({ device_id }) => device_id !== ids()[2])
         .map(({ device_id, session_id, commitment, kid }) => ({
-          ...{ deviceId: device_id, sessionId: session_id, commitment, kid, tier: 'none' },
+          deviceId: device_id,
+          sessionId: session_id,
+          commitment,
+          kid,
+          tier: 'none',
         })),
     })
     const file = async () =>
@@ -194,8 +198,14 @@ describe('a federation', () => {
     )
     expect(types.map(({ type }) => type.replace('federation.', ''))).toEqual([
       'created',
-      ...['member_added', 'member_added', 'member_added', 'member_removed', 'member_added'],
-      ...['coordinator_added', 'coordinator_removed', 'coordinator_added'],
+      'member_added',
+      'member_added',
+      'member_added',
+      'member_removed',
+      'member_added',
+      'coordinator_added',
+      'coordinator_removed',
+      'coordinator_added',
     ])
   })
 

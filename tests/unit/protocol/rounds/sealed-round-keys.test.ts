@@ -11,7 +11,9 @@ const names = { federationId: FEDERATION, round: ROUND, sessionId: idOf('0002', 
 const deriveSealKey = (context: Uint8Array): Uint8Array => Uint8Array.from(crypto.hash512(context))
 const makeKeys = (count: number): RoundKey[] =>
   Array.from({ length: count }, (_, number) => ({
-    ...{ deviceId: idOf('0001', number), sessionId: idOf('0002', number), epoch: 5_984_394 + (number % 2) },
+    deviceId: idOf('0001', number),
+    sessionId: idOf('0002', number),
+    epoch: 5_984_394 + (number % 2),
     key: keyOf(crypto, number),
   }))
 const seal = (keys: readonly RoundKey[]) => sealRoundKeys(crypto, names, deriveSealKey, keys)
@@ -90,7 +92,7 @@ describe('sealed round keys', () => {
     const [key] = makeKeys(1) as [RoundKey]
     const many = Array.from({ length: MAX_ROUND_DEVICES }, () => ({ ...key, epoch: Number.MAX_SAFE_INTEGER }))
     const { sessionId, nonce, ciphertext } = seal(many)
-    const wire = { sessionId, ...{ nonce: toText(nonce), ciphertext: toText(ciphertext) } }
+    const wire = { sessionId, nonce: toText(nonce), ciphertext: toText(ciphertext) }
     expect(sealedRoundKeys.parse(wire).ciphertext).toHaveLength(ciphertext.length)
     expect(sealedRoundKeys.safeParse({ ...wire, ciphertext: toText(new Uint8Array(15)) }).success).toBe(false)
     expect(sealedRoundKeys.safeParse({ ...wire, ciphertext: 'A'.repeat(3_500_000) }).success).toBe(false)
