@@ -1,8 +1,8 @@
 import type { PrincipalKind, PrincipalStatus } from '../../protocol/enrollment.ts'
-import type { SessionState } from '../../protocol/exchange/session-states.ts'
+import { BUCKET_MS } from '../../protocol/exchange/bucket.ts'
+import { SESSION_MS, type SessionState } from '../../protocol/exchange/session-states.ts'
 import type { SignatureAlgorithm } from '../../protocol/suites.ts'
 import type { Database } from '../open.ts'
-import { sessionIdRange } from './session-id-range.ts'
 
 /** The hot path: what an exchange and a confirmation read, in one pipelined round trip. */
 
@@ -46,9 +46,7 @@ export async function findExchangeParty(
   sessionId: string,
   now: number,
 ): Promise<ExchangeParty | undefined> {
-  const [oldest, newest] = sessionIdRange(now)
-  const from = sessionId < oldest ? sessionId : oldest
-  const to = sessionId > newest ? sessionId : newest
+  const [from, to] = sessionIdRange(sessionId, now)
   const [organizationId, principals, sessions] = await database.sendTransaction({ organizationOf: deviceId }, [
     {
       name: 'select_exchange_principal',
@@ -90,6 +88,22 @@ export async function findExchangeParty(
     },
     sessions: ((sessions?.rows ?? []) as SessionRow[]).map(toExchangeSession),
   }
+}
+
+/**
+ * Session ids begin with their time: bounds keep PostgreSQL from looking into every partition. No session that still matters
+ * is older than two sessions' lives.
+ */
+function sessionIdRange(sessionId: string, now: number): [string, string] {
+  const oldest = `${hexTime(now - 2 * SESSION_MS)}-0000-0000-000000000000`
+  const newest = `${hexTime(now + 2 * BUCKET_MS)}-ffff-ffff-ffffffffffff`
+  return [sessionId < oldest ? sessionId : oldest, sessionId > newest ? sessionId : newest]
+}
+
+/** The first 48 bits of a session id, as its text has them. */
+function hexTime(ms: number): string {
+  const hex = ms.toString(16).padStart(12, '0')
+  return `${hex.slice(0, 8)}-${hex.slice(8)}`
 }
 
 interface PrincipalRow {

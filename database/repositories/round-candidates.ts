@@ -2,7 +2,6 @@ import type { TrustworthinessTier } from '../../protocol/attestation/ear.ts'
 import type { PrincipalStatus } from '../../protocol/enrollment.ts'
 import type { SessionState } from '../../protocol/exchange/session-states.ts'
 import type { Database } from '../open.ts'
-import { sessionIdRange } from './session-id-range.ts'
 
 /** Who may be in a round, as it is stored: what decides it, and the sealed chain of one epoch. */
 export interface RoundCandidate {
@@ -58,15 +57,15 @@ export async function listRoundCandidates(
           text: selectCandidates(
             `select device_id from federation_member where organization_id = current_organization() and federation_id = $1
               union select device_id from round_participant
-                where organization_id = current_organization() and federation_id = $1 and round = $6
-              order by device_id limit $7`,
+                where organization_id = current_organization() and federation_id = $1 and round = $4
+              order by device_id limit $5`,
           ),
-          values: [federationId, ...valuesOf(chains), round, limit],
+          values: [federationId, chains.epoch, chains.length, round, limit],
         }
       : {
           name: 'list_named_round_candidates',
-          text: selectCandidates('select unnest($6::uuid[]) as device_id order by device_id limit $7'),
-          values: [federationId, ...valuesOf(chains), deviceIds, limit],
+          text: selectCandidates('select unnest($4::uuid[]) as device_id order by device_id limit $5'),
+          values: [federationId, chains.epoch, chains.length, deviceIds, limit],
         },
   ])
   return ((found?.rows ?? []) as CandidateRow[]).map(toCandidate)
@@ -80,36 +79,38 @@ export async function findCoordinatorCandidate(
   federationId: string,
   chains: ChainsAt,
 ): Promise<RoundCandidate | undefined> {
-  const text = selectCandidates('select $6::uuid as device_id', 'federation_coordinator', 'coordinator_id')
-  const values = [federationId, ...valuesOf(chains), coordinatorId]
+  const text = selectCandidates('select $4::uuid as device_id', 'federation_coordinator', 'coordinator_id')
+  const values = [federationId, chains.epoch, chains.length, coordinatorId]
   const [, found] = await database.sendTransaction({ organizationId }, [{ name: 'find_coordinator', text, values }])
   const row = found?.rows[0] as CandidateRow | undefined
   return row && toCandidate(row)
 }
 
-/** $1 federation, $2 epoch, $3 length of a chain, $4 and $5 bounds of session ids. */
+/**
+ * $1 federation, $2 epoch, $3 length of a chain. Each table is looked up by its key for each device, which the limits say to the
+ * planner: without statistics, of members who were all added just now, it would join every row with every other.
+ */
 function selectCandidates(asked: string, belonging = 'federation_member', column = 'device_id'): string {
   return `with asked as materialized (${asked})
-    select a.device_id, m.${column} is not null as is_member, p.status,
-      s.id as session_id, s.state, s.bucket, s.created_at, s.expires_at, s.superseded_at,
-      case when greatest($2::bigint, s.bucket) <= s.last_epoch then substring(s.chains
-        from (1 + $3::int * (greatest($2::bigint, s.bucket) - s.bucket))::int for $3::int) end as sealed_chain,
+    select a.device_id, m.is_member is not null as is_member, p.status,
+      s.id as session_id, s.state, s.bucket, s.created_at, s.expires_at, s.superseded_at, s.sealed_chain,
       r.id as attestation_id, r.kid, r.tier, r.appraised_at
     from asked a
-    left join ${belonging} m
-      on m.organization_id = current_organization() and m.federation_id = $1 and m.${column} = a.device_id
-    left join principal p on p.organization_id = m.organization_id and p.id = m.${column}
-    left join session s on s.organization_id = p.organization_id and s.id = p.active_session_id and s.id between $4 and $5
-    left join identity_key k
-      on k.organization_id = p.organization_id and k.principal_id = p.id and k.status = 'ACTIVE'
-    left join lateral (select t.id, t.kid, t.tier, t.appraised_at from attestation_result t
-      where t.organization_id = k.organization_id and t.principal_id = k.principal_id and t.kid = k.kid
-      order by t.id desc limit 1) r on true
+    left join lateral (select true as is_member from ${belonging}
+      where organization_id = current_organization() and federation_id = $1 and ${column} = a.device_id limit 1) m on true
+    left join lateral (select id, status, active_session_id from principal
+      where m.is_member and organization_id = current_organization() and id = a.device_id limit 1) p on true
+    left join lateral (select id, state, bucket, created_at, expires_at, superseded_at,
+        case when greatest($2::bigint, bucket) <= last_epoch then substring(chains
+          from (1 + $3::int * (greatest($2::bigint, bucket) - bucket))::int for $3::int) end as sealed_chain
+      from session where organization_id = current_organization() and principal_id = p.id and id = p.active_session_id
+      limit 1) s on true
+    left join lateral (select kid from identity_key
+      where organization_id = current_organization() and principal_id = p.id and status = 'ACTIVE' limit 1) k on true
+    left join lateral (select id, kid, tier, appraised_at from attestation_result
+      where organization_id = current_organization() and principal_id = p.id and kid = k.kid
+      order by attestation_result.id desc limit 1) r on true
     order by a.device_id`
-}
-
-function valuesOf({ epoch, length, now }: ChainsAt): unknown[] {
-  return [epoch, length, ...sessionIdRange(now)]
 }
 
 interface CandidateRow {

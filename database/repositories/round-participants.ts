@@ -45,15 +45,16 @@ export async function grantRoundKeys(
 
 const granted = ['session_id', 'epoch', 'commitment', 'kid', 'tier', 'attestation_id'] as const
 
+/** Looked up by key for each device, as in `listRoundCandidates`. */
 const insertGrants = `insert into round_participant as held
     (organization_id, federation_id, round, device_id, ${granted.join(', ')}, given_at)
   select m.organization_id, m.federation_id, $2, g.device_id, ${granted.map((name) => `g.${name}`).join(', ')}, $3
     from unnest($4::uuid[], $5::uuid[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::uuid[])
       as g (device_id, ${granted.join(', ')})
-    join federation_member m
-      on m.organization_id = current_organization() and m.federation_id = $1 and m.device_id = g.device_id
-    join principal p on p.organization_id = m.organization_id and p.id = m.device_id
-      and p.status = 'ACTIVE' and p.active_session_id = g.session_id
+    cross join lateral (select organization_id, federation_id from federation_member
+      where organization_id = current_organization() and federation_id = $1 and device_id = g.device_id limit 1) m
+    cross join lateral (select from principal where organization_id = current_organization() and id = g.device_id
+      and status = 'ACTIVE' and active_session_id = g.session_id limit 1) p
   on conflict (organization_id, federation_id, round, device_id) do update
     set ${granted.map((name) => `${name} = excluded.${name}`).join(', ')}, given_at = excluded.given_at, gone_at = null
     where held.session_id <> excluded.session_id or held.epoch < excluded.epoch

@@ -56,8 +56,8 @@ export function createCloseRound(parts: CloseRoundParts): CloseRound {
     const closingHash = hashClosing(crypto, closing)
     const { sequence: trustSequence } = await parts.publishedKeys.getTrust()
     return changeAs(parts, caller, async (tx, closedAt) => {
-      const federation = await getFederation(tx, caller, name.federationId)
       const round = await lockRound(tx, name.federationId, name.round)
+      const federation = await getFederation(tx, caller, name.federationId)
       if (round === undefined) throw noRound()
       const ended = await findRoundEnd(tx, name.federationId, name.round)
       if (ended !== undefined) return repeat(crypto, ended, closingHash)

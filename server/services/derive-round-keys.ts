@@ -157,8 +157,10 @@ async function grant(
 ): Promise<Set<string>> {
   const { organizationId, sessionId } = caller
   return changeAs(parts, caller, async (tx, now) => {
+    const round = await lockRound(tx, name.federationId, name.round)
+    // Behind the lock, for which it may have waited: whoever was taken off meanwhile is given nothing.
     await getFederation(tx, caller, name.federationId)
-    requireOpen(await lockRound(tx, name.federationId, name.round))
+    requireOpen(round)
     const given = await grantRoundKeys(tx, name, grants, now)
     if (given.size === 0) return given
     const event = parts.writeEvent(

@@ -1,35 +1,42 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ApiRole } from '../../protocol/api-roles.ts'
 import { toBase64url } from '../../protocol/encoding.ts'
 import { newId } from '../../runtime/ids.ts'
 import { listRoutes, type RouteParts } from '../../server/routes.ts'
+import {
+  admins,
+  auditors,
+  type Caller,
+  callers,
+  coordinators,
+  everyone,
+  inSession,
+  type Outcomes,
+  operators,
+  operatorsAndCoordinators,
+  operatorsAndOwn,
+  serviceAdmins,
+} from '../support/access-outcomes.ts'
 import { call, createToken, enrollTestDevice, establish, openExchange, type TestDevice } from '../support/api.ts'
 import { expectRefusal } from '../support/refusals.ts'
+import {
+  askKeys,
+  enterService,
+  makeFederation,
+  openRound,
+  type TestFederation,
+  type TestParty,
+} from '../support/rounds.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 import { makeApiToken, makeTenant } from '../support/tenants.ts'
-
-const callers = [
-  'anonymous',
-  'garbage',
-  'wrongSecret',
-  'expired',
-  'revoked',
-  'auditor',
-  'coordinator',
-  'operator',
-  'admin',
-  'serviceAdmin',
-  'device',
-  'otherDevice',
-  'foreignAdmin',
-] as const
-type Caller = (typeof callers)[number]
 
 let service: TestService
 let tokens: Record<Caller, string | undefined>
 let device: TestDevice
 let otherDevice: TestDevice
 let session: { id: string; token: string }
+let coordinator: TestParty
+let federation: TestFederation
 
 beforeAll(async () => {
   service = await startTestService()
@@ -37,6 +44,8 @@ beforeAll(async () => {
   otherDevice = await enrollTestDevice(service)
   const established = await establish(service, device)
   session = { id: established.sessionId, token: established.accessToken }
+  coordinator = await enterService(service, 'coordinator')
+  federation = await makeFederation(service, coordinator, [device])
   tokens = {
     anonymous: undefined,
     garbage: 'qf_nonsense',
@@ -50,6 +59,8 @@ beforeAll(async () => {
     serviceAdmin: service.adminToken,
     device: session.token,
     otherDevice: (await establish(service, otherDevice)).accessToken,
+    coordinatorInSession: coordinator.accessToken,
+    otherCoordinator: (await enterService(service, 'coordinator')).accessToken,
     foreignAdmin: (await makeTenant(service, 'foreign')).adminToken,
   }
   await call(service, 'DELETE', `/v1/api-tokens/${idOf(tokens.revoked as string)}`, { token: service.adminToken })
@@ -69,37 +80,12 @@ function idOf(apiToken: string): string {
   return apiToken.slice(3, 39)
 }
 
-type Outcomes = Record<Caller, number>
 interface Row {
   /** Something of the organization `default`, and of `device` where it is a device's. Made anew for each caller. */
   path?: () => string | Promise<string>
-  body?: unknown
+  /** As it is, or made anew for each caller. */
+  body?: object | (() => object)
   outcomes: Outcomes
-}
-
-const refused = {
-  anonymous: 401,
-  garbage: 401,
-  wrongSecret: 401,
-  expired: 401,
-  revoked: 401,
-  auditor: 403,
-  coordinator: 403,
-}
-const everyone = (status: number) => Object.fromEntries(callers.map((caller) => [caller, status])) as Outcomes
-const admins = (status: number, foreignAdmin: number): Outcomes => {
-  const rest = { operator: 403, device: 403, otherDevice: 403, foreignAdmin }
-  return { ...refused, ...rest, admin: status, serviceAdmin: status }
-}
-const serviceAdmins = (status: number): Outcomes => ({ ...admins(403, 403), serviceAdmin: status })
-const operators = (status: number, foreignAdmin: number): Outcomes => {
-  return { ...admins(status, foreignAdmin), operator: status }
-}
-const auditors = (status: number, foreignAdmin: number): Outcomes => {
-  return { ...admins(status, foreignAdmin), auditor: status }
-}
-const operatorsAndOwn = (status: number, otherDevice: number, foreignAdmin: number): Outcomes => {
-  return { ...operators(status, foreignAdmin), device: status, otherDevice }
 }
 
 const enrollmentToken = async () => (await createToken(service)).id
@@ -107,6 +93,13 @@ const pendingSession = async () => (await openExchange(service, device)).session
 const apiToken = async () => (await makeApiToken(service, ['auditor'])).id
 const ofNewDevice = (action: string) => async () =>
   `/v1/devices/${(await enrollTestDevice(service)).deviceId}/${action}`
+const ofFederation = (what: string) => () => `${federation.path}/${what}`
+/** A round in which `device` was given a key. */
+const ofRound = (what: string) => async () => {
+  const round = await openRound(service, coordinator, federation)
+  await askKeys(service, coordinator, round)
+  return `${round.path}${what}`
+}
 const eventPath = async () => {
   const { rows } = await service.database.sql.query(
     'select event_id from audit_event_id join organization o on o.id = organization_id where o.name = $1 limit 1',
@@ -199,6 +192,66 @@ const rows: Record<string, Row> = {
     path: async () => `/v1/sessions/${await pendingSession()}`,
     outcomes: operatorsAndOwn(204, 404, 404),
   },
+  'POST /v1/federations': {
+    body: () => ({ name: newId() }),
+    outcomes: { ...coordinators(201), coordinator: 201, otherCoordinator: 201, foreignAdmin: 201 },
+  },
+  'GET /v1/federations': {
+    outcomes: { ...operatorsAndCoordinators(200), coordinator: 200, otherCoordinator: 200, foreignAdmin: 200 },
+  },
+  'GET /v1/federations/:id': { path: () => federation.path, outcomes: operatorsAndCoordinators(200) },
+  'GET /v1/federations/:id/members': { path: ofFederation('members'), outcomes: operatorsAndCoordinators(200) },
+  'PUT /v1/federations/:id/members/:deviceId': {
+    path: () => `${federation.path}/members/${device.deviceId}`,
+    outcomes: coordinators(204),
+  },
+  'DELETE /v1/federations/:id/members/:deviceId': {
+    path: () => `${federation.path}/members/${otherDevice.deviceId}`,
+    outcomes: coordinators(204),
+  },
+  'PUT /v1/federations/:id/coordinators/:principalId': {
+    path: () => `${federation.path}/coordinators/${coordinator.deviceId}`,
+    outcomes: operatorsAndCoordinators(204),
+  },
+  'DELETE /v1/federations/:id/coordinators/:principalId': {
+    path: async () =>
+      `${federation.path}/coordinators/${(await enrollTestDevice(service, { kind: 'coordinator' })).deviceId}`,
+    outcomes: operatorsAndCoordinators(204),
+  },
+  'POST /v1/federations/:id/rounds': { path: ofFederation('rounds'), body: {}, outcomes: coordinators(201) },
+  'GET /v1/federations/:id/rounds': { path: ofFederation('rounds'), outcomes: operatorsAndCoordinators(200) },
+  'GET /v1/federations/:id/rounds/:round': { path: ofRound(''), outcomes: operatorsAndCoordinators(200) },
+  'GET /v1/federations/:id/rounds/:round/participants': {
+    path: ofRound('/participants'),
+    outcomes: operatorsAndCoordinators(200),
+  },
+  'POST /v1/federations/:id/rounds/:round/keys': {
+    path: ofRound('/keys'),
+    body: {},
+    outcomes: inSession({ coordinatorInSession: 200, otherCoordinator: 404 }),
+  },
+  'POST /v1/federations/:id/rounds/:round/close': {
+    path: ofRound('/close'),
+    body: {},
+    outcomes: inSession({ coordinatorInSession: 200, otherCoordinator: 404 }),
+  },
+  'GET /v1/federations/:id/rounds/:round/certificate': {
+    path: async () => {
+      const path = await ofRound('')()
+      await call(service, 'POST', `${path}/close`, { token: coordinator.accessToken, body: {} })
+      return `${path}/certificate`
+    },
+    outcomes: { ...operatorsAndCoordinators(200), auditor: 200 },
+  },
+  'GET /v1/federations/:id/rounds/:round/membership': {
+    path: ofRound('/membership'),
+    outcomes: inSession({ device: 200, otherDevice: 404 }),
+  },
+  'POST /v1/federations/:id/rounds/:round/membership': {
+    path: ofRound('/membership'),
+    body: { status: 'epoch_gone' },
+    outcomes: inSession({ device: 204, otherDevice: 404 }),
+  },
   'GET /v1/audit/events': { outcomes: auditors(200, 200) },
   'GET /v1/audit/events/:id': { path: eventPath, outcomes: auditors(200, 404) },
   'GET /v1/audit/events/:id/proof': { path: async () => `${await eventPath()}/proof`, outcomes: auditors(200, 404) },
@@ -218,7 +271,8 @@ test.each(Object.entries(rows))('%s lets in exactly those who may', async (name,
   const [method = '', template = ''] = name.split(' ')
   const answers: Partial<Outcomes> = {}
   for (const caller of callers) {
-    const answer = await call(service, method, (await path?.()) ?? template, { token: tokens[caller], body })
+    const sent = typeof body === 'function' ? body() : body
+    const answer = await call(service, method, (await path?.()) ?? template, { token: tokens[caller], body: sent })
     answers[caller] = answer.status
     if (outcomes[caller] === 403) expectRefusal(answer, 403, 'forbidden')
     if (outcomes[caller] === 401 && outcomes.admin !== 401) {
@@ -227,46 +281,4 @@ test.each(Object.entries(rows))('%s lets in exactly those who may', async (name,
     }
   }
   expect(answers).toEqual(outcomes)
-})
-
-describe('credentials', () => {
-  const ask = (authorization: string) =>
-    call(service, 'GET', '/v1/sessions', { headers: { authorization } }).then(({ status }) => status)
-
-  test('are a Bearer token and nothing else', async () => {
-    expect(await ask(`bearer ${service.adminToken}`)).toBe(200)
-    const secret = service.adminToken.slice(3)
-    const basic = Buffer.from(`:${service.adminToken}`).toString('base64')
-    for (const text of [
-      service.adminToken,
-      `Basic ${basic}`,
-      'Bearer',
-      'Bearer ',
-      `Bearer  ${service.adminToken}`,
-      `Bearer ${service.adminToken},`,
-      `Bearer ${service.adminToken} ${service.adminToken}`,
-      `Bearer ${service.adminToken}, Bearer ${service.adminToken}`,
-      `Bearer ${service.adminToken}.`,
-      `Bearer ${service.adminToken}${'A'.repeat(4000)}`,
-      `Bearer ${service.adminToken.slice(0, -1)}`,
-      `Bearer QF_${secret}`,
-      `Bearer ${secret}`,
-      `Bearer qf_${secret.split('.')[0]}`,
-      `Bearer qf_${secret.split('.')[0]}.`,
-      `Bearer qf_${idOf(tokens.operator as string)}.${secret.split('.')[1]}`,
-      `Bearer qs_${secret}`,
-    ]) {
-      expect({ text, status: await ask(text) }).toEqual({ text, status: 401 })
-    }
-  })
-
-  test('of a device are void when one bit of them differs', async () => {
-    const bytes = Buffer.from(session.token.slice(3), 'base64url')
-    expect(await ask(`Bearer qs_${bytes.toString('base64url')}`)).toBe(200)
-    for (const at of [0, 1, 2, 17, 18, 33, 34, 49, 50, 57, 58, 89]) {
-      const changed = Buffer.from(bytes)
-      changed[at] = (changed[at] as number) ^ 1
-      expect({ at, status: await ask(`Bearer qs_${changed.toString('base64url')}`) }).toEqual({ at, status: 401 })
-    }
-  })
 })

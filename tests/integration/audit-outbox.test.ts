@@ -7,7 +7,6 @@ import { PENDING_MS } from '../../protocol/exchange/session-states.ts'
 import { createLogger } from '../../runtime/logger.ts'
 import { listRoutes, type RouteParts } from '../../server/routes.ts'
 import {
-  type Answer,
   call,
   confirm,
   createToken,
@@ -21,6 +20,7 @@ import {
   startEnrollment,
 } from '../support/api.ts'
 import { databaseContents, expectRefusal } from '../support/refusals.ts'
+import { type Ask, type Change, listRoundChanges } from '../support/round-changes.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 import { makeApiToken } from '../support/tenants.ts'
 
@@ -47,14 +47,6 @@ beforeAll(async () => {
     alter table audit_outbox disable trigger refuse`)
 })
 afterAll(() => service.close())
-
-type Ask = () => Promise<Answer>
-interface Change {
-  /** Whatever has to be there before the request. */
-  prepare: () => Promise<Ask>
-  /** Of the answer, once events are taken again. */
-  status: number
-}
 
 const asAdmin = (method: string, path: string, body?: unknown, token = service.adminToken) =>
   call(service, method, path, { token, body })
@@ -97,6 +89,7 @@ function confirmation(change: { isWrong?: boolean; lateMs?: number } = {}) {
 
 /** By route, and where one has several kinds of change, by what is asked. */
 const changes: Record<string, Change> = {
+  ...listRoundChanges(() => service),
   'POST /v1/organizations': {
     prepare: async () => () => asAdmin('POST', '/v1/organizations', { name: 'one more' }),
     status: 201,

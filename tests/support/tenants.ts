@@ -1,5 +1,6 @@
 import type { ApiRole } from '../../protocol/api-roles.ts'
 import { call, createToken, enrollTestDevice, establish, openExchange, type TestDevice } from './api.ts'
+import { askKeys, enterService, makeFederation, openRound, type TestParty } from './rounds.ts'
 import type { TestService } from './service.ts'
 
 /** The service as an admin of an organization sees it. */
@@ -33,6 +34,8 @@ export async function makeApiToken(
 export interface Belongings {
   device: TestDevice
   accessToken: string
+  coordinator: TestParty
+  /** The federation is that coordinator's, the device its member, and round 1 is open and has its keys. */
   ids: Record<string, string>
 }
 
@@ -40,10 +43,14 @@ export async function furnish(tenant: Tenant): Promise<Belongings> {
   const device = await enrollTestDevice(tenant)
   const { accessToken } = await establish(tenant, device)
   const pending = await openExchange(tenant, device)
+  const coordinator = await enterService(tenant, 'coordinator')
+  const federation = await makeFederation(tenant, coordinator, [device])
+  await askKeys(tenant, coordinator, await openRound(tenant, coordinator, federation))
   await tenant.log.sequence()
   return {
     device,
     accessToken,
+    coordinator,
     ids: {
       '/v1/organizations': tenant.organizationId,
       '/v1/api-tokens': (await makeApiToken(tenant, ['operator'])).id,
@@ -52,6 +59,7 @@ export async function furnish(tenant: Tenant): Promise<Belongings> {
       '/v1/devices': device.deviceId,
       '/v1/sessions': pending.sessionId,
       '/v1/exchanges': pending.sessionId,
+      '/v1/federations': federation.id,
       '/v1/audit/events': (await eventsOf(tenant, tenant.organizationId, 'device.enrolled'))[0]?.id ?? '',
     },
   }
