@@ -57,18 +57,18 @@ export function jcs(value) {
   const members = Object.keys(value).sort() // by UTF-16 code units, as RFC 8785 wants
   return `{${members.map((k) => `${JSON.stringify(k)}:${jcs(value[k])}`).join(',')}}`
 }
-const kidOf = (alg, publicKey) => b64(H256(E('QFLARE-v1 kid', alg, publicKey)).subarray(0, 16))
+export const kidOf = (alg, publicKey) => b64(H256(E('QFLARE-v1 kid', alg, publicKey)).subarray(0, 16))
 function importPublic(alg, raw) {
   must(raw.length === PUBLIC_KEY_BYTES[alg], `a public key of ${alg} has ${raw.length} bytes`)
   if (alg.startsWith('ML-DSA')) must(!raw.subarray(32).every((b) => b === 0), 'an ML-DSA key whose t1 is all zero')
   return crypto.createPublicKey({ key: raw, format: 'raw-public', asymmetricKeyType: alg.toLowerCase() })
 }
 /** A private key from its seed, with its raw public key. */
-function keyPair(alg, seed) {
+export function keyPair(alg, seed) {
   const key = crypto.createPrivateKey({ key: seed, format: 'raw-seed', asymmetricKeyType: alg.toLowerCase() })
   return { key, publicKey: crypto.createPublicKey(key).export({ format: 'raw-public' }) }
 }
-const Sign = (key, message, context) => crypto.sign(null, message, { key, context: text(context) })
+export const Sign = (key, message, context) => crypto.sign(null, message, { key, context: text(context) })
 export function Verify(key, message, context, signature, what) {
   const bytes = unb64(signature, undefined, `the signature of ${what}`)
   must(crypto.verify(null, message, { key, context: text(context) }, bytes), `the signature of ${what} is wrong`)
