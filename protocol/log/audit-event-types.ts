@@ -117,6 +117,37 @@ export const auditEventTypes = {
     subject: ['deviceId', 'enrollmentTokenId'],
     data: ['kind', 'name', 'kid', 'alg', 'tier', 'policyId'],
   },
+  'device.rotation_challenged': {
+    severity: 'info',
+    meaning: 'A device asked to replace its identity key and was given a challenge.',
+    subject: ['deviceId'],
+    data: ['kid', 'expiresAt'],
+  },
+  'device.rotation_refused': {
+    severity: 'warning',
+    meaning: 'The old identity key signed for a new one that was refused, and the challenge is spent.',
+    subject: ['deviceId'],
+    data: ['kid', 'code'],
+  },
+  'device.rotation_mismatched': {
+    severity: 'critical',
+    meaning:
+      'Somebody answered the challenge of a rotation without the signature of the old identity key; once a challenge.',
+    subject: ['deviceId'],
+    data: ['kid', 'code'],
+  },
+  'device.identity_rotated': {
+    severity: 'notice',
+    meaning: 'A device replaced its identity key; its sessions and attestation results ended with the old one.',
+    subject: ['deviceId'],
+    data: ['oldKid', 'kid', 'alg', 'tier', 'policyId', 'sessions'],
+  },
+  'device.identity_due': {
+    severity: 'notice',
+    meaning: 'The identity key of a device is older than the service wants it to be; once a key.',
+    subject: ['deviceId'],
+    data: ['kid', 'alg', 'since'],
+  },
   'device.changed': {
     severity: 'info',
     meaning: 'What is known of a device was changed; values are named but for those of the metadata.',
