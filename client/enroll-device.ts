@@ -89,7 +89,7 @@ export async function enrollDevice(options: EnrollmentOptions): Promise<QflareDe
     kind,
     name,
     spiffeId: checkSpiffeId(answer.spiffeId, trust),
-    identity: { alg, seed },
+    identity: { alg, seed, since: answer.attestation.appraisedAt },
     trust: verifyAnswerTrust(crypto, trust, answer.trust),
     bucketFloor: 0,
   })
@@ -115,7 +115,11 @@ function isSecret(text: string): boolean {
   }
 }
 
-function chooseAlgorithm(policy: EnrollmentChallenge['policy'], wanted?: SignatureAlgorithm): SignatureAlgorithm {
+/** Throws `policy_refused`, also where the policy wants evidence that this device has not. */
+export function chooseAlgorithm(
+  policy: EnrollmentChallenge['policy'],
+  wanted: SignatureAlgorithm | undefined,
+): SignatureAlgorithm {
   const alg = wanted ?? policy.identityAlgorithms[0]
   if (alg === undefined || !policy.identityAlgorithms.includes(alg)) {
     throw new QflareError(

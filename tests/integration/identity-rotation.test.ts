@@ -206,7 +206,9 @@ describe('the challenge of a rotation', () => {
 
   test('is in no table in clear', async () => {
     const { started } = await begin()
-    const { rows } = await service.database.sql.query<{ row: string }>('select t::text as row from rotation_challenge t')
+    const { rows } = await service.database.sql.query<{ row: string }>(
+      'select t::text as row from rotation_challenge t',
+    )
     const hex = Buffer.from(started.challenge).toString('hex')
     expect(rows.some(({ row }) => row.includes(started.challengeId))).toBe(true)
     expect(rows.filter(({ row }) => row.includes(hex))).toEqual([])
@@ -355,11 +357,7 @@ test('a device that is suspended or revoked begins no rotation, and one that was
     const { device, session, started, next, complete } = await begin()
     await act(action, device.deviceId)
     const path = `/v1/devices/${device.deviceId}/rotate-identity`
-    expectRefusal(
-      await call(service, 'POST', path, { token: session.accessToken, body: {} }),
-      401,
-      'unauthenticated',
-    )
+    expectRefusal(await call(service, 'POST', path, { token: session.accessToken, body: {} }), 401, 'unauthenticated')
     expectRefusal(await complete(signRotation(device, started, next.identityKey)), 401, 'rotation_refused')
     expect((await keysOf(device.deviceId)).map(({ status }) => status)).not.toContain('REPLACED')
   }
