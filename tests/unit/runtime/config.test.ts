@@ -38,6 +38,7 @@ describe('loadConfig', () => {
         retentionYears: undefined,
         witnesses: [],
       },
+      identityKeyMaxAgeDays: 365,
       crypto: undefined,
       exchangeQueueLength: 512,
       logLevel: 'info',
@@ -73,6 +74,7 @@ describe('loadConfig', () => {
       QFLARE_ROLES: 'worker',
       QFLARE_CHECKPOINT_FILE: '/mnt/elsewhere/checkpoint',
       QFLARE_AUDIT_RETENTION_YEARS: '7',
+      QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: '0',
       QFLARE_CRYPTO: 'portable',
       QFLARE_EXCHANGE_QUEUE: '1',
       QFLARE_LOG_LEVEL: 'debug',
@@ -101,6 +103,7 @@ describe('loadConfig', () => {
       profile: 'cnsa-2.0',
       roles: ['worker'],
       audit: { checkpointFile: '/mnt/elsewhere/checkpoint', retentionYears: 7, witnesses: [] },
+      identityKeyMaxAgeDays: 0,
       crypto: 'portable',
       exchangeQueueLength: 1,
       logLevel: 'debug',
@@ -152,6 +155,7 @@ describe('loadConfig', () => {
     'QFLARE_DATABASE_CONNECTIONS',
     'QFLARE_EXCHANGE_QUEUE',
     'QFLARE_AUDIT_RETENTION_YEARS',
+    'QFLARE_IDENTITY_KEY_MAX_AGE_DAYS',
   ])('refuses a %s that is no number', (name) => {
     for (const text of ['12x', '3.5', '-1', 'NaN', 'Infinity', '1e3', '0x10', ' 10'])
       expect(problemsOf({ [name]: text }), text).toHaveLength(1)
