@@ -19,6 +19,7 @@ import type { Primitives } from '../protocol/primitives.ts'
 import { type SignatureAlgorithm, signatureContexts } from '../protocol/suites.ts'
 import { type TrustBundle, trustDigest, verifyNextTrustBundle, verifyPinnedTrustBundle } from '../protocol/trust.ts'
 import { kid, signatureAlgorithm } from '../protocol/wire.ts'
+import { chooseAlgorithm } from './choose-algorithm.ts'
 import { openDevice, type QflareDevice } from './device.ts'
 import type { DeviceStore } from './device-state.ts'
 import { QflareError } from './errors.ts'
@@ -113,24 +114,6 @@ function isSecret(text: string): boolean {
     if (error instanceof ProtocolError) return false
     throw error
   }
-}
-
-/** Throws `policy_refused`, also where the policy wants evidence that this device has not. */
-export function chooseAlgorithm(
-  policy: EnrollmentChallenge['policy'],
-  wanted: SignatureAlgorithm | undefined,
-): SignatureAlgorithm {
-  const alg = wanted ?? policy.identityAlgorithms[0]
-  if (alg === undefined || !policy.identityAlgorithms.includes(alg)) {
-    throw new QflareError(
-      'policy_refused',
-      `The server takes identity keys of ${policy.identityAlgorithms.join(', ')}.`,
-    )
-  }
-  if (!policy.evidence.includes('none')) {
-    throw new QflareError('policy_refused', `The server wants evidence (${policy.evidence.join(', ')}): there is none.`)
-  }
-  return alg
 }
 
 function signCompletion(
