@@ -204,7 +204,7 @@ export const auditEventTypes = {
   },
   'session.revoked': {
     severity: 'notice',
-    meaning: 'A session was ended by request, or with its device.',
+    meaning: 'A session was ended by request, with its device, or with the identity key that it was made under.',
     subject: ['deviceId', 'sessionId'],
     data: ['with'],
   },

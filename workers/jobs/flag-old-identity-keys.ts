@@ -1,38 +1,42 @@
+// Running it twice is harmless, halfway and at once too: a key is flagged by an update that finds it without a flag, and only what
+// that hits has an event.
+
 import type { Database } from '../../database/open.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
 import { flagIdentityKeys, listUnflaggedIdentityKeys } from '../../database/repositories/identity-keys.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import { newId } from '../../runtime/ids.ts'
+import type { Logger } from '../../runtime/logger.ts'
 
 /** Keys that one look-up gives; those of one organization among them are one transaction. */
 const BATCH = 500
 const DAY_MS = 86_400_000
 
-/**
- * Flags the identity keys in use that are older than the setting, each with its event, and gives how many those were. Twice is
- * harmless, halfway and at once too: a key is flagged by an update that finds it without a flag, and only what it hits has an event.
- */
+/** What a job calls between its steps: how much is done, and of how much, as far as it is known. */
+type Progress = (done: number, total: number) => Promise<void>
+
+/** Flags the identity keys in use that are older than the setting, each with its event. */
 export async function flagOldIdentityKeys(
-  parts: { database: Database; writeEvent: WriteEvent; identityKeyMaxAgeDays: number },
+  parts: { database: Database; writeEvent: WriteEvent; logger: Logger; identityKeyMaxAgeDays: number },
   now: number,
-  progress: (flagged: number) => Promise<void> = async () => {},
-): Promise<number> {
-  if (parts.identityKeyMaxAgeDays === 0) return 0
+  progress: Progress,
+): Promise<void> {
+  if (parts.identityKeyMaxAgeDays === 0) return
   const madeBefore = now - parts.identityKeyMaxAgeDays * DAY_MS
   let flagged = 0
   for (;;) {
     const due = await parts.database.withoutOrganization((tx) => listUnflaggedIdentityKeys(tx, madeBefore, BATCH))
-    let inBatch = 0
+    const before = flagged
     for (const [organizationId, keys] of Map.groupBy(due, (key) => key.organizationId)) {
       const kids = keys.map(({ kid }) => kid)
-      inBatch += await flagKeys(parts, organizationId, kids, now)
+      flagged += await flagKeys(parts, organizationId, kids, now)
+      await progress(flagged, before + due.length)
     }
-    flagged += inBatch
-    await progress(flagged)
     // None of a whole batch: somebody else is flagging them, and will see to the rest.
-    if (due.length < BATCH || inBatch === 0) return flagged
+    if (due.length < BATCH || flagged === before) break
   }
+  if (flagged > 0) parts.logger.info('old identity keys were flagged', { count: flagged })
 }
 
 async function flagKeys(
