@@ -113,7 +113,18 @@ describe('the schedule', () => {
       },
     }
     await expect(flag(365, dying)).rejects.toThrow('cut off')
-    await Promise.all([flag(), flag(), flag()])
+    const { promise: allHaveLooked, resolve } = Promise.withResolvers<void>()
+    let looks = 0
+    const together: Database = {
+      ...worker,
+      async withoutOrganization(work) {
+        const found = await worker.withoutOrganization(work)
+        if (++looks === 3) resolve()
+        await allHaveLooked
+        return found
+      },
+    }
+    await Promise.all([flag(365, together), flag(365, together), flag(365, together)])
     for (const device of devices) {
       expect((await stored(service, device.deviceId)).events['device.identity_due']).toBe(1)
     }

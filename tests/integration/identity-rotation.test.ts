@@ -197,7 +197,11 @@ describe('the challenge of a rotation', () => {
     expect(await databaseContents(service)).toEqual(before)
     service.time.now = started.expiresAt
     await service.tick()
-    expectRefusal(await complete(signRotation(device, started, next.identityKey)), 409, 'challenge_expired')
+    const expired = await databaseContents(service)
+    for (const wish of [{}, { oldSigner: next.identityKey }]) {
+      expectRefusal(await complete(signRotation(device, started, next.identityKey, wish)), 409, 'challenge_expired')
+    }
+    expect(await databaseContents(service)).toEqual(expired)
     const later = await startRotation(service, device)
     expect(later.challengeId).not.toBe(started.challengeId)
     expect(later.challenge).not.toEqual(started.challenge)
