@@ -50,6 +50,8 @@ export async function exchangeKeys(parts: DeviceParts, first: Signer = 'identity
     // Another process may have ended the rotation in the meantime.
     if (nextIdentity === undefined && parts.crypto.equal(identity.seed, before.seed)) throw error
     await exchangeAs(parts, first === 'identity' ? 'nextIdentity' : 'identity')
+  } finally {
+    before.seed.fill(0)
   }
 }
 
@@ -112,7 +114,8 @@ async function sendMessage(
   const identityKey = crypto.importSigningKey(identity.alg, identity.seed)
   const secrets = { identitySeed: identity.seed, previousChain: session?.chain }
   const initiated = initiateExchange(crypto, { deviceId, identityKey, ...secrets }, certificate)
-  identity.seed.fill(0)
+  state.identity.seed.fill(0)
+  state.nextIdentity?.seed.fill(0)
   session?.chain.fill(0)
   const answer = await http.post('/v1/exchanges', z.encode(exchangeRequest, initiated.request), exchangeAnswer)
   return { ...acceptAnswer(crypto, initiated, answer), nextKid }

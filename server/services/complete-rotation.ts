@@ -3,7 +3,7 @@ import { getAttestation, getFirstAttestation, insertAttestation } from '../../da
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
 import { findOrganizationOf } from '../../database/repositories/directory.ts'
 import { getIdentityKey, insertIdentityKey, replaceIdentityKey } from '../../database/repositories/identity-keys.ts'
-import { findPrincipal, lockPrincipal, type Principal } from '../../database/repositories/principals.ts'
+import { lockPrincipal, type Principal } from '../../database/repositories/principals.ts'
 import {
   consumeRotationChallenge,
   findRotationChallenge,
@@ -23,6 +23,7 @@ import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
+import { getDevice } from './devices.ts'
 import { macIdentityKey } from './identity-key-macs.ts'
 import type { IssueAttestationResult } from './issue-attestation-result.ts'
 import { requireNewKey, withDuplicateKeyRefused } from './new-identity-key.ts'
@@ -68,10 +69,8 @@ export function createCompleteRotation(parts: CompleteRotationParts): CompleteRo
     if (organizationId === undefined) throw notFound()
     const outcome = await withDuplicateKeyRefused(() =>
       database.withOrganization(organizationId, async (tx) => {
-        await lockPrincipal(tx, deviceId)
-        const principal = await findPrincipal(tx, deviceId)
-        const challenge = await findRotationChallenge(tx, deviceId)
-        if (principal === undefined || challenge?.id !== challengeId) throw notFound()
+        const challenge = await lockRotation(tx, deviceId, challengeId)
+        const principal = await getDevice(tx, deviceId)
         const now = parts.clock.now()
         const signedBytes = signedBytesOf(parts.keyring, principal, challenge, completion)
         const { oldSignature, newSignature, evidence } = completion
@@ -91,6 +90,16 @@ export function createCompleteRotation(parts: CompleteRotationParts): CompleteRo
     if (outcome instanceof ServiceError) throw outcome
     return outcome
   }
+}
+
+/** The challenge, and the principal's row. Who does not know the challenge's id does not get as far as the lock. */
+async function lockRotation(tx: Tx, deviceId: string, challengeId: string): Promise<RotationChallengeRow> {
+  const known = await findRotationChallenge(tx, deviceId)
+  if (known?.id !== challengeId) throw notFound()
+  await lockPrincipal(tx, deviceId)
+  const challenge = await findRotationChallenge(tx, deviceId)
+  if (challenge?.id !== challengeId) throw notFound()
+  return challenge
 }
 
 /** The same answer to the same signed completion, as long as the challenge would have lived. */
