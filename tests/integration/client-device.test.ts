@@ -110,7 +110,8 @@ describe('an identity key that is kept fresh', () => {
       const begin = service.time.now
       const ages = new Map<string, number>([[(await kept.device.status()).identityKey.kid, 0]])
       kept.atPause = async () => {
-        if (service.time.now > begin + 2.5 * 3_600_000) kept.controller.abort()
+        // Each rotation waits for the first exchange after an hour: at most 94 minutes.
+        if (service.time.now > begin + 3.2 * 3_600_000) kept.controller.abort()
       }
       await kept.device.keepFresh({
         signal: kept.controller.signal,
@@ -126,7 +127,7 @@ describe('an identity key that is kept fresh', () => {
       if (rotateIdentityAfterMs === undefined) {
         expect(ages.size).toBe(1)
       } else {
-        expect(ages.size).toBe(3)
+        expect(ages.size).toBeGreaterThanOrEqual(3)
         // At half of a session's life, give or take a tenth, after the hour is over.
         for (const age of [first, second - first]) {
           expect(age).toBeGreaterThanOrEqual(3_600_000)
