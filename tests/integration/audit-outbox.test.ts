@@ -20,8 +20,8 @@ import {
   signCompletion,
   startEnrollment,
 } from '../support/api.ts'
+import { completeRotation, signRotation, startRotation } from '../support/identity-rotation.ts'
 import { databaseContents, expectRefusal } from '../support/refusals.ts'
-import { completeRotation, signRotation, startRotation } from '../support/rotation.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 import { makeApiToken } from '../support/tenants.ts'
 

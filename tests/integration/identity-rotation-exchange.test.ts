@@ -10,7 +10,7 @@ import {
   sendExchange,
   stored,
 } from '../support/api.ts'
-import { completeRotation, signRotation, startRotation } from '../support/rotation.ts'
+import { completeRotation, signRotation, startRotation } from '../support/identity-rotation.ts'
 import { startTestService, type TestService } from '../support/service.ts'
 
 /** An exchange that was verified under the old key is stored after the rotation: what it read is no longer so. */

@@ -14,8 +14,8 @@ import {
   stored,
   type TestDevice,
 } from '../support/api.ts'
+import { completeRotation, kidOf, rotate, signRotation, startRotation } from '../support/identity-rotation.ts'
 import { databaseContents, expectRefusal } from '../support/refusals.ts'
-import { completeRotation, kidOf, rotate, signRotation, startRotation } from '../support/rotation.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 
 let service: TestService
