@@ -72,14 +72,15 @@ export function createCompleteRotation(parts: CompleteRotationParts): CompleteRo
         const challenge = await lockRotation(tx, deviceId, challengeId)
         const principal = await getDevice(tx, deviceId)
         const now = parts.clock.now()
+        // Before it is opened: by then its key may be gone.
+        if (now >= challenge.expiresAt) throw challengeExpired()
         const signedBytes = signedBytesOf(parts.keyring, principal, challenge, completion)
         const { oldSignature, newSignature, evidence } = completion
         const hashed = encode('rotation', signedBytes, oldSignature, newSignature, canonicalJson(evidence))
         const completionHash = crypto.hash256(hashed)
         if (challenge.consumedAt !== undefined) {
-          return repeatAnswer(parts, tx, { principal, challenge, completionHash, completion, now })
+          return repeatAnswer(parts, tx, { principal, challenge, completionHash, completion })
         }
-        if (now >= challenge.expiresAt) throw challengeExpired()
         const attempt = { principal, challenge, completion, signedBytes, now, requestId }
         const oldKey = await getIdentityKey(tx, challenge.oldKid)
         if (!isSignedByOldKey(parts, oldKey, signedBytes, oldSignature)) return refuseUnsigned(parts, tx, attempt)
@@ -102,16 +103,16 @@ async function lockRotation(tx: Tx, deviceId: string, challengeId: string): Prom
   return challenge
 }
 
-/** The same answer to the same signed completion, as long as the challenge would have lived. */
+/** The same answer to the same signed completion; the challenge would still live. */
 async function repeatAnswer(
   parts: CompleteRotationParts,
   tx: Tx,
-  repeated: Pick<Attempt, 'principal' | 'challenge' | 'completion' | 'now'> & { completionHash: Uint8Array },
+  repeated: Pick<Attempt, 'principal' | 'challenge' | 'completion'> & { completionHash: Uint8Array },
 ): Promise<RotationAnswer> {
-  const { challenge, completion, principal, now } = repeated
+  const { challenge, completion, principal } = repeated
   const { completionHash: first, attestationResultId } = challenge
   const isSame = first !== undefined && parts.crypto.equal(first, repeated.completionHash)
-  if (!isSame || attestationResultId === undefined || now >= challenge.expiresAt) throw challengeExpired()
+  if (!isSame || attestationResultId === undefined) throw challengeExpired()
   const { alg, publicKey } = completion.identityKey
   const kid = keyId(parts.crypto, alg, publicKey)
   return toAnswer(principal, { kid, alg }, await getAttestation(tx, attestationResultId))
