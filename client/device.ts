@@ -2,7 +2,7 @@ import type { KeyPurpose } from '../protocol/exchange/epochs.ts'
 import { choosePrimitives } from '../protocol/primitives/choose.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import type { RoundCertificate, RoundCertificateFile } from '../protocol/rounds/round-certificate.ts'
-import { type Suite, suiteNames } from '../protocol/suites.ts'
+import { type SignatureAlgorithm, type Suite, suiteNames } from '../protocol/suites.ts'
 import { type ClosingOptions, closeRound } from './close-round.ts'
 import { type DeviceKey, deriveDeviceKey, eraseOldChains, type KeyNames } from './device-keys.ts'
 import type { DeviceParts } from './device-parts.ts'
@@ -14,6 +14,7 @@ import { followTrust } from './follow-trust.ts'
 import { createHttpClient, type HttpOptions } from './http.ts'
 import { type KeepFreshOptions, keepFresh, untilExchangeMs } from './keep-fresh.ts'
 import { getAccessToken, renewToken } from './renew-token.ts'
+import { rotateIdentity } from './rotate-identity.ts'
 import { federationsOf, fetchRoundCertificate } from './round-certificates.ts'
 import { deriveRoundKey } from './round-key.ts'
 import { fetchRoundKeys, type RoundKeys } from './round-keys.ts'
@@ -38,6 +39,11 @@ export interface DeviceOptions extends Omit<HttpOptions, 'url'> {
 export interface CallOptions {
   /** Ends the call, which then rejects with the signal's reason. What was stored until then stays whole. */
   signal?: AbortSignal | undefined
+}
+
+export interface RotationOptions extends CallOptions {
+  /** Of the new key. Default: that of the key in use, or where the policy does not take it any more, its first. */
+  alg?: SignatureAlgorithm | undefined
 }
 
 /**
@@ -76,6 +82,17 @@ export class QflareDevice {
       { ...this.#parts, signal: options.signal, http: this.#parts.http.withSignal(options.signal) },
       options,
     )
+  }
+
+  /**
+   * A new identity key in the place of the one in use (docs/protocol.md §8), and a new session. The device stays who it is; its
+   * sessions of before end. One that was begun before, and cut off at any point, is ended instead, with the key that it made.
+   * `policy_refused`, `key_invalid`, `rotation_refused`.
+   */
+  async rotateIdentity({ alg, signal }: RotationOptions = {}): Promise<DeviceStatus> {
+    const parts = this.#partsOf(signal)
+    await rotateIdentity(parts, alg)
+    return readDeviceStatus(parts)
   }
 
   /** A communication key of the session, by default of the current epoch. `input_invalid`, `no_session`, `epoch_gone`. Needs no network. */

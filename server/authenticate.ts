@@ -60,6 +60,7 @@ type Restricted = Exclude<Access, 'anyone' | 'machine'>
 const needs: Record<Restricted, string> = {
   operator: 'This needs the role operator.',
   operator_or_own: 'This needs the role operator.',
+  own: 'This is for the device itself.',
   auditor: 'This needs the role auditor.',
   coordinator: 'This needs the role coordinator, or a session of a coordinator.',
   operator_or_coordinator: 'This needs the role operator or coordinator, or a session of a coordinator.',
@@ -78,6 +79,8 @@ function mayCall(access: Restricted, caller: Exclude<Caller, { type: 'anonymous'
       return hasRole(caller, access)
     case 'operator_or_own':
       return hasRole(caller, 'operator') || caller.type !== 'api_token'
+    case 'own':
+      return caller.type !== 'api_token'
     case 'coordinator':
       return hasRole(caller, 'coordinator') || caller.type === 'coordinator'
     case 'operator_or_coordinator':

@@ -20,6 +20,8 @@ interface CallerOf {
   /** No API token: what it gets is sealed for its session, or signed in its name. */
   coordinator_in_session: SessionCaller
   device_in_session: SessionCaller
+  /** The device or coordinator itself, and nobody for it: which it is, is for the service to say. */
+  own: SessionCaller
   admin: Operator
   /** An admin who may administer the service itself. */
   service_admin: Operator

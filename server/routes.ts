@@ -25,6 +25,7 @@ import { operationRoutes } from './routes/operations.ts'
 import { organizationRoutes } from './routes/organizations.ts'
 import { publishedKeyRoutes } from './routes/published-keys.ts'
 import { renewAccessTokenRoute } from './routes/renew-access-token.ts'
+import { rotateIdentityRoutes } from './routes/rotate-identity.ts'
 import { roundKeyRoutes, roundMembershipRoutes } from './routes/round-keys.ts'
 import { roundRoutes } from './routes/rounds.ts'
 import { sessionRoutes } from './routes/sessions.ts'
@@ -34,6 +35,7 @@ import { createApiTokens } from './services/api-tokens.ts'
 import { createAuditLog } from './services/audit-log.ts'
 import { createCloseRound } from './services/close-round.ts'
 import { createCompleteEnrollment } from './services/complete-enrollment.ts'
+import { createCompleteRotation } from './services/complete-rotation.ts'
 import { createConfirmExchange } from './services/confirm-exchange.ts'
 import { createDeriveRoundKeys } from './services/derive-round-keys.ts'
 import { createDeviceLifeCycle } from './services/device-life-cycle.ts'
@@ -53,6 +55,7 @@ import { createRoundMembership } from './services/round-membership.ts'
 import { createRounds } from './services/rounds.ts'
 import { createSessions } from './services/sessions.ts'
 import { createStartEnrollment } from './services/start-enrollment.ts'
+import { createStartRotation } from './services/start-rotation.ts'
 import type { TemporalKeys } from './services/temporal-keys.ts'
 
 export interface RouteParts {
@@ -103,6 +106,7 @@ export function listRoutes(parts: RouteParts): Route[] {
     completeEnrollmentRoute(createCompleteEnrollment({ ...parts, issueResult })),
     ...deviceRoutes(createDevices(parts)),
     ...deviceLifeCycleRoutes(createDeviceLifeCycle(parts)),
+    ...rotateIdentityRoutes(createStartRotation(parts), createCompleteRotation({ ...parts, issueResult })),
     openExchangeRoute(createOpenExchange(parts)),
     confirmExchangeRoute(createConfirmExchange(parts)),
     renewAccessTokenRoute(createRenewAccessToken(parts)),

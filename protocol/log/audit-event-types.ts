@@ -1,4 +1,5 @@
 import type { Json } from '../encoding.ts'
+import { federationEventTypes } from './federation-event-types.ts'
 
 /**
  * What an event asks of a person: `info` nothing, a working service does this all day; `notice` to be read in a review; `warning`
@@ -117,6 +118,37 @@ export const auditEventTypes = {
     subject: ['deviceId', 'enrollmentTokenId'],
     data: ['kind', 'name', 'kid', 'alg', 'tier', 'policyId'],
   },
+  'device.rotation_challenged': {
+    severity: 'info',
+    meaning: 'A device asked to replace its identity key and was given a challenge.',
+    subject: ['deviceId'],
+    data: ['kid', 'expiresAt'],
+  },
+  'device.rotation_refused': {
+    severity: 'warning',
+    meaning: 'The old identity key signed for a new one that was refused, and the challenge is spent.',
+    subject: ['deviceId'],
+    data: ['kid', 'code'],
+  },
+  'device.rotation_mismatched': {
+    severity: 'critical',
+    meaning:
+      'Somebody answered the challenge of a rotation without the signature of the old identity key; once a challenge.',
+    subject: ['deviceId'],
+    data: ['kid', 'code'],
+  },
+  'device.identity_rotated': {
+    severity: 'notice',
+    meaning: 'A device replaced its identity key; its sessions and attestation results ended with the old one.',
+    subject: ['deviceId'],
+    data: ['oldKid', 'kid', 'alg', 'tier', 'policyId', 'sessions'],
+  },
+  'device.identity_due': {
+    severity: 'notice',
+    meaning: 'The identity key of a device is older than the service wants it to be; once a key.',
+    subject: ['deviceId'],
+    data: ['kid', 'alg', 'since'],
+  },
   'device.changed': {
     severity: 'info',
     meaning: 'What is known of a device was changed; values are named but for those of the metadata.',
@@ -173,7 +205,7 @@ export const auditEventTypes = {
   },
   'session.revoked': {
     severity: 'notice',
-    meaning: 'A session was ended by request, or with its device.',
+    meaning: 'A session was ended by request, with its device, or with the identity key that it was made under.',
     subject: ['deviceId', 'sessionId'],
     data: ['with'],
   },
@@ -183,66 +215,7 @@ export const auditEventTypes = {
     subject: ['deviceId', 'sessionId'],
     data: ['epoch'],
   },
-  'federation.created': {
-    severity: 'notice',
-    meaning: 'Somebody made a federation, on this policy.',
-    subject: ['federationId'],
-    data: ['federation', 'policy'],
-  },
-  'federation.member_added': {
-    severity: 'info',
-    meaning: 'A device became a member of a federation.',
-    subject: ['federationId', 'deviceId'],
-    data: [],
-  },
-  'federation.member_removed': {
-    severity: 'info',
-    meaning: 'A device is no longer a member of a federation, and is given no more keys.',
-    subject: ['federationId', 'deviceId'],
-    data: [],
-  },
-  'federation.coordinator_added': {
-    severity: 'notice',
-    meaning: 'A coordinator was assigned to a federation: it may be given the keys of its rounds.',
-    subject: ['federationId', 'deviceId'],
-    data: [],
-  },
-  'federation.coordinator_removed': {
-    severity: 'notice',
-    meaning: 'A coordinator is no longer assigned to a federation.',
-    subject: ['federationId', 'deviceId'],
-    data: [],
-  },
-  'round.opened': {
-    severity: 'info',
-    meaning: 'A round of a federation began.',
-    subject: ['federationId', 'round'],
-    data: ['minParticipants'],
-  },
-  'round.keys_given': {
-    severity: 'info',
-    meaning: 'A coordinator was given the keys of a round for these devices.',
-    subject: ['federationId', 'round', 'sessionId'],
-    data: ['epoch', 'given', 'refused', 'givenHash'],
-  },
-  'round.epoch_gone': {
-    severity: 'info',
-    meaning: 'A device said that it no longer has the chain of the key that was given out for it.',
-    subject: ['federationId', 'round', 'deviceId', 'sessionId'],
-    data: ['epoch'],
-  },
-  'round.closed': {
-    severity: 'info',
-    meaning: 'A round ended with enough participants; its certificate is signed.',
-    subject: ['federationId', 'round'],
-    data: ['certificateHash', 'participants', 'minParticipants'],
-  },
-  'round.failed': {
-    severity: 'notice',
-    meaning: 'A round ended with fewer participants than it needed; its certificate is signed.',
-    subject: ['federationId', 'round'],
-    data: ['certificateHash', 'participants', 'minParticipants'],
-  },
+  ...federationEventTypes,
   'temporal_key.made': {
     severity: 'info',
     meaning: 'The schedule made an epoch or bucket key.',

@@ -188,7 +188,8 @@ async function answer(
   await retryOnConflict(async () => {
     read ??= await findExchangeParty(parts.database, request.deviceId, sessionId, createdAt)
     refuseReplay(read, sessionId)
-    if (read?.principal.status !== 'ACTIVE') {
+    const isSameKey = read?.principal.keyGeneration === party.principal.keyGeneration
+    if (read?.principal.status !== 'ACTIVE' || !isSameKey) {
       throw new ServiceError('exchange_refused', 'The device, its key or its signature is not accepted.')
     }
     const { principal } = read
@@ -251,7 +252,7 @@ function makeDummyParty(
     const { publicKey } = crypto.importSigningKey(alg, seed)
     seed.fill(0)
     const identityKey = { kid: '', alg, publicKey, mac: new Uint8Array(32), macKeyVersion: 1 }
-    const session = { activeSessionId: undefined, pendingSessionIds: [] }
+    const session = { activeSessionId: undefined, pendingSessionIds: [], keyGeneration: 1 }
     const principal = { id: NIL_UUID, kind: 'device', status: 'ACTIVE', ...session, identityKey } as const
     return { organizationId: NIL_UUID, principal }
   })

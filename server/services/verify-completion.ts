@@ -17,9 +17,10 @@ export function signedBytesOf(
   trust: WireTrustBundle,
 ): Uint8Array {
   const { alg, publicKey } = completion.identityKey
+  const at = { table: 'challenge', organizationId, id: challenge.id } as const
   return enrollmentBytes({
     enrollmentId: challenge.id,
-    challenge: openChallenge(parts.keyring, { organizationId, id: challenge.id }, challenge.sealedChallenge),
+    challenge: openChallenge(parts.keyring, at, challenge.sealedChallenge),
     alg,
     publicKey,
     name: completion.name,

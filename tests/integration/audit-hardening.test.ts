@@ -33,24 +33,25 @@ describe('the checkpoint file', () => {
   test('is not taken back by a sequencer that lost its turn while it published', async () => {
     const { options } = service.log
     const organizationId = await firstOrganization(service)
-    let release = () => {}
-    const held = new Promise<void>((resolve) => {
-      release = resolve
-    })
+    const committed = Promise.withResolvers<void>()
+    const held = Promise.withResolvers<void>()
     let isHolding = false
     const late = await openTestLog({
       ...options,
       onStep: async (step) => {
-        if (isHolding && step === 'committed') await held
+        if (!isHolding || step !== 'committed') return
+        committed.resolve()
+        await held.promise
       },
     })
     isHolding = true
     const publishing = late.writer.publish()
+    await committed.promise
     const next = await openTestLog(options)
     await addEvents(service, [{ draft: deviceEvent(organizationId), at: service.time.now }])
     await next.sequence()
     const size = next.writer.size()
-    release()
+    held.resolve()
     await expect(publishing).rejects.toThrow('this is no longer the sequencer')
     expect(await sizeInFile(options.checkpointFile)).toBe(size)
     service.log = await openTestLog(options)

@@ -3,6 +3,7 @@ import { toBase64url } from '../../protocol/encoding.ts'
 import { newId } from '../../runtime/ids.ts'
 import { listRoutes, type RouteParts } from '../../server/routes.ts'
 import { call, enrollTestDevice, establish, type TestDevice } from '../support/api.ts'
+import { startRotation } from '../support/identity-rotation.ts'
 import { databaseContents } from '../support/refusals.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 import { type Belongings, eventsOf, furnish, makeTenant, type Tenant } from '../support/tenants.ts'
@@ -31,6 +32,7 @@ beforeAll(async () => {
   ofA = await furnish(a)
   ofB = await furnish(b)
   neighbour = await enrollTestDevice(a)
+  await startRotation(b, ofB.device, ofB.accessToken)
 })
 afterAll(() => service.close())
 
@@ -43,6 +45,13 @@ function bodyOf(route: string): unknown {
     'POST /v1/devices/:id/suspend': {},
     'POST /v1/devices/:id/resume': {},
     'POST /v1/devices/:id/revoke': {},
+    'POST /v1/devices/:id/rotate-identity': {},
+    'POST /v1/devices/:id/rotate-identity/:challengeId': {
+      identityKey: { alg: 'ML-DSA-44', publicKey: bytes(1312) },
+      evidence: [{ format: 'none' }],
+      oldSignature: bytes(2420),
+      newSignature: bytes(2420),
+    },
     'POST /v1/exchanges/:id/confirm': { deviceId: ofA.device.deviceId, confirmation: bytes(64) },
     'POST /v1/sessions/:id/tokens': { deviceId: ofA.device.deviceId, epoch: 1, nonce: bytes(32), proof: bytes(64) },
     'POST /v1/enrollments/:id/complete': {
@@ -63,15 +72,16 @@ function bodyOf(route: string): unknown {
 /** What the path names besides is of B too. */
 function urlOf(path: string, id: string): string {
   const { deviceId } = ofB.device
-  const parts: Record<string, string> = { round: '1', deviceId, principalId: ofB.coordinator.deviceId }
+  const principalId = ofB.coordinator.deviceId
+  const parts: Record<string, string> = { round: '1', deviceId, principalId, challengeId: newId() }
   return path.replace(':id', id).replace(/:(\w+)/g, (_, part: string) => parts[part] ?? '')
 }
 
 /** Who is let in by the access of a route, so that what it answers is what the service says. */
 const mayAsk: Record<string, RegExp> = {
-  admin: /^(?!service_admin$|.*_in_session$)/,
+  admin: /^(?!service_admin$|own$|.*_in_session$)/,
   coordinator: /coordinator/,
-  device: /^device_in_session$|_own$/,
+  device: /^device_in_session$|own$/,
 }
 
 /** Everything that a caller can compare. */
@@ -104,7 +114,7 @@ test.each(routesOfOne.map((route) => [name(route), route] as const))(
       if (mayAsk[caller]?.test(access)) {
         expect(answers[0]).toMatchObject({ status: 404, problem: { code: 'not_found' } })
       }
-      if (access === 'operator_or_own' && caller === 'device') {
+      if ((access === 'operator_or_own' || access === 'own') && caller === 'device') {
         const ofNeighbour = path.startsWith('/v1/devices')
           ? neighbour.deviceId
           : (await establish(a, neighbour)).sessionId

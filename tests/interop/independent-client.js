@@ -18,13 +18,19 @@ import {
   epochNow,
   exchange,
   identityAlg,
+  keyPair,
+  kidOf,
   must,
   ratchet,
   renew,
+  Sign,
+  shape,
   u64,
+  unb64,
   useToken,
   uuid,
 } from './independent-protocol.js'
+import { rotate } from './independent-rotation.js'
 import { runRound } from './independent-rounds.js'
 
 const FEDERATION = '0197b2f0-0000-7000-8000-0000000000fe'
@@ -62,6 +68,10 @@ async function main() {
   const members = (process.env.QFLARE_MEMBERS ?? '').split(',').filter(Boolean)
   const member = { device, session, bearer: confirmed.accessToken }
   const round = coordinatorToken === undefined ? undefined : await runRound(coordinatorToken, member, members)
+  const tools = { E, uuid, b64, unb64, keyPair, kidOf, Sign, call, shape, checked }
+  // Ends the session: last.
+  const rotated = await rotate(tools, device, identityAlg, confirmed.accessToken)
+  await confirm(rotated, await exchange(rotated, await currentBucket(device.trust)))
   return { deviceId: device.id, sessionId: session.sessionId, epoch, ...encoded, round, checks: [...new Set(checks)] }
 }
 

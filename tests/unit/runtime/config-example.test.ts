@@ -36,6 +36,7 @@ describe('config.example.env', () => {
       'QFLARE_TRUST_DOMAIN',
       'QFLARE_PROFILE',
       'QFLARE_ROLES',
+      'QFLARE_IDENTITY_KEY_MAX_AGE_DAYS',
       'QFLARE_EXCHANGE_QUEUE',
       'QFLARE_LOG_LEVEL',
     ])

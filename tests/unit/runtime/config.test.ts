@@ -39,6 +39,7 @@ describe('loadConfig', () => {
         witnesses: [],
       },
       federationPolicy: 'development',
+      identityKeyMaxAgeDays: 365,
       crypto: undefined,
       exchangeQueueLength: 512,
       logLevel: 'info',
@@ -74,6 +75,7 @@ describe('loadConfig', () => {
       QFLARE_ROLES: 'worker',
       QFLARE_CHECKPOINT_FILE: '/mnt/elsewhere/checkpoint',
       QFLARE_AUDIT_RETENTION_YEARS: '7',
+      QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: '0',
       QFLARE_CRYPTO: 'portable',
       QFLARE_EXCHANGE_QUEUE: '1',
       QFLARE_LOG_LEVEL: 'debug',
@@ -103,6 +105,7 @@ describe('loadConfig', () => {
       roles: ['worker'],
       audit: { checkpointFile: '/mnt/elsewhere/checkpoint', retentionYears: 7, witnesses: [] },
       federationPolicy: 'production',
+      identityKeyMaxAgeDays: 0,
       crypto: 'portable',
       exchangeQueueLength: 1,
       logLevel: 'debug',
@@ -154,6 +157,7 @@ describe('loadConfig', () => {
     'QFLARE_DATABASE_CONNECTIONS',
     'QFLARE_EXCHANGE_QUEUE',
     'QFLARE_AUDIT_RETENTION_YEARS',
+    'QFLARE_IDENTITY_KEY_MAX_AGE_DAYS',
   ])('refuses a %s that is no number', (name) => {
     for (const text of ['12x', '3.5', '-1', 'NaN', 'Infinity', '1e3', '0x10', ' 10'])
       expect(problemsOf({ [name]: text }), text).toHaveLength(1)
