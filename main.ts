@@ -27,6 +27,8 @@ import { composeServer } from './server/compose.ts'
 import { composeWorkers } from './workers/compose.ts'
 import { composeSequencer } from './workers/compose-sequencer.ts'
 import { initializeDefaultOrganization, initializeKeys } from './workers/initialize-service.ts'
+import { openQueueBackend, openQueues } from './workers/open-queues.ts'
+import { queueNames } from './workers/queue-settings.ts'
 
 const CLOCK_EVERY_MS = 60_000
 
@@ -65,7 +67,7 @@ export async function startService(
   )
   const applied = await migrate(connections.migrator)
   if (applied.length > 0) logger.info('migrations applied', { names: applied })
-  const open = (role: DatabaseRole, maxConnections?: number): Promise<Database> =>
+  const open = (role: Exclude<DatabaseRole, 'queues'>, maxConnections?: number): Promise<Database> =>
     openRole(connections[role], maxConnections ?? config.databaseConnections, logger, stack)
   const keeper = await open(holdsKeys ? 'worker' : 'sequencer')
   const clock = createClock(keeper.readClock, options.localClock)
@@ -107,10 +109,19 @@ export async function startService(
   await destroyOtherHomes(config, temporalFolder, logger)
   const shared = { ...common, store }
 
+  const backend = await openQueueBackend({
+    redisUrl: config.redisUrl,
+    connection: connections.queues,
+    workers: config.roles.includes('worker') ? queueNames.length : 0,
+    logger,
+  })
+  stack.defer(() => backend.close())
+  const queues = await openQueues(backend, logger)
+
   let isScheduleHealthy = () => true
   if (config.roles.includes('worker')) {
     const { keyring, bucketSigner } = serviceKeys
-    const workers = await composeWorkers({ ...shared, database: keeper, keyring, bucketSigner })
+    const workers = await composeWorkers({ ...shared, database: keeper, keyring, bucketSigner, backend, queues })
     stack.defer(() => workers.close())
     isScheduleHealthy = workers.isHealthy
   }
@@ -270,6 +281,7 @@ function describeStartError(error: unknown): string {
     'DatabaseError',
     'ListenError',
     'ProtocolError',
+    'RedisError',
   ].includes(error.name)
   return `QFLARE did not start: ${isRefusal || isExplained ? error.message : (error.stack ?? error.message)}`
 }

@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { defaultCheckpointFile } from './checkpoint-file.ts'
+import { type DatabaseUrls, databaseProblems, databaseUrls } from './database-settings.ts'
 import { type ProfileName, profileNames } from './profile.ts'
 import { type WitnessSetting, witnessSetting } from './witness-setting.ts'
 
@@ -21,7 +22,9 @@ export interface Config {
   limits: LimitsPerMinute
   dataDirectory: string
   /** Undefined: the embedded PostgreSQL. */
-  database: Record<'api' | 'auditor' | 'worker' | 'sequencer' | 'migrator', string> | undefined
+  database: DatabaseUrls | undefined
+  /** Of the queues; undefined: they are in PostgreSQL. */
+  redisUrl: string | undefined
   databaseConnections: number
   trustDomain: string
   profile: ProfileName
@@ -69,6 +72,7 @@ export class ConfigError extends Error {
 }
 
 const postgresUrl = z.string().regex(/^postgres(ql)?:\/\//, 'is not a postgresql:// URL')
+const redisUrl = z.string().regex(/^rediss?:\/\//, 'is not a redis:// or rediss:// URL')
 const commaSeparated = z.string().transform((text) =>
   text
     .split(',')
@@ -123,8 +127,10 @@ const environment = z.object({
   QFLARE_DATABASE_URL_AUDITOR: postgresUrl.optional(),
   QFLARE_DATABASE_URL_WORKER: postgresUrl.optional(),
   QFLARE_DATABASE_URL_SEQUENCER: postgresUrl.optional(),
+  QFLARE_DATABASE_URL_QUEUES: postgresUrl.optional(),
   QFLARE_DATABASE_URL_MIGRATOR: postgresUrl.optional(),
   QFLARE_DATABASE_CONNECTIONS: decimal(2, 200).default(10),
+  REDIS_URL: redisUrl.optional(),
   QFLARE_ROOT_KEY_FILE: z.string().min(1).optional(),
   QFLARE_TRUST_DOMAIN: z
     .string()
@@ -187,6 +193,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     },
     dataDirectory,
     database: databaseUrls(variables),
+    redisUrl: variables.REDIS_URL,
     databaseConnections: variables.QFLARE_DATABASE_CONNECTIONS,
     trustDomain: variables.QFLARE_TRUST_DOMAIN,
     profile: variables.QFLARE_PROFILE,
@@ -255,39 +262,10 @@ function operatorProblems(variables: Present): string[] {
   return [`QFLARE_OPERATOR_PORT: ${port} is the port of the API already; take another one.`]
 }
 
-function databaseUrls(variables: Variables): Config['database'] {
-  const {
-    DATABASE_URL: api,
-    QFLARE_DATABASE_URL_AUDITOR: auditor,
-    QFLARE_DATABASE_URL_WORKER: worker,
-    QFLARE_DATABASE_URL_SEQUENCER: sequencer,
-    QFLARE_DATABASE_URL_MIGRATOR: migrator,
-  } = variables
-  return api && auditor && worker && sequencer && migrator ? { api, auditor, worker, sequencer, migrator } : undefined
-}
-
 /** The embedded PostgreSQL belongs to one process, and its keys are made by a worker. */
 function rolesProblems({ QFLARE_ROLES: roles, DATABASE_URL: url }: Present): string[] {
   if (roles?.trim() !== 'sequencer' || url !== undefined) return []
   return [
     'QFLARE_ROLES: a sequencer alone needs a database that others use too: set DATABASE_URL, or add api and worker.',
   ]
-}
-
-const roleDatabases = [
-  'QFLARE_DATABASE_URL_AUDITOR',
-  'QFLARE_DATABASE_URL_WORKER',
-  'QFLARE_DATABASE_URL_SEQUENCER',
-  'QFLARE_DATABASE_URL_MIGRATOR',
-]
-
-function databaseProblems(variables: Present): string[] {
-  const isOwn = variables.DATABASE_URL !== undefined
-  return roleDatabases
-    .filter((name) => (variables[name] !== undefined) !== isOwn)
-    .map((name) =>
-      isOwn
-        ? `${name}: is required with DATABASE_URL: each role has a login of its own.`
-        : `${name}: is set without DATABASE_URL, so that the embedded PostgreSQL would be used. Set DATABASE_URL too, or leave it out.`,
-    )
 }

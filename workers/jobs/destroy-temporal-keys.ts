@@ -30,14 +30,18 @@ export interface DestructionLimit {
   allow(overdueBelow: number): number
 }
 
-export function createDestructionLimit(monotonicMs: () => number): DestructionLimit {
-  let startedAt: { ms: number; below: number } | undefined
+/**
+ * `startedAt` is the time at the process's start, by its corrected clock: what is overdue then may go at once. It is not the time
+ * of the first run: a clock that jumped before that would pass for a late start.
+ */
+export function createDestructionLimit(monotonicMs: () => number, startedAt: number): DestructionLimit {
+  const startedMs = monotonicMs()
+  const below = bucketAt(startedAt - GRACE_MS)
   return {
     allow(overdueBelow) {
-      startedAt ??= { ms: monotonicMs(), below: overdueBelow }
-      const elapsed = Math.floor((monotonicMs() - startedAt.ms) / BUCKET_MS)
+      const elapsed = Math.floor((monotonicMs() - startedMs) / BUCKET_MS)
       // One more than has elapsed: the bucket under way at the start ends before five minutes are over.
-      return Math.min(overdueBelow, startedAt.below + elapsed + 1)
+      return Math.min(overdueBelow, below + elapsed + 1)
     },
   }
 }

@@ -19,13 +19,29 @@ test('logins for roles without DATABASE_URL are refused: the embedded database w
     QFLARE_DATABASE_URL_WORKER: 'postgresql://worker@db/qflare',
     QFLARE_DATABASE_URL_SEQUENCER: 'postgresql://sequencer@db/qflare',
     QFLARE_DATABASE_URL_MIGRATOR: 'postgresql://migrator@db/qflare',
+    QFLARE_DATABASE_URL_QUEUES: 'postgresql://queues@db/qflare',
   }
   expect(problemsOf(logins)).toEqual(
     Object.keys(logins).map((name) =>
       expect.stringMatching(new RegExp(`^${name}: is set without DATABASE_URL, .*embedded PostgreSQL`)),
     ),
   )
-  expect(problemsOf({ ...logins, DATABASE_URL: 'postgresql://api@db/qflare' })).toEqual([])
+  const all = { ...logins, DATABASE_URL: 'postgresql://api@db/qflare' }
+  expect(problemsOf(all)).toEqual([])
+  expect(problemsOf({ ...all, REDIS_URL: 'rediss://:secret@redis:6380/1' })).toEqual([])
+})
+
+test('the login of the queues is required where there is no Redis for them', () => {
+  const logins = {
+    DATABASE_URL: 'postgresql://api@db/qflare',
+    QFLARE_DATABASE_URL_AUDITOR: 'postgresql://auditor@db/qflare',
+    QFLARE_DATABASE_URL_WORKER: 'postgresql://worker@db/qflare',
+    QFLARE_DATABASE_URL_SEQUENCER: 'postgresql://sequencer@db/qflare',
+    QFLARE_DATABASE_URL_MIGRATOR: 'postgresql://migrator@db/qflare',
+  }
+  expect(problemsOf(logins)).toEqual([expect.stringMatching(/^QFLARE_DATABASE_URL_QUEUES: is required .*REDIS_URL/)])
+  expect(problemsOf({ ...logins, REDIS_URL: 'redis://redis' })).toEqual([])
+  expect(problemsOf({ ...logins, REDIS_URL: 'http://redis' })).toEqual([expect.stringMatching(/^REDIS_URL: is not a/)])
 })
 
 test('a sequencer alone is refused without DATABASE_URL: nobody would make what it sequences', () => {

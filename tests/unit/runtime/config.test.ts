@@ -29,6 +29,7 @@ describe('loadConfig', () => {
       limits: { address: 60_000, addressRefused: 600, apiToken: 12_000, device: 120, organization: 120_000 },
       dataDirectory: join(process.cwd(), '.qflare'),
       database: undefined,
+      redisUrl: undefined,
       databaseConnections: 10,
       trustDomain: 'qflare.local',
       profile: 'default',
@@ -67,8 +68,10 @@ describe('loadConfig', () => {
       QFLARE_DATABASE_URL_AUDITOR: 'postgresql://auditor@db/qflare',
       QFLARE_DATABASE_URL_WORKER: 'postgres://worker@db/qflare',
       QFLARE_DATABASE_URL_SEQUENCER: 'postgresql://sequencer@db/qflare',
+      QFLARE_DATABASE_URL_QUEUES: 'postgresql://queues@db/qflare',
       QFLARE_DATABASE_URL_MIGRATOR: 'postgresql://migrator@db/qflare',
       QFLARE_DATABASE_CONNECTIONS: '200',
+      REDIS_URL: 'redis://redis:6379',
       QFLARE_TRUST_DOMAIN: 'fleet-1.example',
       QFLARE_PROFILE: 'cnsa-2.0',
       QFLARE_ROLES: 'worker',
@@ -96,8 +99,10 @@ describe('loadConfig', () => {
         auditor: 'postgresql://auditor@db/qflare',
         worker: 'postgres://worker@db/qflare',
         sequencer: 'postgresql://sequencer@db/qflare',
+        queues: 'postgresql://queues@db/qflare',
         migrator: 'postgresql://migrator@db/qflare',
       },
+      redisUrl: 'redis://redis:6379',
       databaseConnections: 200,
       trustDomain: 'fleet-1.example',
       profile: 'cnsa-2.0',
@@ -138,6 +143,7 @@ describe('loadConfig', () => {
       'QFLARE_DATABASE_URL_WORKER',
       'QFLARE_DATABASE_URL_SEQUENCER',
       'QFLARE_DATABASE_URL_MIGRATOR',
+      'QFLARE_DATABASE_URL_QUEUES',
     ])
   })
 
@@ -145,7 +151,7 @@ describe('loadConfig', () => {
     const empty = Object.fromEntries(configVariables.map((name) => [name, '']))
     expect(loadConfig(empty)).toEqual(loadConfig({}))
     const problems = problemsOf({ DATABASE_URL: 'postgres://db', QFLARE_DATABASE_URL_WORKER: '' })
-    expect(problems).toHaveLength(4)
+    expect(problems).toHaveLength(5)
   })
 
   test.each([
