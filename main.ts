@@ -25,10 +25,9 @@ import { listTemporalHomes, temporalKeyFolder } from './runtime/temporal/tempora
 import { findUnknownVariables } from './runtime/unknown-variables.ts'
 import { composeServer } from './server/compose.ts'
 import { composeWorkers } from './workers/compose.ts'
+import { composeQueues } from './workers/compose-queues.ts'
 import { composeSequencer } from './workers/compose-sequencer.ts'
 import { initializeDefaultOrganization, initializeKeys } from './workers/initialize-service.ts'
-import { openQueueBackend, openQueues } from './workers/open-queues.ts'
-import { queueNames } from './workers/queue-settings.ts'
 
 const CLOCK_EVERY_MS = 60_000
 
@@ -109,19 +108,15 @@ export async function startService(
   await destroyOtherHomes(config, temporalFolder, logger)
   const shared = { ...common, store }
 
-  const backend = await openQueueBackend({
-    redisUrl: config.redisUrl,
-    connection: connections.queues,
-    workers: config.roles.includes('worker') ? queueNames.length : 0,
-    logger,
-  })
-  stack.defer(() => backend.close())
-  const queues = await openQueues(backend, logger)
+  const hasWorkers = config.roles.includes('worker')
+  const { redisUrl } = config
+  const queues = await composeQueues({ redisUrl, connection: connections.queues, hasWorkers, logger })
+  stack.defer(() => queues.close())
 
   let isScheduleHealthy = () => true
-  if (config.roles.includes('worker')) {
-    const { keyring, bucketSigner } = serviceKeys
-    const workers = await composeWorkers({ ...shared, database: keeper, keyring, bucketSigner, backend, queues })
+  if (hasWorkers) {
+    const storedLog = await open('sequencer', 1)
+    const workers = await composeWorkers({ ...shared, ...queues, config, serviceKeys, database: keeper, storedLog })
     stack.defer(() => workers.close())
     isScheduleHealthy = workers.isHealthy
   }
@@ -136,6 +131,8 @@ export async function startService(
       database: await open('api'),
       auditor: await open('auditor'),
       isScheduleHealthy,
+      jobQueues: queues.jobQueues,
+      queues: Object.values(queues.queues),
     })
     stack.defer(() => server.close())
     urls = server

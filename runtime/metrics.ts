@@ -67,6 +67,11 @@ export function createMetrics() {
       help: 'What this process adds to its clock to have the database’s',
       registers,
     }),
+    redisClockOffsetSeconds: new Gauge({
+      name: 'qflare_redis_clock_offset_seconds',
+      help: 'What is to be added to the clock of the queues’ Redis to have the database’s',
+      registers,
+    }),
     databaseConnections: new Gauge({
       name: 'qflare_db_pool_connections',
       help: 'Connections of the API’s pool',

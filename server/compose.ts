@@ -1,3 +1,4 @@
+import type { Queue } from 'bullmq'
 import type { Database } from '../database/open.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import type { WriteEvent } from '../runtime/audit-events.ts'
@@ -6,6 +7,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Config } from '../runtime/config.ts'
 import type { ServiceKeys } from '../runtime/custody/service-keys.ts'
 import type { Wrapper } from '../runtime/custody/wrapper.ts'
+import type { JobQueues } from '../runtime/job-queues.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { TemporalKeyStore } from '../runtime/temporal/temporal-key-store.ts'
@@ -31,6 +33,9 @@ export interface ServerParts {
   crypto: Primitives
   clock: Clock
   isScheduleHealthy: () => boolean
+  jobQueues: JobQueues
+  /** BullMQ's, for their page on the operator port. */
+  queues: readonly Pick<Queue, 'name'>[]
   writeEvent: WriteEvent
   logger: Logger
   metrics: Metrics
@@ -71,6 +76,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     wrapper: parts.wrapper,
     isDraining: () => isDraining,
     isScheduleHealthy: parts.isScheduleHealthy,
+    jobQueues: parts.jobQueues,
   })
   observe(metrics, { database, clock, waiting: queue.waiting })
   const pin = parts.serviceKeys.rootKid
@@ -89,6 +95,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     limits,
     queue,
     readiness,
+    jobQueues: parts.jobQueues,
     crypto,
     clock,
     writeEvent: parts.writeEvent,
@@ -102,6 +109,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     noteRefusedAccess: createNoteRefusedAccess(parts),
     trustProxy: config.http.trustProxy,
     corsOrigins: config.http.corsOrigins,
+    queues: parts.queues,
     logger: parts.logger,
     metrics,
   })

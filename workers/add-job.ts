@@ -11,9 +11,9 @@ export async function addJob(
   name: string,
   definition: JobDefinition,
   payload: unknown = {},
-): Promise<string> {
   // For a job without an id BullMQ counts, with a sequence in PostgreSQL that nobody here may make.
-  const jobId = newId()
+  jobId = newId(),
+): Promise<string> {
   const data = definition.payload.parse(payload)
   await queues[definition.queue].add(name, data, { ...jobOptions(definition), jobId })
   return jobId

@@ -6,3 +6,19 @@ export async function closeWithin(boundMs: number, closing: Promise<unknown>): P
   await Promise.race([closing, sleep(boundMs, undefined, { signal: bound.signal }).catch(() => undefined)])
   bound.abort()
 }
+
+/** What the work gives. Throws `message` after the bound; the work goes on, and nobody hears of it any more. */
+export async function within<T>(boundMs: number, work: Promise<T>, message: string): Promise<T> {
+  const bound = new AbortController()
+  const late = sleep(boundMs, undefined, { signal: bound.signal }).then(() => {
+    throw new Error(message)
+  })
+  // Whoever loses the race says nothing new.
+  late.catch(() => {})
+  work.catch(() => {})
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    bound.abort()
+  }
+}

@@ -1,38 +1,75 @@
+import type { Database } from '../database/open.ts'
 import { countLiveTemporalKeys } from '../database/repositories/temporal-keys.ts'
+import { logOrigin } from '../protocol/log/checkpoint.ts'
+import { readCheckpointFile } from '../runtime/checkpoint-file.ts'
+import type { Config } from '../runtime/config.ts'
+import type { ServiceKeys } from '../runtime/custody/service-keys.ts'
+import type { ComposedQueues } from './compose-queues.ts'
 import { createDestructionLimit } from './jobs/destroy-temporal-keys.ts'
 import { destroyUnknownRecords } from './jobs/destroy-unknown-records.ts'
 import { makePartitionsAhead } from './jobs/make-session-partitions.ts'
 import { destroyOverdueKeys, makeKeysAhead } from './jobs/schedule-temporal-keys.ts'
-import type { JobQueue, QueueBackend } from './open-queues.ts'
 import type { WorkerParts } from './parts.ts'
-import type { QueueName } from './queue-settings.ts'
 import { jobs } from './queues.ts'
+import { createCheckpointSigner } from './sequencer/sign-checkpoint.ts'
 import { type RunningWorkers, startWorkers } from './start-workers.ts'
 
-export interface ComposeWorkersParts extends Omit<WorkerParts, 'destructionLimit'> {
-  backend: QueueBackend
-  queues: Record<QueueName, JobQueue>
+type Common = Pick<WorkerParts, 'database' | 'store' | 'crypto' | 'clock' | 'writeEvent' | 'logger' | 'metrics'>
+
+export interface ComposeWorkersParts extends Common, Pick<ComposedQueues, 'backend' | 'queues'> {
+  config: Pick<Config, 'trustDomain' | 'roles' | 'audit'>
+  serviceKeys: ServiceKeys
+  /** As qflare_sequencer, to read the whole log. */
+  storedLog: Database
 }
 
 /**
  * The workers of every queue. Partitions and keys are there when this resolves, so that whoever starts afterwards finds them;
  * overdue keys are destroyed before new ones are made.
  */
-export async function composeWorkers({ backend, queues, ...composed }: ComposeWorkersParts): Promise<RunningWorkers> {
-  const { database, clock, logger, metrics } = composed
-  const destructionLimit = createDestructionLimit(() => performance.now(), clock.now())
-  const parts: WorkerParts = { ...composed, destructionLimit }
+export async function composeWorkers(composed: ComposeWorkersParts): Promise<RunningWorkers> {
+  const { backend, queues, clock, logger } = composed
+  const parts = toParts(composed)
   const unknown = await destroyUnknownRecords(parts, clock.now())
   if (unknown.length > 0)
     logger.warn('temporal keys that the database does not know were destroyed', { count: unknown.length })
   await destroyOverdueKeys(parts, clock.now())
   await makePartitionsAhead(parts, clock.now())
   await makeKeysAhead(parts, clock.now())
+  observe(parts)
+  return startWorkers({ backend, queues, jobs, parts })
+}
+
+function toParts(composed: ComposeWorkersParts): WorkerParts {
+  const { backend, config, serviceKeys, database, store, crypto, clock, writeEvent, logger, metrics } = composed
+  const { checkpointFile } = config.audit
+  const hasFile = config.roles.includes('sequencer')
+  return {
+    database,
+    store,
+    crypto,
+    clock,
+    writeEvent,
+    logger,
+    metrics,
+    keyring: serviceKeys.keyring,
+    bucketSigner: serviceKeys.bucketSigner,
+    destructionLimit: createDestructionLimit(() => performance.now(), clock.now()),
+    readRedisClock: backend.readClock,
+    storedLog: {
+      database: composed.storedLog,
+      keys: createCheckpointSigner(crypto, logOrigin(config.trustDomain), serviceKeys).keys,
+      readCheckpointFile: hasFile ? () => readCheckpointFile(checkpointFile) : undefined,
+    },
+  }
+}
+
+/** Of all processes: whichever of them made or destroyed a key. */
+function observe({ database, metrics }: WorkerParts): void {
   Object.assign(metrics.temporalKeys, {
     async collect() {
       const alive = await database.withoutOrganization(countLiveTemporalKeys)
       for (const { kind, count } of alive) metrics.temporalKeys.set({ state: kind }, count)
     },
   })
-  return startWorkers({ backend, queues, jobs, parts })
 }

@@ -1,12 +1,12 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '../runtime/logger.ts'
 import { jobOptions } from './add-job.ts'
+import { within } from './close-within.ts'
 import { type JobDefinition, type Schedule, schedulePeriodMs } from './job.ts'
 import type { JobQueue } from './open-queues.ts'
 import { type QueueName, type QueueTimes, queueNames } from './queue-settings.ts'
 
 /** A run that is this late, or planned this much too far ahead, shows that the schedule is broken. */
-const LATE_MS = 30_000
+export const LATE_MS = 30_000
 
 export interface KeepSchedulesParts {
   queues: Record<QueueName, JobQueue>
@@ -45,7 +45,7 @@ export function keepSchedules(parts: KeepSchedulesParts): ScheduleKeeper {
       looking ??= look().finally(() => {
         looking = undefined
       })
-      const late = await within(times.answerMs, looking)
+      const late = await within(times.answerMs, looking, 'The queues give no answer.')
       await runVital(late)
       if (!isWell && late.length === 0) logger.info('the schedules of the jobs are well again')
       isWell = late.length === 0
@@ -82,21 +82,6 @@ export function keepSchedules(parts: KeepSchedulesParts): ScheduleKeeper {
   }
 }
 
-async function within<T>(answerMs: number, work: Promise<T>): Promise<T> {
-  const bound = new AbortController()
-  const late = sleep(answerMs, undefined, { signal: bound.signal }).then(() => {
-    throw new Error(`The queues gave no answer within ${answerMs} ms.`)
-  })
-  // Whoever loses the race says nothing new.
-  late.catch(() => {})
-  work.catch(() => {})
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    bound.abort()
-  }
-}
-
 async function writeAll({ queues, jobs }: KeepSchedulesParts): Promise<void> {
   for (const queueName of queueNames) {
     const queue = queues[queueName]
@@ -130,7 +115,7 @@ async function mendAll({ queues, jobs, logger }: KeepSchedulesParts): Promise<st
 }
 
 /** In one round trip, which `getJobSchedulers` is not. */
-async function listNextRuns(queue: JobQueue): Promise<Map<string, number>> {
+export async function listNextRuns(queue: JobQueue): Promise<Map<string, number>> {
   const flat = await queue.getBackend().getJobSchedulersRange(0, -1, true)
   return new Map(flat.flatMap((name, i) => (i % 2 === 0 ? [[name, Number(flat[i + 1])] as const] : [])))
 }

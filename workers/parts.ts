@@ -7,10 +7,12 @@ import type { Signer } from '../runtime/custody/signer.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { TemporalKeyStore } from '../runtime/temporal/temporal-key-store.ts'
+import type { CheckAuditLogParts } from './jobs/check-audit-log.ts'
+import type { CheckClocksParts } from './jobs/check-clocks.ts'
 import type { DestructionLimit } from './jobs/destroy-temporal-keys.ts'
 
 /** What the jobs of a worker process work with; each takes what it uses. */
-export interface WorkerParts {
+export interface WorkerParts extends CheckClocksParts, CheckAuditLogParts {
   /** As qflare_worker. */
   database: Database
   store: TemporalKeyStore

@@ -3,6 +3,7 @@ import { findPublishedCheckpoint } from '../../database/repositories/audit-reade
 import { bucketAt } from '../../protocol/exchange/bucket.ts'
 import { type Clock, MAX_CLOCK_OFFSET_MS } from '../../runtime/clock.ts'
 import type { Wrapper } from '../../runtime/custody/wrapper.ts'
+import type { JobQueues } from '../../runtime/job-queues.ts'
 import type { TemporalKeys } from './temporal-keys.ts'
 
 export interface Check {
@@ -16,7 +17,16 @@ const MAX_MEASUREMENT_AGE_MS = 180_000
 /** An idle log signs one every minute. */
 const MAX_CHECKPOINT_AGE_SECONDS = 180
 
-export const checkNames = ['database', 'temporalKeys', 'clock', 'schedule', 'custody', 'auditLog', 'shutdown'] as const
+export const checkNames = [
+  'database',
+  'temporalKeys',
+  'clock',
+  'schedule',
+  'queues',
+  'custody',
+  'auditLog',
+  'shutdown',
+] as const
 type CheckName = (typeof checkNames)[number]
 
 export type Readiness = ReturnType<typeof createReadiness>
@@ -32,9 +42,10 @@ export function createReadiness(parts: {
   isDraining: () => boolean
   /** Of the schedule of temporal keys, where it runs in this process. */
   isScheduleHealthy: () => boolean
+  jobQueues: Pick<JobQueues, 'findTrouble'>
 }) {
   const { clock } = parts
-  const checks: Record<CheckName, () => Promise<void>> = {
+  const checks: Record<CheckName, () => Promise<string | undefined | void>> = {
     database: async () => {
       await parts.database.readClock()
     },
@@ -56,6 +67,14 @@ export function createReadiness(parts: {
     schedule: async () => {
       if (!parts.isScheduleHealthy())
         throw new Error('The schedule of temporal keys failed, or the clock ran ahead; see the log.')
+    },
+    // Never not ready: an exchange needs no queue, and workers keep the temporal keys without one.
+    async queues() {
+      try {
+        return await parts.jobQueues.findTrouble()
+      } catch (error) {
+        return error instanceof Error ? error.message : 'failed'
+      }
     },
     custody: () => parts.wrapper.checkHealth(),
     auditLog: async () => {
@@ -88,10 +107,10 @@ export function createReadiness(parts: {
   }
 }
 
-async function outcome(run: () => Promise<void>): Promise<Check> {
+async function outcome(run: () => Promise<string | undefined | void>): Promise<Check> {
   try {
-    await run()
-    return { ok: true }
+    const detail = await run()
+    return typeof detail === 'string' ? { ok: true, detail } : { ok: true }
   } catch (error) {
     return { ok: false, detail: error instanceof Error ? error.message : 'failed' }
   }

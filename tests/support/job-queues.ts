@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { DatabaseError } from 'pg'
 import { onTestFinished } from 'vitest'
 import { z } from 'zod'
 import type { RoleConnection } from '../../database/connect-roles.ts'
@@ -12,6 +13,8 @@ import { type QueueName, type QueueTimes, queueNames } from '../../workers/queue
 import { type RunningWorkers, startWorkers } from '../../workers/start-workers.ts'
 import { createTestDatabase } from './database.ts'
 import { startTestRedis, type TestRedis } from './redis.ts'
+
+const DEADLOCK = '40P01'
 
 /** Short, so that a test of what takes minutes takes a second. */
 export const shortTimes: QueueTimes = { lockMs: 800, stalledCheckMs: 300, keepMs: 200, answerMs: 300 }
@@ -43,7 +46,17 @@ export const queueServers: Record<'PostgreSQL' | 'Redis', () => Promise<QueueSer
       redisUrl: undefined,
       connection: { connection: database.login, role: 'qflare_queues' },
       redis: undefined,
-      flush: async () => void (await database.sql.query(`truncate ${tables}`)),
+      async flush() {
+        for (;;) {
+          try {
+            await database.sql.query(`truncate ${tables}`)
+            return
+          } catch (error) {
+            // A worker was at it in another order.
+            if (!(error instanceof DatabaseError) || error.code !== DEADLOCK) throw error
+          }
+        }
+      },
       cutConnections: async () =>
         void (await database.sql.query(
           `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and usename = 'qflare'`,

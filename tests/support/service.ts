@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Queue } from 'bullmq'
 import type { Database } from '../../database/open.ts'
 import { listActiveSigningKeys, listKeks } from '../../database/repositories/service-keys.ts'
 import { BUCKET_MS, bucketAt } from '../../protocol/exchange/bucket.ts'
@@ -11,6 +12,7 @@ import { createEventWriter } from '../../runtime/audit-events.ts'
 import type { LimitsPerMinute, TlsFiles } from '../../runtime/config.ts'
 import { openServiceKeys } from '../../runtime/custody/service-keys.ts'
 import { createRootKeyWrapper } from '../../runtime/custody/wrapper.ts'
+import type { JobQueues } from '../../runtime/job-queues.ts'
 import { createLogger, type Logger } from '../../runtime/logger.ts'
 import { createMetrics } from '../../runtime/metrics.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
@@ -62,6 +64,9 @@ export async function startTestService(
     limits?: Partial<LimitsPerMinute>
     maxConnections?: number
     logger?: Logger
+    /** None without it. */
+    jobQueues?: JobQueues
+    queues?: readonly Pick<Queue, 'name'>[]
     wrapStore?: (store: TemporalKeyStore) => TemporalKeyStore
     /** Of the API alone, to hold a request where a test wants it. */
     wrapDatabase?: (database: Database) => Database
@@ -151,6 +156,8 @@ export async function startTestService(
     crypto: options.crypto ?? crypto,
     clock,
     isScheduleHealthy: () => true,
+    jobQueues: options.jobQueues ?? noJobs,
+    queues: options.queues ?? [],
     writeEvent,
     logger: options.logger ?? createLogger('silent'),
     metrics: createMetrics(),
@@ -174,6 +181,18 @@ export async function startTestService(
       await rm(folder, { recursive: true, force: true })
     },
   }
+}
+
+/** Queues with one job in them, which nobody runs. */
+const noJobs: JobQueues = {
+  canRun: (name) => name === 'idle',
+  list: async () => [],
+  listFailed: async () => [],
+  findFailed: async (id) =>
+    id === 'long:1' ? { id, job: 'idle', queue: 'long', failedAt: 0, attempts: 1, reason: 'none' } : undefined,
+  retry: async () => true,
+  run: async () => {},
+  findTrouble: async () => undefined,
 }
 
 function realTime(): { now: number } {
