@@ -23,8 +23,8 @@ export interface ConnectOptions {
   /** One login for each role; undefined: the embedded PostgreSQL of the data folder. */
   urls: (Record<Exclude<DatabaseRole, 'queues'> | 'migrator', string> & { queues: string | undefined }) | undefined
   dataDirectory: string
-  /** Whether the process holds what only one may hold of a database: temporal keys. */
-  claims: boolean
+  /** How the process holds the database for its temporal keys; undefined: it has none of them. */
+  claim: 'alone' | 'shared' | undefined
   log: (message: string) => void
   /** Before an embedded cluster is made; may throw. */
   beforeCreating: () => Promise<void>
@@ -35,8 +35,8 @@ export interface ConnectOptions {
 export async function connectRoles(options: ConnectOptions, stack: AsyncDisposableStack): Promise<RoleConnections> {
   const { urls, dataDirectory, log, onLost } = options
   if (urls !== undefined) {
-    if (options.claims) {
-      const use = await claimDatabase({ connectionString: urls.worker }, onLost)
+    if (options.claim !== undefined) {
+      const use = await claimDatabase({ connectionString: urls.api }, options.claim === 'shared', onLost)
       stack.defer(() => use.release())
     }
     const withLogin = (connectionString: string) => ({ connection: { connectionString }, role: undefined })

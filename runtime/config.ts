@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { defaultCheckpointFile } from './checkpoint-file.ts'
 import { type DatabaseUrls, databaseProblems, databaseUrls } from './database-settings.ts'
 import { type ProfileName, profileNames } from './profile.ts'
+import { temporalRedisProblems } from './temporal-redis-setting.ts'
 import { type WitnessSetting, witnessSetting } from './witness-setting.ts'
 
 /** Everything that the environment decides, decided once. Secrets are not in here: see secrets.ts. */
@@ -23,8 +24,10 @@ export interface Config {
   dataDirectory: string
   /** Undefined: the embedded PostgreSQL. */
   database: DatabaseUrls | undefined
-  /** Of the queues; undefined: they are in PostgreSQL. */
+  /** What processes share and may lose: queues, limits, news of what was revoked. Undefined: queues are in PostgreSQL. */
   redisUrl: string | undefined
+  /** Where processes share temporal keys; undefined: files of one process. */
+  temporalRedisUrl: string | undefined
   databaseConnections: number
   trustDomain: string
   profile: ProfileName
@@ -131,6 +134,7 @@ const environment = z.object({
   QFLARE_DATABASE_URL_MIGRATOR: postgresUrl.optional(),
   QFLARE_DATABASE_CONNECTIONS: decimal(2, 200).default(10),
   REDIS_URL: redisUrl.optional(),
+  QFLARE_TEMPORAL_REDIS_URL: redisUrl.optional(),
   QFLARE_ROOT_KEY_FILE: z.string().min(1).optional(),
   QFLARE_TRUST_DOMAIN: z
     .string()
@@ -170,6 +174,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     ...operatorProblems(present),
     ...databaseProblems(present),
     ...rolesProblems(present),
+    ...temporalRedisProblems(present),
   ]
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems)
   const variables = parsed.data
@@ -194,6 +199,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     dataDirectory,
     database: databaseUrls(variables),
     redisUrl: variables.REDIS_URL,
+    temporalRedisUrl: variables.QFLARE_TEMPORAL_REDIS_URL,
     databaseConnections: variables.QFLARE_DATABASE_CONNECTIONS,
     trustDomain: variables.QFLARE_TRUST_DOMAIN,
     profile: variables.QFLARE_PROFILE,

@@ -1,5 +1,6 @@
 import type { Queue } from 'bullmq'
 import type { Database } from '../database/open.ts'
+import { findApiToken } from '../database/repositories/api-tokens.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import type { WriteEvent } from '../runtime/audit-events.ts'
 import { createBoundedQueue } from '../runtime/bounded-queue.ts'
@@ -19,10 +20,12 @@ import { createNoteRefusedAccess } from './services/note-refused-access.ts'
 import { createPublishedKeys } from './services/published-keys.ts'
 import { createReadiness } from './services/readiness.ts'
 import { createTemporalKeys } from './services/temporal-keys.ts'
+import { createVerifyStoredKeys } from './services/verify-stored-keys.ts'
+import { openSharedState } from './shared-state.ts'
 import { startListeners } from './start-listeners.ts'
 
 export interface ServerParts {
-  config: Pick<Config, 'http' | 'operator' | 'limits' | 'trustDomain' | 'exchangeQueueLength'>
+  config: Pick<Config, 'http' | 'operator' | 'limits' | 'redisUrl' | 'trustDomain' | 'exchangeQueueLength'>
   version: string
   database: Database
   /** As qflare_auditor. */
@@ -54,9 +57,11 @@ const EXCHANGE_CONCURRENCY = 16
 
 /** Everything of the API process; the only place of it that opens a socket. Throws ListenError, and ConfigError for TLS files. */
 export async function composeServer(parts: ServerParts): Promise<RunningServer> {
+  await using stack = new AsyncDisposableStack()
   const { config, database, crypto, clock, metrics } = parts
   const { keyring } = parts.serviceKeys
   const temporalKeys = createTemporalKeys({ database, store: parts.store, keyring, crypto, clock })
+  stack.defer(() => temporalKeys.close())
   const accessTokens = createAccessTokens({ database, temporalKeys, crypto, clock })
   const publishedKeys = createPublishedKeys({
     database,
@@ -65,13 +70,16 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     clock,
     rootKid: parts.serviceKeys.rootKid,
   })
-  const limits = createRateLimits(config.limits, metrics)
+  const shared = openSharedState(config.redisUrl, parts.serviceKeys.rootKid, parts.logger)
+  stack.defer(() => shared.close())
+  const limits = createRateLimits(config.limits, metrics, shared.createRateLimit)
   const queue = createBoundedQueue(EXCHANGE_CONCURRENCY, config.exchangeQueueLength)
   let isDraining = false
   const readiness = createReadiness({
     database,
     auditor: parts.auditor,
     temporalKeys,
+    verifyStoredKeys: createVerifyStoredKeys({ database, store: parts.store, crypto }),
     clock,
     wrapper: parts.wrapper,
     isDraining: () => isDraining,
@@ -100,13 +108,20 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     clock,
     writeEvent: parts.writeEvent,
     metrics,
+    announceRevoked: shared.announceRevoked,
   })
-  const authenticate = createAuthenticate({ database, accessTokens, crypto, clock })
+  const readApiToken = (id: string) => findApiToken(database, id)
+  const authenticate = createAuthenticate({
+    findApiToken: (id) => shared.apiTokens?.get(id, () => readApiToken(id)) ?? readApiToken(id),
+    accessTokens,
+    crypto,
+    clock,
+  })
   const listeners = await startListeners(parts, {
     routes,
     authenticate,
     limits,
-    noteRefusedAccess: createNoteRefusedAccess(parts),
+    noteRefusedAccess: createNoteRefusedAccess({ ...parts, limit: shared.createRateLimit('refused_access', 1) }),
     trustProxy: config.http.trustProxy,
     corsOrigins: config.http.corsOrigins,
     queues: parts.queues,
@@ -114,13 +129,14 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     metrics,
   })
 
+  const running = stack.move()
   return {
     url: listeners.api.url,
     operatorUrl: listeners.operator?.url,
     async close() {
       isDraining = true
       await listeners.close()
-      temporalKeys.close()
+      await running.disposeAsync()
     },
   }
 }

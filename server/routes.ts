@@ -70,6 +70,7 @@ export interface RouteParts {
   clock: Clock
   writeEvent: WriteEvent
   metrics: Metrics
+  announceRevoked: (apiTokenId: string) => void
 }
 
 /** Every route of the API with the service behind it. */

@@ -33,7 +33,10 @@ export async function composeWorkers(composed: ComposeWorkersParts): Promise<Run
   const unknown = await destroyUnknownRecords(parts, clock.now())
   if (unknown.length > 0)
     logger.warn('temporal keys that the database does not know were destroyed', { count: unknown.length })
-  await destroyOverdueKeys(parts, clock.now())
+  // The job does it again and again: a worker that starts beside a clock that jumped destroys nothing, and makes keys all the same.
+  await destroyOverdueKeys(parts, clock.now()).catch((error: unknown) =>
+    logger.error('overdue keys were not destroyed at the start', {}, error),
+  )
   await makePartitionsAhead(parts, clock.now())
   await makeKeysAhead(parts, clock.now())
   observe(parts)

@@ -247,7 +247,8 @@ export const auditEventTypes = {
   },
   'temporal_key.unknown_destroyed': {
     severity: 'notice',
-    meaning: 'A start destroyed a key that this database does not know, after a crash or a restore.',
+    meaning:
+      'A start destroyed a key that this database does not know, or knows as destroyed, after a crash or a restore.',
     subject: ['kind', 'number', 'generation'],
     data: ['recordHash', 'how'],
   },

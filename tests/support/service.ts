@@ -18,7 +18,7 @@ import { createMetrics } from '../../runtime/metrics.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { openFileTemporalKeyStore } from '../../runtime/temporal/file-temporal-key-store.ts'
 import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
-import { composeServer } from '../../server/compose.ts'
+import { composeServer, type RunningServer } from '../../server/compose.ts'
 import { createTemporalKeys } from '../../server/services/temporal-keys.ts'
 import { initializeDefaultOrganization, initializeKeys } from '../../workers/initialize-service.ts'
 import { destroyTemporalKeys } from '../../workers/jobs/destroy-temporal-keys.ts'
@@ -44,7 +44,16 @@ export interface TestService {
   log: TestLog
   /** One run of the schedule at the service's time, and a fresh checkpoint; events stay in the outbox until `log.sequence`. */
   tick(): Promise<void>
+  /** One more process of the API on the same database, log and clock, with connections and memory of its own. */
+  startNode(options?: NodeOptions): Promise<RunningServer>
   close(): Promise<void>
+}
+
+export interface NodeOptions {
+  store?: TemporalKeyStore
+  redisUrl?: string
+  limits?: Partial<LimitsPerMinute>
+  isScheduleHealthy?: () => boolean
 }
 
 /** The real service on a real database, in this process, with a clock that the test owns. */
@@ -68,6 +77,8 @@ export async function startTestService(
     jobQueues?: JobQueues
     queues?: readonly Pick<Queue, 'name'>[]
     wrapStore?: (store: TemporalKeyStore) => TemporalKeyStore
+    /** Of limits and caches. */
+    redisUrl?: string
     /** Of the API alone, to hold a request where a test wants it. */
     wrapDatabase?: (database: Database) => Database
     /** 32 bytes. */
@@ -132,36 +143,40 @@ export async function startTestService(
   }
   const temporalKeys = createTemporalKeys({ database: api, store, keyring: serviceKeys.keyring, crypto, clock })
   const timer = options.isRealTime ? setInterval(next, 1_000) : undefined
-  const server = await composeServer({
-    config: {
-      http: {
-        host: '127.0.0.1',
-        port: 0,
-        trustProxy: options.trustProxy,
-        corsOrigins: options.corsOrigins ?? [],
-        connectionsPerAddress: options.connectionsPerAddress ?? 0,
-        tls: options.tls,
+  const startServer = (database: Database, auditor: Database, node: NodeOptions) =>
+    composeServer({
+      config: {
+        http: {
+          host: '127.0.0.1',
+          port: 0,
+          trustProxy: options.trustProxy,
+          corsOrigins: options.corsOrigins ?? [],
+          connectionsPerAddress: options.connectionsPerAddress ?? 0,
+          tls: options.tls,
+        },
+        operator: options.hasOperatorPort ? { host: '127.0.0.1', port: 0 } : undefined,
+        limits: { address: 0, addressRefused: 0, apiToken: 0, device: 0, organization: 0, ...node.limits },
+        redisUrl: node.redisUrl,
+        trustDomain: 'test.example',
+        exchangeQueueLength: options.exchangeQueueLength ?? 512,
       },
-      operator: options.hasOperatorPort ? { host: '127.0.0.1', port: 0 } : undefined,
-      limits: { address: 0, addressRefused: 0, apiToken: 0, device: 0, organization: 0, ...options.limits },
-      trustDomain: 'test.example',
-      exchangeQueueLength: options.exchangeQueueLength ?? 512,
-    },
-    version: '0.0.0-test',
-    database: api,
-    auditor: database.open('qflare_auditor'),
-    store,
-    serviceKeys,
-    wrapper,
-    crypto: options.crypto ?? crypto,
-    clock,
-    isScheduleHealthy: () => true,
-    jobQueues: options.jobQueues ?? noJobs,
-    queues: options.queues ?? [],
-    writeEvent,
-    logger: options.logger ?? createLogger('silent'),
-    metrics: createMetrics(),
-  })
+      version: '0.0.0-test',
+      database,
+      auditor,
+      store: node.store ?? store,
+      serviceKeys,
+      wrapper,
+      crypto: options.crypto ?? crypto,
+      clock,
+      jobQueues: options.jobQueues ?? noJobs,
+      queues: options.queues ?? [],
+      isScheduleHealthy: node.isScheduleHealthy ?? (() => true),
+      writeEvent,
+      logger: options.logger ?? createLogger('silent'),
+      metrics: createMetrics(),
+    })
+  const server = await startServer(api, database.open('qflare_auditor'), options)
+  const nodes: RunningServer[] = []
   return {
     url: server.url,
     operatorUrl: server.operatorUrl,
@@ -172,11 +187,16 @@ export async function startTestService(
     log,
     tick,
     deriveKey: (names) => deriveServerKey({ database, temporalKeys, crypto }, names),
+    async startNode(node = {}) {
+      const started = await startServer(database.open('qflare_api', 4), database.open('qflare_auditor', 2), node)
+      nodes.push(started)
+      return started
+    },
     async close() {
       temporalKeys.close()
       clearInterval(timer)
       await ticking
-      await server.close()
+      for (const node of [...nodes, server]) await node.close()
       await database.drop()
       await rm(folder, { recursive: true, force: true })
     },

@@ -48,3 +48,23 @@ test('a sequencer alone is refused without DATABASE_URL: nobody would make what 
   expect(problemsOf({ QFLARE_ROLES: 'sequencer' })).toEqual([expect.stringMatching(/^QFLARE_ROLES: a sequencer alone/)])
   expect(problemsOf({ QFLARE_ROLES: 'worker,sequencer' })).toEqual([])
 })
+
+test('temporal keys are in a Redis of their own, where several processes share a database', () => {
+  const names = ['AUDITOR', 'WORKER', 'SEQUENCER', 'QUEUES', 'MIGRATOR'].map((role) => `QFLARE_DATABASE_URL_${role}`)
+  const logins = Object.fromEntries(['DATABASE_URL', ...names].map((name) => [name, 'postgresql://role@db/qflare']))
+  const temporal = { QFLARE_TEMPORAL_REDIS_URL: 'redis://keys' }
+  const expectProblem = (env: Record<string, string>, text: RegExp) =>
+    expect(problemsOf(env)).toEqual([expect.stringMatching(text)])
+  expectProblem(temporal, /^QFLARE_TEMPORAL_REDIS_URL: .*set DATABASE_URL too/)
+  expectProblem({ REDIS_URL: 'http://queues' }, /^REDIS_URL: is not a redis:/)
+  for (const QFLARE_ROLES of ['api', 'worker', 'api, sequencer', 'worker,sequencer']) {
+    expectProblem({ ...logins, QFLARE_ROLES }, /^QFLARE_TEMPORAL_REDIS_URL: is required where the roles api and worker/)
+    expect(problemsOf({ ...logins, ...temporal, QFLARE_ROLES })).toEqual([])
+  }
+  for (const QFLARE_ROLES of ['', 'api,worker', 'sequencer'])
+    expect(problemsOf({ ...logins, QFLARE_ROLES })).toEqual([])
+  for (const REDIS_URL of ['redis://keys', 'redis://keys:6379/3', 'redis://:secret@keys/1']) {
+    expectProblem({ ...logins, ...temporal, REDIS_URL }, /^QFLARE_TEMPORAL_REDIS_URL: is the Redis of REDIS_URL/)
+  }
+  expect(problemsOf({ ...logins, ...temporal, REDIS_URL: 'redis://keys:6380' })).toEqual([])
+})
