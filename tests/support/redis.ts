@@ -77,7 +77,7 @@ async function start(port: number, settings: Record<string, string>): Promise<Ch
   return child
 }
 
-function findFreePort(): Promise<number> {
+export function findFreePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()
     server.once('error', reject)
