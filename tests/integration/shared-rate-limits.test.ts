@@ -134,6 +134,29 @@ describe.skipIf(!hasRedis)('limits of nodes that share a Redis', () => {
     const ask = (node: number) =>
       call(nodes[node] as { url: string }, 'GET', '/v1/devices', { token: service.adminToken })
 
+    test('who may not do what he asks leaves one event a minute, whichever node he asks', async () => {
+      const { body } = await call(service, 'POST', '/v1/api-tokens', {
+        token: service.adminToken,
+        body: { name: 'reader', roles: ['auditor'] },
+      })
+      for (const node of [...nodes, ...nodes]) {
+        expect((await call(node, 'GET', '/v1/devices', { token: body.token })).status).toBe(403)
+      }
+      const { rows } = await service.database.sql.query(
+        `select from audit_outbox where entry::jsonb ->> 'type' = 'access.refused'`,
+      )
+      expect(rows).toHaveLength(1)
+    })
+
+    test('a node that never reaches Redis starts, and has its limits', async () => {
+      const lonely = await service.startNode({ redisUrl: 'redis://127.0.0.1:1', limits: { apiToken: 2 } })
+      const statuses = []
+      for (let i = 0; i < 3; i++) {
+        statuses.push((await call(lonely, 'GET', '/v1/devices', { token: service.adminToken })).status)
+      }
+      expect(statuses).toEqual([200, 200, 429])
+    })
+
     test('a token that used up its limit at one node is refused at the other, also once Redis is gone', async () => {
       const remaining = []
       for (let i = 0; i < LIMIT; i++) remaining.push(limitHeaders(await ask(i % 2))[1])
