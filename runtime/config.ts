@@ -75,7 +75,9 @@ export class ConfigError extends Error {
 }
 
 const postgresUrl = z.string().regex(/^postgres(ql)?:\/\//, 'is not a postgresql:// URL')
-const redisUrl = z.string().regex(/^rediss?:\/\//, 'is not a redis:// or rediss:// URL')
+const redisUrl = z
+  .string()
+  .refine((text) => /^rediss?:\/\//.test(text) && URL.canParse(text), 'is not a redis:// or rediss:// URL')
 const commaSeparated = z.string().transform((text) =>
   text
     .split(',')

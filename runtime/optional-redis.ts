@@ -24,7 +24,8 @@ export function createOptionalRedis(redis: Redis, name: string, logger: Logger):
   function distrust(error: unknown): void {
     if (!isTrusted) return
     isTrusted = false
-    logger.warn(`Redis (${name}) is not asked any more: ${error instanceof Error ? error.message : String(error)}`)
+    const reason = redis.status === 'ready' && error instanceof Error ? error.message : 'there is no connection'
+    logger.warn(`Redis (${name}) is not asked any more: ${reason}`)
     probe = setInterval(() => void lookAgain(), PROBE_EVERY_MS).unref()
   }
 

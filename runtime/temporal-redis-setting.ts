@@ -19,6 +19,7 @@ export function temporalRedisProblems(variables: Record<string, string | undefin
 }
 
 function serverOf(url: string): string {
+  // What is no URL is a problem of its own.
   if (!URL.canParse(url)) return url
   const { hostname, port } = new URL(url)
   return `${hostname}:${port || '6379'}`
