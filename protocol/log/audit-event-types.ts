@@ -248,7 +248,7 @@ export const auditEventTypes = {
   'temporal_key.unknown_destroyed': {
     severity: 'notice',
     meaning:
-      'A start destroyed a key that this database does not know, or knows as destroyed, after a crash or a restore.',
+      'A key was destroyed that this database does not know, or knows as destroyed: after a crash or a restore, or put there by somebody.',
     subject: ['kind', 'number', 'generation'],
     data: ['recordHash', 'how'],
   },

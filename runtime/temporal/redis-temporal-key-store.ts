@@ -50,6 +50,7 @@ export async function openRedisTemporalKeyStore(redis: Redis, rootKid: string): 
       await examined()
       const endsAt = (name.number + 1) * BUCKET_MS + GRACE_MS + KEPT_AFTER_GRACE_MS
       const key = keyOf(name)
+      // A copy: a command that was given up is sent again when the connection is back, and the caller may have wiped his by then.
       await answerOf(redis.set(key, Buffer.from(record), 'PXAT', endsAt, 'NX'))
       const stored = await answerOf(redis.getBuffer(key))
       if (stored !== null) return stored

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { BUCKET_MS, bucketAt, GRACE_MS, SKEW_MS } from '../../protocol/exchange/bucket.ts'
+import { SealError } from '../../runtime/custody/sealed-record.ts'
 import { createLogger } from '../../runtime/logger.ts'
 import { openRedis, waitForRedis } from '../../runtime/redis.ts'
 import { openRedisTemporalKeyStore } from '../../runtime/temporal/redis-temporal-key-store.ts'
@@ -9,6 +10,7 @@ import { createDestructionLimit } from '../../workers/jobs/destroy-temporal-keys
 import { destroyUnknownRecords } from '../../workers/jobs/destroy-unknown-records.ts'
 import type { MakeTemporalKeysParts } from '../../workers/jobs/make-temporal-keys.ts'
 import { hasRedis, startTestRedis, type TestRedis } from '../support/redis.ts'
+import { crypto } from '../support/service.ts'
 import {
   bucket,
   epochName,
@@ -131,6 +133,17 @@ describe.skipIf(!hasRedis)('workers at the edge of a bucket, on one Redis', () =
     expect(await destroyUnknownRecords(worker, start + 2 * BUCKET_MS)).toEqual(names)
     expect(await inStore()).toHaveLength(16)
     expect((await schedule.listEvents('unknown_destroyed')).map(({ subject }) => subject)).toEqual(names)
+  })
+
+  test('are not stopped by what somebody put in the place of a key to come: it goes, with an event', async () => {
+    const [worker] = workers as [MakeTemporalKeysParts]
+    const planted = { kind: 'epoch', number: bucket + 1, generation: 0 } as const
+    await worker.store.makeOnce(planted, crypto.randomBytes(93))
+    await expect(schedule.make(middle, worker)).rejects.toThrow(SealError)
+    expect((await schedule.listEvents('unknown_destroyed')).map(({ subject }) => subject)).toEqual([planted])
+    await schedule.make(middle, worker)
+    expect(await inStore()).toHaveLength(18)
+    expect((await inStore()).filter((name) => !name.endsWith('-0'))).toEqual([])
   })
 
   test('that come late find what Redis let go by itself, and say that they saw it gone', async () => {

@@ -30,14 +30,22 @@ export async function destroyUnknownRecords(
   const destroyed: TemporalKeyName[] = []
   for (const name of await parts.store.list()) {
     if (await parts.database.withoutOrganization((tx) => isAlive(tx, name))) continue
-    // The lock is held beside the transaction that writes the event: from the look at the rows until the record is gone.
-    const isDestroyed = await parts.database.withoutOrganization(async (tx) => {
-      await lockTemporalRecords(tx)
-      return !(await isAlive(tx, name)) && (await destroyUnknown(parts, name, now))
-    })
-    if (isDestroyed) destroyed.push(name)
+    if (await destroyIfUnknown(parts, name, now)) destroyed.push(name)
   }
   return destroyed
+}
+
+/** False for a record that an alive key's row names, or that is gone. Waits for the rows of those that are being made. */
+export function destroyIfUnknown(
+  parts: DestroyUnknownRecordsParts,
+  name: TemporalKeyName,
+  now: number,
+): Promise<boolean> {
+  // The lock is held beside the transaction that writes the event: from the look at the rows until the record is gone.
+  return parts.database.withoutOrganization(async (tx) => {
+    await lockTemporalRecords(tx)
+    return !(await isAlive(tx, name)) && (await destroyUnknown(parts, name, now))
+  })
 }
 
 async function isAlive(tx: Tx, name: TemporalKeyName): Promise<boolean> {

@@ -17,6 +17,7 @@ import type { Primitives } from '../../protocol/primitives.ts'
 import { signatureContexts } from '../../protocol/suites.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
+import { SealError } from '../../runtime/custody/sealed-record.ts'
 import type { Signer } from '../../runtime/custody/signer.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { TemporalKeyName, TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
@@ -27,6 +28,7 @@ import {
   sealTemporalRecord,
   temporalSecretBytes,
 } from '../../runtime/temporal/temporal-record.ts'
+import { destroyIfUnknown } from './destroy-unknown-records.ts'
 
 export interface MakeTemporalKeysParts {
   database: Database
@@ -77,6 +79,8 @@ async function makeKey(
   } catch (error) {
     // Another worker was faster and recorded the same record.
     if (error instanceof DatabaseError && error.code === 'duplicate') return []
+    // Somebody put there what does not open. It goes, or no key of this name could be made; the next run makes it.
+    if (error instanceof SealError) await destroyIfUnknown(parts, name, now)
     throw error
   }
 }
