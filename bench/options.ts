@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 
-export const parts = ['crypto', 'lookups', 'memory', 'scale', 'exchange', 'audit', 'rounds'] as const
+export const parts = ['crypto', 'lookups', 'memory', 'scale', 'exchange', 'audit', 'rounds', 'jobs'] as const
 export type Part = (typeof parts)[number]
 
 export interface BenchOptions {
@@ -17,6 +17,8 @@ export interface BenchOptions {
   auditEntries: number
   /** Members of the federation whose keys are asked for, in one call. */
   roundDevices: number
+  /** That do nothing, on each backend of the queues. */
+  jobs: number
   out: string | undefined
 }
 
@@ -34,6 +36,7 @@ figure means. CPU milliseconds and ratios within a run count; times of day depen
   --sizes N,N,…            registered devices, ascending (default 1000,100000,1000000)
   --audit-entries N        of the audit log that proofs are measured on (default 1000000)
   --round-devices N        members of the federation whose keys are asked for (default 10000)
+  --jobs N                 that do nothing, on each backend of the queues (default 5000)
   --out FILE               writes the result as JSON (kept ones: bench/results/<date>-<name>.json)
   --help
 
@@ -53,6 +56,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | undefined 
       sizes: { type: 'string', default: '1000,100000,1000000' },
       'audit-entries': { type: 'string', default: '1000000' },
       'round-devices': { type: 'string', default: '10000' },
+      jobs: { type: 'string', default: '5000' },
       out: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -68,6 +72,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | undefined 
     sizes: parseSizes(values.sizes),
     auditEntries: parseCount('audit-entries', values['audit-entries']),
     roundDevices: parseCount('round-devices', values['round-devices']),
+    jobs: parseCount('jobs', values.jobs),
     out: values.out,
   }
 }
