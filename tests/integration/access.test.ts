@@ -15,6 +15,7 @@ import {
   operators,
   operatorsAndCoordinators,
   operatorsAndOwn,
+  type Row,
   serviceAdmins,
 } from '../support/access-outcomes.ts'
 import { call, createToken, enrollTestDevice, establish, openExchange, type TestDevice } from '../support/api.ts'
@@ -70,22 +71,13 @@ afterAll(() => service.close())
 
 async function makeToken(role: ApiRole, expiresAt?: number): Promise<string> {
   const { id, token } = await makeApiToken(service, [role])
-  const { sql } = service.database
-  if (expiresAt !== undefined)
-    await sql.query('update api_token set expires_at = $2 where id = $1', [id, new Date(expiresAt)])
+  const update = 'update api_token set expires_at = $2 where id = $1'
+  if (expiresAt !== undefined) await service.database.sql.query(update, [id, new Date(expiresAt)])
   return token
 }
 
 function idOf(apiToken: string): string {
   return apiToken.slice(3, 39)
-}
-
-interface Row {
-  /** Something of the organization `default`, and of `device` where it is a device's. Made anew for each caller. */
-  path?: () => string | Promise<string>
-  /** As it is, or made anew for each caller. */
-  body?: object | (() => object)
-  outcomes: Outcomes
 }
 
 const enrollmentToken = async () => (await createToken(service)).id

@@ -12,7 +12,8 @@ import { type Belongings, eventsOf, furnish, makeTenant, type Tenant } from '../
 
 const routes = listRoutes({ crypto, metrics: {}, publishedKeys: {} } as unknown as RouteParts)
 const name = ({ method, path }: { method: string; path: string }) => `${method.toUpperCase()} ${path}`
-const routesOfOne = routes.filter(({ path }) => path.includes('/:id'))
+/** Jobs are the service's own. */
+const routesOfOne = routes.filter(({ path }) => path.includes('/:id') && !path.startsWith('/v1/jobs'))
 const lists = routes.filter(
   ({ method, path, access }) =>
     method === 'get' && path.startsWith('/v1/') && /operator|admin/.test(access) && !path.includes(':'),

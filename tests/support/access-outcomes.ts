@@ -21,6 +21,15 @@ export type Caller = (typeof callers)[number]
 /** The status that each of them is answered. */
 export type Outcomes = Record<Caller, number>
 
+/** What each caller gets on a route. */
+export interface Row {
+  /** Something of the organization `default`, and of `device` where it is a device's. Made anew for each caller. */
+  path?: () => string | Promise<string>
+  /** As it is, or made anew for each caller. */
+  body?: object | (() => object)
+  outcomes: Outcomes
+}
+
 const refused = {
   anonymous: 401,
   garbage: 401,
