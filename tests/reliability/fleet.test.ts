@@ -11,6 +11,8 @@ describe.skipIf(!hasRedis)('two APIs, two workers and a sequencer on one Postgre
     expect(report.rounds).toBe(1)
     expect(report.exchanges).toBeGreaterThan(report.mended)
     expect(Object.keys(report.settledMs)).toHaveLength(16)
+    expect(report.madeAgain).toBeGreaterThan(0)
+    expect(new Set(report.sessionIds).size).toBe(report.sessionIds.length)
     expect(report.failures).not.toHaveProperty('replayed')
   })
 })

@@ -2,14 +2,13 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readFile, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Client } from 'pg'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../database/embedded.ts'
 import { loginsOf, prepareOwnPostgres } from '../support/own-postgres.ts'
-import { startTestRedis, type TestRedis } from '../support/redis.ts'
+import { findFreePort, startTestRedis, type TestRedis } from '../support/redis.ts'
 import { makeFolder, noLimits } from './killed-service.ts'
 import { killPostgres } from './postgres-processes.ts'
 
@@ -170,15 +169,4 @@ function createNode(env: Record<string, string>): Omit<FleetNode, 'url'> {
     },
     said: () => said,
   }
-}
-
-function findFreePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })
 }

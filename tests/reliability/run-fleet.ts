@@ -40,6 +40,8 @@ export interface FleetReport extends FleetLoadReport {
   /** Of each fault, until every device had exchanged once more: the longest. */
   settledMs: Record<string, number>
   buckets: number
+  /** Temporal keys that were lost and made again under a next generation. */
+  madeAgain: number
   events: number
 }
 
@@ -81,8 +83,9 @@ export async function runFleet(options: {
     try {
       const buckets = await requireBuckets(sql, firstBucket)
       const events = await requireLog(sql, report.sessionIds)
+      const madeAgain = await countMadeAgain(sql)
       await fleet.close()
-      return { ...report, rounds, settledMs, buckets, events }
+      return { ...report, rounds, settledMs, buckets, madeAgain, events }
     } finally {
       await sql.end().catch(() => {})
     }
@@ -126,6 +129,13 @@ async function requireBuckets(sql: Client, first: number): Promise<number> {
   for (let bucket = first; bucket <= last; bucket++)
     if (!made.has(bucket)) throw new Error(`bucket ${bucket} had no key`)
   return last - first + 1
+}
+
+async function countMadeAgain(sql: Client): Promise<number> {
+  const { rows } = await sql.query<{ count: number }>(
+    'select count(*)::int as count from temporal_key where generation > 0',
+  )
+  return rows[0]?.count ?? 0
 }
 
 async function requireLog(sql: Client, sessionIds: readonly string[]): Promise<number> {
