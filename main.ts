@@ -79,7 +79,7 @@ export async function startService(
 
   const writeEvent = createEventWriter(crypto)
   const common = { crypto, clock, writeEvent, logger, metrics }
-  if (holdsKeys && !isFirst) await waitForFirstKeys(keeper, logger)
+  if (!isFirst) await waitForFirstKeys(keeper, logger)
   const { wrapper, serviceKeys } = await openKeys(config, env, { database: keeper, crypto, writeEvent }, clock.now())
   const keepToken = (token: string) => keepAdminToken(adminTokenFile(dataDirectory), token)
   if (isFirst) {
@@ -160,7 +160,7 @@ function makesFirstKeys(config: Config): boolean {
   return config.roles.includes('worker') || (isKeyHolder(config) && config.database === undefined)
 }
 
-/** Of a fleet that starts all at once the API may be faster than the worker that makes the keys. */
+/** Of a fleet that starts all at once any process may be faster than the worker that makes the keys. */
 async function waitForFirstKeys(database: Database, logger: Logger): Promise<void> {
   const deadline = performance.now() + FIRST_KEYS_WITHIN_MS
   let isSaid = false
