@@ -38,6 +38,7 @@ const labels = [
   'protocol/key-id.ts: QFLARE-v1 kid',
   'protocol/rounds/round-certificate.ts: QFLARE-v1 round',
   'protocol/rounds/round-certificate.ts: QFLARE-v1 round commitment',
+  'protocol/rounds/sealed-round-keys.ts: round keys',
   'protocol/trust.ts: QFLARE-v1 trust',
 ]
 
