@@ -7,6 +7,7 @@ import { up as tenants } from './migrations/0006-tenants.ts'
 import { up as recovery } from './migrations/0007-recovery.ts'
 import { up as refusedCompletions } from './migrations/0008-refused-completions.ts'
 import { up as auditLog } from './migrations/0009-audit-log.ts'
+import { up as sessionEnds } from './migrations/0011-session-ends.ts'
 import { up as identityRotation } from './migrations/0013-identity-rotation.ts'
 import { up as queues } from './migrations/0014-queues.ts'
 
@@ -21,6 +22,7 @@ export const migrations: readonly { name: string; up: string }[] = [
   { name: '0007-recovery', up: recovery },
   { name: '0008-refused-completions', up: refusedCompletions },
   { name: '0009-audit-log', up: auditLog },
+  { name: '0011-session-ends', up: sessionEnds },
   { name: '0013-identity-rotation', up: identityRotation },
   { name: '0014-queues', up: queues },
 ]

@@ -2,8 +2,8 @@
 
 import type { Database } from '../../database/open.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
+import { findSessionsOfEpoch } from '../../database/repositories/session-ends.ts'
 import {
-  countSessionsOfEpoch,
   listOverdueTemporalKeys,
   recordDestruction,
   type TemporalKeyRow,
@@ -70,7 +70,7 @@ export async function destroyTemporalKeys(
 async function destroyKey(parts: DestroyTemporalKeysParts, key: TemporalKeyRow, now: number): Promise<boolean> {
   return parts.database.withOrganization(NIL_UUID, async (tx) => {
     if (!(await recordDestruction(tx, key, now))) return false
-    const sessions = key.kind === 'epoch' ? { sessions: await countSessionsOfEpoch(tx, key.number) } : {}
+    const sessions = key.kind === 'epoch' ? await findSessionsOfEpoch(tx, key) : undefined
     const wasThere = await parts.store.destroy(key)
     const event = parts.writeEvent(
       {
