@@ -42,10 +42,7 @@ export async function lockOpenSessions(tx: Tx, ids: readonly string[]): Promise<
     .selectFrom('principal')
     .select('id')
     .where('id', 'in', (query) =>
-      query
-        .selectFrom('session')
-        .select('principal_id')
-        .where('id', '=', sql<string>`any (${ids}::uuid[])`),
+      query.selectFrom('session').select('principal_id').where('id', '=', sql<string>`any (${ids}::uuid[])`),
     )
     .forNoKeyUpdate()
     .skipLocked()

@@ -136,11 +136,7 @@ test('a session that was dropped is not found, and its message is refused for it
   for (const id of [...rows.map((row) => row.id), randomUUID()]) {
     expectRefusal(await call(service, 'GET', `/v1/sessions/${id}`, { token: service.adminToken }), 404, 'not_found')
     const confirmation = { deviceId: device.deviceId, confirmation: 'A'.repeat(86) }
-    expectRefusal(
-      await call(service, 'POST', `/v1/exchanges/${id}/confirm`, { body: confirmation }),
-      404,
-      'not_found',
-    )
+    expectRefusal(await call(service, 'POST', `/v1/exchanges/${id}/confirm`, { body: confirmation }), 404, 'not_found')
   }
   expect(refusal(await sendExchange(service, initiated.wire))).toEqual({ status: 409, code: 'bucket_out_of_window' })
   expect((await establish(service, device)).accessToken).toMatch(/^qs_/)

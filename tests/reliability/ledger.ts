@@ -56,7 +56,11 @@ export interface Ledger {
 
 /** Keys that are made and destroyed in their time, and sessions that end in theirs, whoever asks for what. */
 function isOfSchedule({ type, actor }: LoggedEvent): boolean {
-  return type.startsWith('temporal_key.') || type === 'sessions.pruned' || (type.startsWith('session.') && actor.type === 'service')
+  return (
+    type.startsWith('temporal_key.') ||
+    type === 'sessions.pruned' ||
+    (type.startsWith('session.') && actor.type === 'service')
+  )
 }
 
 export function createLedger(): Ledger {

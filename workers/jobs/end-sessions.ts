@@ -11,7 +11,7 @@ import {
   lockOpenSessions,
   type OpenSession,
 } from '../../database/repositories/session-ends.ts'
-import { PENDING_MS, SUPERSEDED_MS, type SessionState, sessionStateAt } from '../../protocol/exchange/session-states.ts'
+import { PENDING_MS, type SessionState, SUPERSEDED_MS, sessionStateAt } from '../../protocol/exchange/session-states.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import { newId } from '../../runtime/ids.ts'
