@@ -93,20 +93,23 @@ describe('row-level security', () => {
     }
   })
 
-  test.each(['qflare_api', 'qflare_auditor', 'qflare_sequencer'])('%s does none of the work of the jobs', async (role) => {
-    await sql.query(`set local role ${role}`)
-    for (const call of [
-      'list_open_buckets()',
-      'count_open_sessions()',
-      `count_sessions_of_day('2031-05-06')`,
-      `list_ended_sessions(7, now(), now(), now(), 1)`,
-      `drop_session_partition('2001-01-01', '2002-01-01')`,
-    ]) {
-      await sql.query('savepoint before')
-      await expect(sql.query(`select ${call}`), call).rejects.toMatchObject({ code: '42501' })
-      await sql.query('rollback to before')
-    }
-  })
+  test.each(['qflare_api', 'qflare_auditor', 'qflare_sequencer'])(
+    '%s does none of the work of the jobs',
+    async (role) => {
+      await sql.query(`set local role ${role}`)
+      for (const call of [
+        'list_open_buckets()',
+        'count_open_sessions()',
+        `count_sessions_of_day('2031-05-06')`,
+        `list_ended_sessions(7, now(), now(), now(), 1)`,
+        `drop_session_partition('2001-01-01', '2002-01-01')`,
+      ]) {
+        await sql.query('savepoint before')
+        await expect(sql.query(`select ${call}`), call).rejects.toMatchObject({ code: '42501' })
+        await sql.query('rollback to before')
+      }
+    },
+  )
 })
 
 describe('the API’s login, as organization A,', () => {

@@ -43,6 +43,7 @@ describe('loadConfig', () => {
       identityKeyMaxAgeDays: 365,
       crypto: undefined,
       exchangeQueueLength: 512,
+      sessionRetentionDays: 7,
       logLevel: 'info',
     })
   })
@@ -82,6 +83,7 @@ describe('loadConfig', () => {
       QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: '0',
       QFLARE_CRYPTO: 'portable',
       QFLARE_EXCHANGE_QUEUE: '1',
+      QFLARE_SESSION_RETENTION_DAYS: '3650',
       QFLARE_LOG_LEVEL: 'debug',
     })
     expect(config).toEqual({
@@ -114,6 +116,7 @@ describe('loadConfig', () => {
       identityKeyMaxAgeDays: 0,
       crypto: 'portable',
       exchangeQueueLength: 1,
+      sessionRetentionDays: 3_650,
       logLevel: 'debug',
     })
   })
@@ -165,6 +168,7 @@ describe('loadConfig', () => {
     'QFLARE_LIMIT_DEVICE',
     'QFLARE_DATABASE_CONNECTIONS',
     'QFLARE_EXCHANGE_QUEUE',
+    'QFLARE_SESSION_RETENTION_DAYS',
     'QFLARE_AUDIT_RETENTION_YEARS',
     'QFLARE_IDENTITY_KEY_MAX_AGE_DAYS',
   ])('refuses a %s that is no number', (name) => {
