@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Client } from 'pg'
 import { countSessionsOfEpochs } from '../../database/repositories/session-ends.ts'
 import { BUCKET_MS, bucketAt, GRACE_MS } from '../../protocol/exchange/bucket.ts'
 import { destroyTemporalKeys } from '../../workers/jobs/destroy-temporal-keys.ts'
@@ -9,6 +11,8 @@ import { openSchedule, type Schedule } from './open-schedule.ts'
 
 const ROTATIONS = 20
 const COUNTS = 5
+/** Seconds. */
+const MAX_LOOKS = 60
 
 export interface RotationOptions {
   /** ACTIVE sessions, ascending. */
@@ -36,6 +40,7 @@ export async function reportRotation(
       progress(`rotation: ${size} sessions`)
       await registerDevices(client, seeded + 1, size)
       seeded = size
+      await settle(client)
       const counted = await timesOf(COUNTS, () =>
         schedule.parts.database.withoutOrganization((tx) => countSessionsOfEpochs(tx, Date.now())),
       )
@@ -52,6 +57,15 @@ export async function reportRotation(
     await client.end()
   }
   return figures
+}
+
+/** What the seeding left to do, the vacuums of PostgreSQL and the writes of the system, is not what a rotation costs. */
+async function settle(client: Client): Promise<void> {
+  const vacuums = `select from pg_stat_activity where backend_type = 'autovacuum worker'`
+  for (let looks = 0; looks < MAX_LOOKS && ((await client.query(vacuums)).rowCount ?? 0) > 0; looks++)
+    await sleep(1_000)
+  await client.query('checkpoint')
+  await sleep(5_000)
 }
 
 async function rotate({ parts }: Schedule, begin: number, rotation: number): Promise<void> {

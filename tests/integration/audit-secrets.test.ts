@@ -4,13 +4,16 @@ import { fromBase64url, toBase64url } from '../../protocol/encoding.ts'
 import { BUCKET_MS, GRACE_MS } from '../../protocol/exchange/bucket.ts'
 import { communicationKey, keyPurposes, ratchet, tokenProof } from '../../protocol/exchange/epochs.ts'
 import type { EstablishedExchange } from '../../protocol/exchange/initiate.ts'
+import { SESSION_MS, SUPERSEDED_MS } from '../../protocol/exchange/session-states.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import { auditEventTypes } from '../../protocol/log/audit-event-types.ts'
 import { createEventWriter } from '../../runtime/audit-events.ts'
 import { newId } from '../../runtime/ids.ts'
 import { createLogger } from '../../runtime/logger.ts'
 import { destroyUnknownRecords } from '../../workers/jobs/destroy-unknown-records.ts'
+import { endSessions } from '../../workers/jobs/end-sessions.ts'
 import { flagOldIdentityKeys } from '../../workers/jobs/flag-old-identity-keys.ts'
+import { pruneSessions } from '../../workers/jobs/prune-sessions.ts'
 import {
   type Answer,
   call,
@@ -88,6 +91,7 @@ async function runEverything(): Promise<void> {
   await endEverything(device)
   await recover()
   await destroyKeys()
+  await endSessionsByTime()
 }
 
 async function enrolAndChange(): Promise<TestDevice> {
@@ -207,6 +211,15 @@ async function destroyKeys(): Promise<void> {
   const database = service.database.open('qflare_worker', 1)
   const parts = { database, store: service.store, crypto, writeEvent: createEventWriter(crypto) }
   expect(await destroyUnknownRecords(parts, service.time.now)).toHaveLength(1)
+}
+
+async function endSessionsByTime(): Promise<void> {
+  const device = await enrollTestDevice(service)
+  for (let i = 0; i < 2; i++) keepSession(await establish(service, device))
+  await service.database.sql.query(`select make_session_partition('2021-03-04')`)
+  const parts = { database: service.database.open('qflare_worker', 1), writeEvent: createEventWriter(crypto) }
+  for (const after of [SUPERSEDED_MS, SESSION_MS]) await endSessions(parts, service.time.now + after)
+  expect(await pruneSessions({ ...parts, retentionDays: 7 }, service.time.now)).toHaveLength(1)
 }
 
 describe('the log of a service that did everything', () => {
