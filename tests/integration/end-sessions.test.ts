@@ -129,6 +129,21 @@ test('the second run, and two workers at once, end each session once', async () 
   expect(rows).toEqual([{ count: 600, sessions: 600 }])
 })
 
+test('a run that is stopped has ended some, and the next one ends the rest', async () => {
+  await seedSessions(service, { sessions: 600, state: 'PENDING', createdAt: begin })
+  const now = begin + PENDING_MS
+  const steps: [number, number][] = []
+  const stopping = endSessions(parts, now, async (done, total) => {
+    steps.push([done, total])
+    throw new Error('the process is stopping')
+  })
+  await expect(stopping).rejects.toThrow('the process is stopping')
+  expect(steps).toEqual([[0, 1]])
+  const { TIMED_OUT } = await endAt(now)
+  expect(TIMED_OUT).toBeGreaterThan(0)
+  expect(TIMED_OUT).toBeLessThan(600)
+})
+
 test('each event is of the organization of its session, and the service did it', async () => {
   const other = await makeTenant(service, `tenant ${begin}`)
   const theirs = await enrollTestDevice({ ...service, adminToken: other.adminToken })

@@ -38,7 +38,7 @@ const BATCH = 250
 /**
  * Writes down what time has ended, bucket by bucket: PENDING → TIMED_OUT, ACTIVE → EXPIRED, SUPERSEDED → CLOSED or EXPIRED. Whose
  * principal is in the middle of an exchange is left to the next run. Then counts who holds a chain of which epoch.
- * `progress` is told how many of the buckets are done.
+ * `progress` is told how many of the buckets are done, after every transaction: what it throws ends the run there.
  */
 export async function endSessions(
   parts: EndSessionsParts,
@@ -48,7 +48,8 @@ export async function endSessions(
   const ended: EndedSessions = { TIMED_OUT: 0, EXPIRED: 0, CLOSED: 0 }
   const buckets = await parts.database.withoutOrganization(listOpenBuckets)
   for (const [index, bucket] of buckets.entries()) {
-    while (await endPage(parts, bucket, now, ended));
+    const step = () => progress(index, buckets.length)
+    while (await endPage(parts, bucket, now, ended, step));
     await progress(index + 1, buckets.length)
   }
   await parts.database.withoutOrganization((tx) => countSessionsOfEpochs(tx, now))
@@ -56,7 +57,13 @@ export async function endSessions(
 }
 
 /** True when there may be more. */
-async function endPage(parts: EndSessionsParts, bucket: number, now: number, ended: EndedSessions): Promise<boolean> {
+async function endPage(
+  parts: EndSessionsParts,
+  bucket: number,
+  now: number,
+  ended: EndedSessions,
+  step: () => Promise<void>,
+): Promise<boolean> {
   const at = { madeAt: now - PENDING_MS, expiredAt: now, supersededAt: now - SUPERSEDED_MS }
   const found = await parts.database.withoutOrganization((tx) => listEndedSessions(tx, bucket, at, PAGE))
   const before = sumOf(ended)
@@ -64,6 +71,7 @@ async function endPage(parts: EndSessionsParts, bucket: number, now: number, end
     const ids = sessions.map(({ id }) => id)
     for (let from = 0; from < ids.length; from += BATCH) {
       for (const end of await endBatch(parts, organizationId, ids.slice(from, from + BATCH), now)) ended[end]++
+      await step()
     }
   }
   return found.length === PAGE && sumOf(ended) > before
