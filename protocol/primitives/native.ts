@@ -55,6 +55,8 @@ export function createNativePrimitives(): Primitives {
 }
 
 const POOL_BYTES = 4096
+/** The shortest key or seed. */
+const KEY_BYTES = 32
 
 /** Draws many small values from one call of the generator; what was given out is wiped from the pool. */
 function createRandomPool(): (length: number) => Uint8Array {
@@ -68,7 +70,8 @@ function createRandomPool(): (length: number) => Uint8Array {
       randomFillSync(pool)
       at = 0
     }
-    const bytes = secretBytes(length)
+    // What is shorter is a nonce or a salt, and may stay anywhere.
+    const bytes = length < KEY_BYTES ? new Uint8Array(length) : secretBytes(length)
     bytes.set(pool.subarray(at, at + length))
     pool.fill(0, at, at + length)
     at += length
