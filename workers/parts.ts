@@ -20,6 +20,8 @@ export interface WorkerParts extends CheckClocksParts, CheckAuditLogParts {
   bucketSigner: Signer
   /** Of this process, from its start. */
   destructionLimit: DestructionLimit
+  /** After the end of a day's last session. */
+  retentionDays: number
   crypto: Primitives
   clock: Clock
   writeEvent: WriteEvent

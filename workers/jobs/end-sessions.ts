@@ -15,6 +15,7 @@ import { PENDING_MS, type SessionState, SUPERSEDED_MS, sessionStateAt } from '..
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import { newId } from '../../runtime/ids.ts'
+import type { Logger } from '../../runtime/logger.ts'
 
 export interface EndSessionsParts {
   database: Database
@@ -54,6 +55,15 @@ export async function endSessions(
   }
   await parts.database.withoutOrganization((tx) => countSessionsOfEpochs(tx, now))
   return ended
+}
+
+export async function endSessionsInTime(
+  parts: EndSessionsParts & { logger: Logger },
+  now: number,
+  progress: (done: number, total: number) => Promise<void>,
+): Promise<void> {
+  const ended = await endSessions(parts, now, progress)
+  if (sumOf(ended) > 0) parts.logger.info('sessions that time has ended', { count: sumOf(ended) })
 }
 
 /** True when there may be more. */

@@ -6,6 +6,7 @@ import { dropSessionPartition, listSessionDays } from '../../database/repositori
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import { newId } from '../../runtime/ids.ts'
+import type { Logger } from '../../runtime/logger.ts'
 
 const DAY_MS = 86_400_000
 /** After a day the last of its sessions ends: those of its last bucket, an hour after its grace, and to spare. */
@@ -44,6 +45,15 @@ export async function pruneSessions(
     await progress(index + 1, old.length)
   }
   return pruned
+}
+
+export async function pruneOldSessions(
+  parts: PruneSessionsParts & { logger: Logger },
+  now: number,
+  progress: (done: number, total: number) => Promise<void>,
+): Promise<void> {
+  for (const { day, sessions } of await pruneSessions(parts, now, progress))
+    parts.logger.info(`the sessions of ${day} were dropped`, { count: sessions })
 }
 
 function pruneDay(
