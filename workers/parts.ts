@@ -20,6 +20,8 @@ export interface WorkerParts extends CheckClocksParts, CheckAuditLogParts {
   bucketSigner: Signer
   /** Of this process, from its start. */
   destructionLimit: DestructionLimit
+  /** 0: never. */
+  identityKeyMaxAgeDays: number
   crypto: Primitives
   clock: Clock
   writeEvent: WriteEvent
