@@ -17,7 +17,7 @@ import { type RunningWorkers, startWorkers } from './start-workers.ts'
 type Common = Pick<WorkerParts, 'database' | 'store' | 'crypto' | 'clock' | 'writeEvent' | 'logger' | 'metrics'>
 
 export interface ComposeWorkersParts extends Common, Pick<ComposedQueues, 'backend' | 'queues'> {
-  config: Pick<Config, 'trustDomain' | 'roles' | 'audit' | 'sessionRetentionDays'>
+  config: Pick<Config, 'trustDomain' | 'roles' | 'audit' | 'sessionRetentionDays' | 'identityKeyMaxAgeDays'>
   serviceKeys: ServiceKeys
   /** As qflare_sequencer, to read the whole log. */
   storedLog: Database
@@ -59,6 +59,7 @@ function toParts(composed: ComposeWorkersParts): WorkerParts {
     bucketSigner: serviceKeys.bucketSigner,
     destructionLimit: createDestructionLimit(() => performance.now(), clock.now()),
     retentionDays: config.sessionRetentionDays,
+    identityKeyMaxAgeDays: config.identityKeyMaxAgeDays,
     readRedisClock: backend.readClock,
     storedLog: {
       database: composed.storedLog,

@@ -22,6 +22,8 @@ export interface WorkerParts extends CheckClocksParts, CheckAuditLogParts {
   destructionLimit: DestructionLimit
   /** After the end of a day's last session. */
   retentionDays: number
+  /** 0: never. */
+  identityKeyMaxAgeDays: number
   crypto: Primitives
   clock: Clock
   writeEvent: WriteEvent

@@ -2,6 +2,7 @@ import { defineJob, type JobDefinition } from './job.ts'
 import { checkStoredLog } from './jobs/check-audit-log.ts'
 import { checkClocks } from './jobs/check-clocks.ts'
 import { endSessionsInTime } from './jobs/end-sessions.ts'
+import { flagOldIdentityKeys } from './jobs/flag-old-identity-keys.ts'
 import { makePartitionsAhead } from './jobs/make-session-partitions.ts'
 import { pruneOldSessions } from './jobs/prune-sessions.ts'
 import { destroyOverdueKeys, makeKeysAhead } from './jobs/schedule-temporal-keys.ts'
@@ -43,6 +44,11 @@ export const jobs = {
     schedule: { everyMs: 60_000 },
     attempts: 1,
     run: checkClocks,
+  }),
+  'flag-old-identity-keys': defineJob({
+    queue: 'maintenance',
+    schedule: { dailyAt: '02:50' },
+    run: flagOldIdentityKeys,
   }),
   'check-audit-log': defineJob({
     queue: 'long',
