@@ -10,13 +10,15 @@ import { measureMemory } from './memory/measure-memory.ts'
 import { type BenchOptions, parseOptions, usage } from './options.ts'
 import { toTable, toText } from './print-table.ts'
 import { type BenchResult, benchResult, RESULT_VERSION } from './result.ts'
+import { reportPruning } from './rotation/report-pruning.ts'
+import { reportRotation } from './rotation/report-rotation.ts'
 import { reportRounds } from './rounds/report-rounds.ts'
 import { reportScale } from './scale/report-scale.ts'
 
 async function measure(options: BenchOptions): Promise<BenchResult> {
   const wants = (part: BenchOptions['only'][number]) => options.only.includes(part)
   let postgres: string | null = null
-  const noteService = async (service: BenchService) => {
+  const noteService = async (service: Pick<BenchService, 'connectDatabase'>) => {
     postgres ??= await readPostgresVersion(service)
   }
   const figures: Figure[] = []
@@ -31,6 +33,9 @@ async function measure(options: BenchOptions): Promise<BenchResult> {
   if (wants('audit')) figures.push(...(await reportAudit(options, progress, noteService)))
   if (wants('rounds')) figures.push(...(await reportRounds(options, progress, noteService)))
   if (wants('jobs')) figures.push(...(await measureJobs(options.jobs, progress)))
+  const ofDatabase = { sizes: options.sizes, rounds: options.rounds }
+  if (wants('rotation')) figures.push(...(await reportRotation(ofDatabase, progress, noteService)))
+  if (wants('pruning')) figures.push(...(await reportPruning(ofDatabase, progress, noteService)))
   const { only, sizes, out: _, ...numbers } = options
   return benchResult.parse({
     version: RESULT_VERSION,
@@ -41,7 +46,7 @@ async function measure(options: BenchOptions): Promise<BenchResult> {
   })
 }
 
-async function readPostgresVersion(service: BenchService): Promise<string> {
+async function readPostgresVersion(service: Pick<BenchService, 'connectDatabase'>): Promise<string> {
   const client = await service.connectDatabase()
   try {
     const { rows } = await client.query<{ version: string }>(`select current_setting('server_version') as version`)

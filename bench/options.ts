@@ -1,6 +1,17 @@
 import { parseArgs } from 'node:util'
 
-export const parts = ['crypto', 'lookups', 'memory', 'scale', 'exchange', 'audit', 'rounds', 'jobs'] as const
+export const parts = [
+  'crypto',
+  'lookups',
+  'memory',
+  'scale',
+  'exchange',
+  'audit',
+  'rounds',
+  'jobs',
+  'rotation',
+  'pruning',
+] as const
 export type Part = (typeof parts)[number]
 
 export interface BenchOptions {
@@ -11,7 +22,7 @@ export interface BenchOptions {
   handshakes: number
   memoryExchanges: number
   scaleExchanges: number
-  /** Registered devices, ascending; the first is what the others are compared with. */
+  /** Registered devices or sessions, ascending; the first is what the others are compared with. */
   sizes: readonly number[]
   /** Of the audit log that proofs are measured on. */
   auditEntries: number
@@ -33,7 +44,7 @@ figure means. CPU milliseconds and ratios within a run count; times of day depen
   --handshakes N           in a round (default 500)
   --memory-exchanges N     between the two looks at the memory (default 20000)
   --scale-exchanges N      at each number of devices (default 1000)
-  --sizes N,N,…            registered devices, ascending (default 1000,100000,1000000)
+  --sizes N,N,…            registered devices or sessions, ascending (default 1000,100000,1000000)
   --audit-entries N        of the audit log that proofs are measured on (default 1000000)
   --round-devices N        members of the federation whose keys are asked for (default 10000)
   --jobs N                 that do nothing, on each backend of the queues (default 5000)

@@ -38,17 +38,35 @@ create type principal_status as enum ('PENDING', 'ACTIVE', 'QUARANTINED', 'SUSPE
 create type round_state as enum ('OPEN', 'CLOSED', 'FAILED');
 create type session_state as enum ('PENDING', 'ACTIVE', 'SUPERSEDED', 'CLOSED', 'EXPIRED', 'TIMED_OUT', 'FAILED', 'REVOKED');
 
-CREATE OR REPLACE FUNCTION public.count_sessions_of_epoch(epoch bigint)
- RETURNS bigint
+CREATE OR REPLACE FUNCTION public.count_open_sessions()
+ RETURNS TABLE(bucket bigint, last_epoch bigint, sessions bigint)
  LANGUAGE sql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public'
 BEGIN ATOMIC
- SELECT count(*) AS count
-    FROM session
-   WHERE ((session.bucket <= count_sessions_of_epoch.epoch) AND (session.last_epoch >= count_sessions_of_epoch.epoch) AND (session.chains IS NOT NULL));
+ SELECT s.bucket,
+     s.last_epoch,
+     count(*) AS count
+    FROM session s
+   WHERE (s.chains IS NOT NULL)
+   GROUP BY s.bucket, s.last_epoch;
 END;
--- of qflare_jobs; may be executed by qflare_worker: count_sessions_of_epoch(bigint)
+-- of qflare_jobs; may be executed by qflare_worker: count_open_sessions()
+
+CREATE OR REPLACE FUNCTION public.count_sessions_of_day(day date)
+ RETURNS TABLE(sessions bigint, open_sessions bigint)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT count(*) AS count,
+     ( SELECT count(*) AS count
+            FROM session o
+           WHERE ((o.chains IS NOT NULL) AND (o.id >= ((lpad(to_hex(((EXTRACT(epoch FROM count_sessions_of_day.day) * (1000)::numeric))::bigint), 12, '0'::text) || repeat('0'::text, 20)))::uuid) AND (o.id < ((lpad(to_hex(((EXTRACT(epoch FROM (count_sessions_of_day.day + 1)) * (1000)::numeric))::bigint), 12, '0'::text) || repeat('0'::text, 20)))::uuid))) AS count
+    FROM session s
+   WHERE ((s.id >= ((lpad(to_hex(((EXTRACT(epoch FROM count_sessions_of_day.day) * (1000)::numeric))::bigint), 12, '0'::text) || repeat('0'::text, 20)))::uuid) AND (s.id < ((lpad(to_hex(((EXTRACT(epoch FROM (count_sessions_of_day.day + 1)) * (1000)::numeric))::bigint), 12, '0'::text) || repeat('0'::text, 20)))::uuid));
+END;
+-- of qflare_jobs; may be executed by qflare_owner: count_sessions_of_day(date)
 
 CREATE OR REPLACE FUNCTION public.current_organization()
  RETURNS uuid
@@ -56,6 +74,34 @@ CREATE OR REPLACE FUNCTION public.current_organization()
  STABLE PARALLEL SAFE
 RETURN (NULLIF(current_setting('qflare.organization_id'::text, true), ''::text))::uuid;
 -- of qflare_owner; may be executed by public: current_organization()
+
+CREATE OR REPLACE FUNCTION public.drop_session_partition(day date, ended_before timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET lock_timeout TO '250ms'
+AS $function$
+declare
+  partition_name text := 'session_' || to_char(day, 'YYYYMMDD');
+  counted record;
+begin
+  if ended_before is null or ended_before > now() - interval '1 day' then
+    raise exception 'sessions are kept for a day at least' using errcode = 'QF003';
+  end if;
+  if (day + 1)::timestamp at time zone 'UTC' + interval '2 hours' > ended_before then
+    raise exception 'sessions of % ended later than that', day using errcode = 'QF003';
+  end if;
+  perform pg_advisory_xact_lock(hashtext('qflare session partitions'));
+  if to_regclass('public.' || quote_ident(partition_name)) is null then return null; end if;
+  select * into strict counted from public.count_sessions_of_day(day);
+  if counted.open_sessions > 0 then
+    raise exception '% sessions of % still hold key material', counted.open_sessions, day using errcode = 'QF003';
+  end if;
+  execute format('drop table public.%I', partition_name);
+  return counted.sessions;
+end $function$;
+-- of qflare_owner; may be executed by qflare_worker: drop_session_partition(date,timestamp with time zone)
 
 CREATE OR REPLACE FUNCTION public.expect_one(hits bigint)
  RETURNS void
@@ -150,6 +196,43 @@ begin
     using (%I = current_organization()) with check (%I = current_organization())', tenant_table, tenant_column, tenant_column);
 end $function$;
 -- of qflare_owner; may be executed by nobody else: isolate_tenants(regclass,name)
+
+CREATE OR REPLACE FUNCTION public.list_ended_sessions(of_bucket bigint, made timestamp with time zone, until timestamp with time zone, superseded timestamp with time zone, page_size integer)
+ RETURNS TABLE(organization_id uuid, id uuid)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT s.organization_id,
+     s.id
+    FROM session s
+   WHERE ((s.bucket = list_ended_sessions.of_bucket) AND (s.chains IS NOT NULL) AND (((s.state = 'PENDING'::session_state) AND (s.created_at <= list_ended_sessions.made)) OR (s.expires_at <= list_ended_sessions.until) OR ((s.state = 'SUPERSEDED'::session_state) AND (s.superseded_at <= list_ended_sessions.superseded))))
+  LIMIT list_ended_sessions.page_size;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_ended_sessions(bigint,timestamp with time zone,timestamp with time zone,timestamp with time zone,integer)
+
+CREATE OR REPLACE FUNCTION public.list_open_buckets()
+ RETURNS SETOF bigint
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ WITH RECURSIVE buckets AS (
+          SELECT min(session.bucket) AS bucket
+            FROM session
+           WHERE (session.chains IS NOT NULL)
+         UNION ALL
+          SELECT ( SELECT min(s.bucket) AS min
+                    FROM session s
+                   WHERE ((s.bucket > b.bucket) AND (s.chains IS NOT NULL))) AS min
+            FROM buckets b
+           WHERE (b.bucket IS NOT NULL)
+         )
+  SELECT buckets.bucket
+    FROM buckets
+   WHERE (buckets.bucket IS NOT NULL);
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_open_buckets()
 
 CREATE OR REPLACE FUNCTION public.list_organizations(before_id uuid, page_size integer)
  RETURNS TABLE(id uuid, name text, created_at timestamp with time zone)
@@ -802,6 +885,7 @@ create policy tenant_only on principal as restrictive for all to qflare_api, qfl
   with check ((organization_id = current_organization()));
 grant insert, select on principal to qflare_api;
 grant update (name, status, metadata, active_session_id, pending_session_ids, last_seen_at, revoked_at, type, capabilities, key_generation) on principal to qflare_api;
+grant select (organization_id, id, active_session_id, pending_session_ids), update (active_session_id, pending_session_ids) on principal to qflare_worker;
 
 create table rotation_challenge (
   organization_id uuid not null,
@@ -952,7 +1036,8 @@ create policy tenant_only on session as restrictive for all to qflare_api, qflar
   with check ((organization_id = current_organization()));
 grant insert, select on session to qflare_api;
 grant update (state, confirmed_at, superseded_at, ended_at, chains, confirmation_hash, token_epoch, token_nonces) on session to qflare_api;
-grant select (bucket, last_epoch, chains) on session to qflare_jobs;
+grant select (organization_id, id, state, bucket, last_epoch, created_at, expires_at, superseded_at, chains) on session to qflare_jobs;
+grant select (organization_id, id, principal_id, state, created_at, expires_at, superseded_at), update (state, ended_at, chains, confirmation_hash) on session to qflare_worker;
 
 create table signing_key (
   kid text not null,
@@ -981,17 +1066,21 @@ create table temporal_key (
   record_hash bytea not null,
   made_at timestamp with time zone not null,
   destroyed_at timestamp with time zone,
+  sessions bigint,
+  counted_at timestamp with time zone,
   constraint temporal_key_pkey PRIMARY KEY (kind, number, generation),
+  constraint is_counted CHECK (((sessions IS NULL) = (counted_at IS NULL))),
   constraint temporal_key_generation_check CHECK ((generation >= 0)),
   constraint temporal_key_kind_check CHECK ((kind = ANY (ARRAY['epoch'::text, 'bucket'::text]))),
   constraint temporal_key_number_check CHECK ((number >= 0)),
-  constraint temporal_key_record_hash_check CHECK ((length(record_hash) = 32))
+  constraint temporal_key_record_hash_check CHECK ((length(record_hash) = 32)),
+  constraint temporal_key_sessions_check CHECK ((sessions >= 0))
 );
 alter table temporal_key owner to qflare_owner;
 CREATE INDEX temporal_key_alive ON public.temporal_key USING btree (number) WHERE (destroyed_at IS NULL);
 grant select on temporal_key to qflare_api;
 grant insert, select on temporal_key to qflare_worker;
-grant update (destroyed_at) on temporal_key to qflare_worker;
+grant update (destroyed_at, sessions, counted_at) on temporal_key to qflare_worker;
 
 create table trust_bundle (
   sequence bigint not null,

@@ -51,6 +51,9 @@ export interface Tables {
     record_hash: Bytes
     made_at: Timestamp
     destroyed_at: NullableTimestamp
+    /** Of an epoch: sessions that held a chain under it, when they were counted last. */
+    sessions: Generated<number | null>
+    counted_at: ColumnType<number | null, never, Date>
   }
   bucket_certificate: {
     suite: Suite

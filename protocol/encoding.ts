@@ -23,9 +23,17 @@ function toBytes(part: Uint8Array | string): Uint8Array {
   return utf8.encode(part)
 }
 
+/**
+ * Bytes that stay where they are until they are wiped. An array of up to 64 bytes would lie on V8's heap, whose collector moves it
+ * and leaves what it was behind.
+ */
+export function secretBytes(length: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(new ArrayBuffer(length))
+}
+
 /** `lp(x)`. */
 export function lengthPrefixed(bytes: Uint8Array): Uint8Array {
-  const result = new Uint8Array(4 + bytes.length)
+  const result = secretBytes(4 + bytes.length)
   writeUint32(result, 0, bytes.length)
   result.set(bytes, 4)
   return result
@@ -39,7 +47,7 @@ function writeUint32(target: Uint8Array, offset: number, value: number): void {
 }
 
 export function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-  const result = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  const result = secretBytes(parts.reduce((sum, part) => sum + part.length, 0))
   let offset = 0
   for (const part of parts) {
     result.set(part, offset)

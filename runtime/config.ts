@@ -47,6 +47,8 @@ export interface Config {
   identityKeyMaxAgeDays: number
   crypto: 'native' | 'portable' | undefined
   exchangeQueueLength: number
+  /** After the end of a day's last session its sessions are dropped. */
+  sessionRetentionDays: number
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
 }
 
@@ -155,6 +157,7 @@ const environment = z.object({
   QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: decimal(0, 3_650).default(365),
   QFLARE_CRYPTO: z.enum(['native', 'portable']).optional(),
   QFLARE_EXCHANGE_QUEUE: decimal(1, 10_000).default(512),
+  QFLARE_SESSION_RETENTION_DAYS: decimal(1, 3_650).default(7),
   QFLARE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 })
 
@@ -218,6 +221,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     identityKeyMaxAgeDays: variables.QFLARE_IDENTITY_KEY_MAX_AGE_DAYS,
     crypto: variables.QFLARE_CRYPTO,
     exchangeQueueLength: variables.QFLARE_EXCHANGE_QUEUE,
+    sessionRetentionDays: variables.QFLARE_SESSION_RETENTION_DAYS,
     logLevel: variables.QFLARE_LOG_LEVEL,
   }
 }

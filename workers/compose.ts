@@ -17,7 +17,7 @@ import { type RunningWorkers, startWorkers } from './start-workers.ts'
 type Common = Pick<WorkerParts, 'database' | 'store' | 'crypto' | 'clock' | 'writeEvent' | 'logger' | 'metrics'>
 
 export interface ComposeWorkersParts extends Common, Pick<ComposedQueues, 'backend' | 'queues'> {
-  config: Pick<Config, 'trustDomain' | 'roles' | 'audit'>
+  config: Pick<Config, 'trustDomain' | 'roles' | 'audit' | 'sessionRetentionDays' | 'identityKeyMaxAgeDays'>
   serviceKeys: ServiceKeys
   /** As qflare_sequencer, to read the whole log. */
   storedLog: Database
@@ -58,6 +58,8 @@ function toParts(composed: ComposeWorkersParts): WorkerParts {
     keyring: serviceKeys.keyring,
     bucketSigner: serviceKeys.bucketSigner,
     destructionLimit: createDestructionLimit(() => performance.now(), clock.now()),
+    retentionDays: config.sessionRetentionDays,
+    identityKeyMaxAgeDays: config.identityKeyMaxAgeDays,
     readRedisClock: backend.readClock,
     storedLog: {
       database: composed.storedLog,

@@ -20,6 +20,10 @@ export interface WorkerParts extends CheckClocksParts, CheckAuditLogParts {
   bucketSigner: Signer
   /** Of this process, from its start. */
   destructionLimit: DestructionLimit
+  /** After the end of a day's last session. */
+  retentionDays: number
+  /** 0: never. */
+  identityKeyMaxAgeDays: number
   crypto: Primitives
   clock: Clock
   writeEvent: WriteEvent

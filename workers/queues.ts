@@ -1,7 +1,10 @@
 import { defineJob, type JobDefinition } from './job.ts'
 import { checkStoredLog } from './jobs/check-audit-log.ts'
 import { checkClocks } from './jobs/check-clocks.ts'
+import { endSessionsInTime } from './jobs/end-sessions.ts'
+import { flagOldIdentityKeys } from './jobs/flag-old-identity-keys.ts'
 import { makePartitionsAhead } from './jobs/make-session-partitions.ts'
+import { pruneOldSessions } from './jobs/prune-sessions.ts'
 import { destroyOverdueKeys, makeKeysAhead } from './jobs/schedule-temporal-keys.ts'
 
 /** Every job, by its name. What happens when one does not run stands in docs/operations.md. */
@@ -25,11 +28,27 @@ export const jobs = {
     schedule: { everyMs: 600_000 },
     run: makePartitionsAhead,
   }),
+  'end-sessions': defineJob({
+    queue: 'maintenance',
+    schedule: { everyMs: 60_000 },
+    attempts: 1,
+    run: endSessionsInTime,
+  }),
+  'prune-sessions': defineJob({
+    queue: 'maintenance',
+    schedule: { everyMs: 3_600_000 },
+    run: pruneOldSessions,
+  }),
   'check-clocks': defineJob({
     queue: 'maintenance',
     schedule: { everyMs: 60_000 },
     attempts: 1,
     run: checkClocks,
+  }),
+  'flag-old-identity-keys': defineJob({
+    queue: 'maintenance',
+    schedule: { dailyAt: '02:50' },
+    run: flagOldIdentityKeys,
   }),
   'check-audit-log': defineJob({
     queue: 'long',

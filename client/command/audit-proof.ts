@@ -1,18 +1,15 @@
-import { rm } from 'node:fs/promises'
 import { canonicalJson } from '../../protocol/encoding.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
-import { formatTlogProof, parseTlogProof, verifyTlogProof } from '../../protocol/log/tlog-proof.ts'
+import { verifyTlogProof } from '../../protocol/log/tlog-proof.ts'
 import { choosePrimitives } from '../../protocol/primitives/choose.ts'
 import { auditKeyFlags, findLogKeys } from './audit-keys.ts'
 import { eventIdName } from './audit-show.ts'
 import { defineCommand } from './define-command.ts'
 import { usageError } from './exit-codes.ts'
-import { writeNewFile } from './new-file.ts'
 import { parseIdArgument } from './parse-values.ts'
 import { formatTime, printResult, toList } from './print.ts'
+import { writeProofFiles } from './proof-files.ts'
 import { auditorNotes, openAuditorOf } from './settings.ts'
-
-const FILE_MODE = 0o600
 
 export const auditProof = defineCommand({
   name: 'audit proof',
@@ -37,9 +34,7 @@ export const auditProof = defineCommand({
     if (event.id !== id || verified.index !== index) {
       throw new ProtocolError('log_invalid', `The server gave another event than ${id}.`)
     }
-    const files = { event: `${out}.json`, proof: `${out}.tlog-proof` }
-    // Without its extra data, which nobody signed.
-    await writeBoth(files, entry, formatTlogProof(parseTlogProof(proof)))
+    const files = await writeProofFiles(out, entry, proof)
     const { checkpoint } = verified
     const shown = { id, index, ...files, checkpoint: { size: checkpoint.size, signedAt: checkpoint.signedAt } }
     const text = toList([
@@ -52,14 +47,3 @@ export const auditProof = defineCommand({
     return undefined
   },
 })
-
-/** Both or none. Exit code 4. */
-async function writeBoth(files: { event: string; proof: string }, entry: string, proof: string): Promise<void> {
-  await writeNewFile(files.event, entry, FILE_MODE)
-  try {
-    await writeNewFile(files.proof, proof, FILE_MODE)
-  } catch (error) {
-    await rm(files.event, { force: true })
-    throw error
-  }
-}

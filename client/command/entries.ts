@@ -192,6 +192,11 @@ export const entries: readonly Entry[] = [
     load: async () => (await import('./audit-proof.ts')).auditProof,
   },
   {
+    name: 'audit forgotten',
+    summary: 'auditor: the proof that the key of a bucket or an epoch was destroyed',
+    load: async () => (await import('./audit-forgotten.ts')).auditForgotten,
+  },
+  {
     name: 'audit export',
     summary: 'auditor: the log as one file',
     load: async () => (await import('./audit-export.ts')).auditExport,

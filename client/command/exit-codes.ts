@@ -1,4 +1,13 @@
-export const exitCodes = { ok: 0, refused: 1, usage: 2, unreachable: 3, localState: 4 } as const
+export const exitCodes = {
+  ok: 0,
+  refused: 1,
+  usage: 2,
+  unreachable: 3,
+  localState: 4,
+  /** Of `audit forgotten` alone. */
+  notDestroyed: 5,
+  unknownKey: 6,
+} as const
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
 
 export const exitCodesHelp = `Exit codes:

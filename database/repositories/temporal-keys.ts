@@ -107,11 +107,6 @@ export async function recordDestruction(
   return numUpdatedRows === 1n
 }
 
-export async function countSessionsOfEpoch(tx: Tx, epoch: number): Promise<number> {
-  const { rows } = await sql<{ count: number }>`select count_sessions_of_epoch(${epoch}) as count`.execute(tx)
-  return rows[0]?.count ?? 0
-}
-
 export interface BucketCertificateRow {
   suite: Suite
   bucket: number

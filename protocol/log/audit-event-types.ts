@@ -210,6 +210,18 @@ export const auditEventTypes = {
     subject: ['deviceId', 'sessionId'],
     data: ['by'],
   },
+  'session.closed': {
+    severity: 'info',
+    meaning: 'A session that a newer one took over from is over: its 60 seconds have passed.',
+    subject: ['deviceId', 'sessionId'],
+    data: [],
+  },
+  'session.expired': {
+    severity: 'info',
+    meaning: 'A session reached its end.',
+    subject: ['deviceId', 'sessionId'],
+    data: [],
+  },
   'session.timed_out': {
     severity: 'info',
     meaning: 'A session that was not confirmed ended: by time, for want of room, or because a newer one was confirmed.',
@@ -235,6 +247,12 @@ export const auditEventTypes = {
     data: ['epoch'],
   },
   ...federationEventTypes,
+  'sessions.pruned': {
+    severity: 'notice',
+    meaning: 'The rows of all sessions of a day were dropped, as the retention says; their events stay.',
+    subject: [],
+    data: ['day', 'sessions'],
+  },
   'temporal_key.made': {
     severity: 'info',
     meaning: 'The schedule made an epoch or bucket key.',
@@ -245,7 +263,7 @@ export const auditEventTypes = {
     severity: 'info',
     meaning: 'An epoch or bucket key is gone, as the schedule says.',
     subject: ['kind', 'number', 'generation'],
-    data: ['recordHash', 'how', 'sessions?'],
+    data: ['recordHash', 'how', 'sessions?', 'countedAt?'],
   },
   'temporal_key.unknown_destroyed': {
     severity: 'notice',

@@ -14,6 +14,7 @@ import {
   timingSafeEqual,
   verify,
 } from 'node:crypto'
+import { secretBytes } from '../encoding.ts'
 import { ProtocolError } from '../errors.ts'
 import type { DecapsulationKey, EncapsulationKey, Primitives, SigningKey, VerificationKey } from '../primitives.ts'
 import { type SignatureAlgorithm, type Suite, signatureAlgorithms, suites } from '../suites.ts'
@@ -54,6 +55,8 @@ export function createNativePrimitives(): Primitives {
 }
 
 const POOL_BYTES = 4096
+/** The shortest key or seed. */
+const KEY_BYTES = 32
 
 /** Draws many small values from one call of the generator; what was given out is wiped from the pool. */
 function createRandomPool(): (length: number) => Uint8Array {
@@ -67,7 +70,9 @@ function createRandomPool(): (length: number) => Uint8Array {
       randomFillSync(pool)
       at = 0
     }
-    const bytes = pool.slice(at, at + length)
+    // What is shorter is a nonce or a salt, and may stay anywhere.
+    const bytes = length < KEY_BYTES ? new Uint8Array(length) : secretBytes(length)
+    bytes.set(pool.subarray(at, at + length))
     pool.fill(0, at, at + length)
     at += length
     return bytes
@@ -80,7 +85,11 @@ function sealAesGcm(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array, a
   checkLength(key, 32, 'AES-256 key')
   checkLength(nonce, 12, 'AES-GCM nonce')
   const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(additionalData)
-  return Buffer.concat([cipher.update(plaintext), cipher.final(), cipher.getAuthTag()])
+  const ciphertext = cipher.update(plaintext)
+  cipher.final()
+  const sealed = Buffer.concat([ciphertext, cipher.getAuthTag()])
+  ciphertext.fill(0)
+  return sealed
 }
 
 function openAesGcm(
@@ -96,7 +105,10 @@ function openAesGcm(
     const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: GCM_TAG_BYTES })
       .setAAD(additionalData)
       .setAuthTag(ciphertext.subarray(tagAt))
-    return Buffer.concat([decipher.update(ciphertext.subarray(0, tagAt)), decipher.final()])
+    // All of the plaintext, which so stands in one place, for the caller to wipe: GCM has none left at its end.
+    const plaintext = decipher.update(ciphertext.subarray(0, tagAt))
+    decipher.final()
+    return plaintext
   } catch (cause) {
     throw new ProtocolError('ciphertext_invalid', 'The ciphertext is not what was sealed.', { cause })
   }

@@ -49,7 +49,11 @@ export function sealRecord(
   view.setUint16(1, sealPurposes[header.purpose])
   view.setUint32(3, header.keyVersion)
   const nonce = crypto.randomBytes(NONCE_BYTES)
-  return concatenate([head, nonce, crypto.sealAesGcm(key, nonce, plaintext, additionalData(head, place))])
+  const sealed = crypto.sealAesGcm(key, nonce, plaintext, additionalData(head, place))
+  const record = concatenate([head, nonce, sealed])
+  // Of a temporal key the sealed record is a secret too: it is what destruction destroys.
+  sealed.fill(0)
+  return record
 }
 
 /** Which version of the key opens it. Throws SealError when it is no sealed record of this purpose. */

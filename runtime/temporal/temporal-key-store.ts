@@ -5,8 +5,12 @@
 export interface TemporalKeyStore {
   /** False where a deleted record may survive on the medium: destruction is then best effort, and its event says so. */
   readonly isErasable: boolean
-  /** Stores the record unless the name is taken, atomically among all writers; answers what is stored then. Durable as the medium is. */
+  /**
+   * Stores the record unless the name is taken, atomically among all writers; answers what is stored then, a copy that the caller
+   * wipes. Durable as the medium is.
+   */
   makeOnce(name: TemporalKeyName, record: Uint8Array): Promise<Uint8Array>
+  /** A copy, which the caller wipes: who has the root key opens it. */
   find(name: TemporalKeyName): Promise<Uint8Array | undefined>
   /** The names of all records, in no order. */
   list(): Promise<TemporalKeyName[]>

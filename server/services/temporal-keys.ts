@@ -12,6 +12,7 @@ import type { BucketCertificate } from '../../protocol/exchange/messages.ts'
 import type { DecapsulationKey, Primitives } from '../../protocol/primitives.ts'
 import type { Suite } from '../../protocol/suites.ts'
 import type { Clock } from '../../runtime/clock.ts'
+import { collectDroppedKeys } from '../../runtime/collect-dropped-keys.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
 import { openTemporalRecord } from '../../runtime/temporal/temporal-record.ts'
@@ -65,8 +66,13 @@ export function createTemporalKeys(parts: {
     if (row === undefined || row.destroyedAt !== undefined) return undefined
     const record = await parts.store.find(row)
     // A store that was rolled back or written to holds another record than the one that was recorded: it is not used.
-    if (record === undefined || !crypto.equal(crypto.hash256(record), row.recordHash)) return undefined
-    return openTemporalRecord(parts.keyring, row, record)
+    if (record === undefined) return undefined
+    try {
+      if (!crypto.equal(crypto.hash256(record), row.recordHash)) return undefined
+      return openTemporalRecord(parts.keyring, row, record)
+    } finally {
+      record.fill(0)
+    }
   }
 
   async function readEpochKey(epoch: number): Promise<EpochKey | undefined> {
@@ -135,7 +141,9 @@ export function createTemporalKeys(parts: {
       epochs.delete(epoch)
       key.then(wipeSoon, () => {})
     }
-    for (const name of buckets.keys()) if (now >= (bucketOf(name) + 1) * BUCKET_MS + GRACE_MS) buckets.delete(name)
+    const ended = [...buckets.keys()].filter((name) => now >= (bucketOf(name) + 1) * BUCKET_MS + GRACE_MS)
+    for (const name of ended) buckets.delete(name)
+    if (ended.length > 0) collectDroppedKeys()
   }
 
   const findEpochKey = (epoch: number) => {

@@ -4,13 +4,14 @@ import { fromBase64url, toBase64url } from '../../protocol/encoding.ts'
 import { BUCKET_MS, GRACE_MS } from '../../protocol/exchange/bucket.ts'
 import { communicationKey, keyPurposes, ratchet, tokenProof } from '../../protocol/exchange/epochs.ts'
 import type { EstablishedExchange } from '../../protocol/exchange/initiate.ts'
-import { NIL_UUID } from '../../protocol/log/audit-event.ts'
+import { SESSION_MS, SUPERSEDED_MS } from '../../protocol/exchange/session-states.ts'
 import { auditEventTypes } from '../../protocol/log/audit-event-types.ts'
 import { createEventWriter } from '../../runtime/audit-events.ts'
-import { newId } from '../../runtime/ids.ts'
 import { createLogger } from '../../runtime/logger.ts'
 import { destroyUnknownRecords } from '../../workers/jobs/destroy-unknown-records.ts'
+import { endSessions } from '../../workers/jobs/end-sessions.ts'
 import { flagOldIdentityKeys } from '../../workers/jobs/flag-old-identity-keys.ts'
+import { pruneSessions } from '../../workers/jobs/prune-sessions.ts'
 import {
   type Answer,
   call,
@@ -88,6 +89,7 @@ async function runEverything(): Promise<void> {
   await endEverything(device)
   await recover()
   await destroyKeys()
+  await endSessionsByTime()
 }
 
 async function enrolAndChange(): Promise<TestDevice> {
@@ -209,6 +211,15 @@ async function destroyKeys(): Promise<void> {
   expect(await destroyUnknownRecords(parts, service.time.now)).toHaveLength(1)
 }
 
+async function endSessionsByTime(): Promise<void> {
+  const device = await enrollTestDevice(service)
+  for (let i = 0; i < 2; i++) keepSession(await establish(service, device))
+  await service.database.sql.query(`select make_session_partition('2021-03-04')`)
+  const parts = { database: service.database.open('qflare_worker', 1), writeEvent: createEventWriter(crypto) }
+  for (const after of [SUPERSEDED_MS, SESSION_MS]) await endSessions(parts, service.time.now + after)
+  expect(await pruneSessions({ ...parts, retentionDays: 7 }, service.time.now)).toHaveLength(1)
+}
+
 describe('the log of a service that did everything', () => {
   const events = () => log.filter((text) => text.startsWith('{')).map((text) => JSON.parse(text))
 
@@ -237,63 +248,5 @@ describe('the log of a service that did everything', () => {
     expect(new Set(secrets.map(({ what }) => what)).size).toBeGreaterThan(60)
     const search = createSecretSearch(secrets)
     for (const text of log) expect(search(text)).toEqual([])
-  })
-})
-
-describe('the search', () => {
-  const canary = crypto.randomBytes(32)
-  const hidden: [string, string][] = [
-    ['as it is', JSON.stringify({ a: Buffer.from(canary).toString('latin1') })],
-    ['in hexadecimal', JSON.stringify({ a: Buffer.from(canary).toString('hex') })],
-    ['in upper case', JSON.stringify({ a: Buffer.from(canary).toString('hex').toUpperCase() })],
-    ['in base64', JSON.stringify({ a: Buffer.from(canary).toString('base64') })],
-    ['in base64url', JSON.stringify({ a: toBase64url(canary) })],
-    ['as numbers', JSON.stringify({ a: [...canary] })],
-    ['as the name of a member', JSON.stringify({ [toBase64url(canary)]: 1 })],
-    ['in part', JSON.stringify({ a: Buffer.from(canary.subarray(9, 25)).toString('hex') })],
-    ...[1, 2, 3].map((offset): [string, string] => [
-      `at place ${offset} of something longer`,
-      JSON.stringify({ a: `key=${Buffer.concat([new Uint8Array(offset), canary]).toString('base64')}` }),
-    ]),
-  ]
-  const search = createSecretSearch([
-    { what: 'canary', value: canary },
-    { what: 'address', value: address },
-  ])
-
-  /** What is found in the whole log with one more entry, which is gone again afterwards. */
-  async function findPlanted(table: 'audit_outbox' | 'audit_entry', entry: string): Promise<string[]> {
-    const { sql } = service.database
-    await sql.query('begin')
-    try {
-      if (table === 'audit_outbox') {
-        await sql.query('insert into audit_outbox (organization_id, event_id, entry) values ($1, $2, $3)', [
-          NIL_UUID,
-          newId(),
-          entry,
-        ])
-      } else {
-        await sql.query('select make_audit_partition(0)')
-        await sql.query(
-          `insert into audit_entry (index, organization_id, event_id, at, type, severity, entry)
-            values (77, $1, $2, now(), 'a.b', 'info', $3)`,
-          [NIL_UUID, newId(), entry],
-        )
-      }
-      return (await readWholeLog(sql)).flatMap(search)
-    } finally {
-      await sql.query('rollback')
-    }
-  }
-
-  test.each(hidden)('finds what is planted %s', async (_form, entry) => {
-    expect(await findPlanted('audit_outbox', entry)).toContainEqual(expect.stringContaining('canary'))
-  })
-
-  test('finds an address, finds what stands in the log itself, and finds nothing where there is nothing', async () => {
-    const named = await findPlanted('audit_outbox', JSON.stringify({ from: `::ffff:${address}` }))
-    expect(named).toContain('address (text)')
-    expect(await findPlanted('audit_entry', JSON.stringify({ a: toBase64url(canary) }))).toEqual(['canary (base64)'])
-    expect(await findPlanted('audit_outbox', '{}')).toEqual([])
   })
 })

@@ -142,15 +142,13 @@ describe.each(['PostgreSQL', 'Redis'] as const)('jobs in %s', (name) => {
   test('have a schedule written anew that a clock which was set back holds up', async () => {
     let runs = 0
     const tick = testJob(async () => void runs++, { schedule: { everyMs: 150 } })
-    const first = await startTestWorkers(server, {})
-    await first.queues.maintenance.upsertJobScheduler(
-      'tick',
-      { every: 150, startDate: Date.now() + 3_600_000 },
-      { name: 'tick' },
-    )
-    await first.close()
     const { queues } = await startTestWorkers(server, { tick })
-    await vi.waitFor(() => expect(runs).toBeGreaterThan(1), WITHIN)
+    await vi.waitFor(() => expect(runs).toBeGreaterThan(0), WITHIN)
+    await queues.maintenance.removeJobScheduler('tick')
+    const inAnHour = { every: 150, startDate: Date.now() + 3_600_000 }
+    await queues.maintenance.upsertJobScheduler('tick', inAnHour, { name: 'tick' })
+    const before = runs
+    await vi.waitFor(() => expect(runs).toBeGreaterThan(before + 2), WITHIN)
     expect(await queues.maintenance.getJobSchedulersCount()).toBe(1)
   })
 

@@ -59,20 +59,57 @@ describe('row-level security', () => {
     await expect(sql.query('select from principal')).rejects.toMatchObject({ code: '42501' })
   })
 
-  test('lets a worker count the sessions of an epoch over all organizations, and see none of them', async () => {
+  test('lets a worker count the sessions of all organizations, and see none of them', async () => {
     await sql.query('set local role qflare_worker')
-    const { rows } = await sql.query(
-      'select count_sessions_of_epoch(7)::int as seven, count_sessions_of_epoch(8)::int as eight',
-    )
-    expect(rows).toEqual([{ seven: 2, eight: 0 }])
-    await expect(sql.query('select from session')).rejects.toMatchObject({ code: '42501' })
+    const { rows } = await sql.query('select bucket::int, last_epoch::int, sessions::int from count_open_sessions()')
+    expect(rows).toEqual([{ bucket: 7, last_epoch: 7, sessions: 2 }])
+    expect((await sql.query('select id from session')).rows).toEqual([])
+    await expect(sql.query('select chains from session')).rejects.toMatchObject({ code: '42501' })
   })
 
-  test('shows qflare_jobs no session but its epochs', async () => {
-    await sql.query('set local role qflare_jobs')
-    expect((await sql.query('select bucket, last_epoch from session')).rowCount).toBe(2)
-    await expect(sql.query('select organization_id from session')).rejects.toMatchObject({ code: '42501' })
+  test('tells a worker of ended sessions ids and nothing else, and lets it end those of its organization only', async () => {
+    await sql.query('set local role qflare_worker')
+    expect((await sql.query('select list_open_buckets()::int as bucket')).rows).toEqual([{ bucket: 7 }])
+    const listed = await sql.query<{ organization_id: string }>(
+      `select * from list_ended_sessions(7, 'infinity', 'infinity', 'infinity', 10)`,
+    )
+    expect(listed.fields.map(({ name }) => name)).toEqual(['organization_id', 'id'])
+    expect(listed.rows.map((row) => row.organization_id).toSorted()).toEqual([tenants.a, tenants.b].toSorted())
+    await sql.query(`select set_config('qflare.organization_id', $1, true)`, [tenants.a])
+    const ended = await sql.query<{ organization_id: string }>(
+      `update session set state = 'TIMED_OUT', chains = null, confirmation_hash = null, ended_at = now()
+        returning organization_id`,
+    )
+    expect(ended.rows).toEqual([{ organization_id: tenants.a }])
   })
+
+  test('shows qflare_jobs no device, no key material and nothing that a session was used for', async () => {
+    await sql.query('set local role qflare_jobs')
+    expect((await sql.query('select organization_id, id, bucket, last_epoch from session')).rowCount).toBe(2)
+    for (const column of ['principal_id', 'confirmation_hash', 'token_nonces']) {
+      await sql.query('savepoint before')
+      await expect(sql.query(`select ${column} from session`)).rejects.toMatchObject({ code: '42501' })
+      await sql.query('rollback to before')
+    }
+  })
+
+  test.each(['qflare_api', 'qflare_auditor', 'qflare_sequencer'])(
+    '%s does none of the work of the jobs',
+    async (role) => {
+      await sql.query(`set local role ${role}`)
+      for (const call of [
+        'list_open_buckets()',
+        'count_open_sessions()',
+        `count_sessions_of_day('2031-05-06')`,
+        `list_ended_sessions(7, now(), now(), now(), 1)`,
+        `drop_session_partition('2001-01-01', '2002-01-01')`,
+      ]) {
+        await sql.query('savepoint before')
+        await expect(sql.query(`select ${call}`), call).rejects.toMatchObject({ code: '42501' })
+        await sql.query('rollback to before')
+      }
+    },
+  )
 })
 
 describe('the API’s login, as organization A,', () => {
@@ -180,7 +217,9 @@ describe('the checks of row-level security turn red', () => {
     ['alter table trust_bundle rename to trust', 'trust_bundle: is an exception, but no table'],
     ['create view devices as select * from principal', 'devices: is a view without security_invoker'],
     ['create materialized view devices as select * from principal', 'devices: is a view'],
-    ['grant execute on function count_sessions_of_epoch to public', 'count_sessions_of_epoch: is a SECURITY DEFINER'],
+    ['grant execute on function count_open_sessions to public', 'count_open_sessions: is a SECURITY DEFINER'],
+    ['grant execute on function list_ended_sessions to public', 'list_ended_sessions: is a SECURITY DEFINER'],
+    ['alter function drop_session_partition reset all', 'drop_session_partition: is a SECURITY DEFINER'],
     ['grant execute on function list_organizations to public', 'list_organizations: is a SECURITY DEFINER'],
     ['alter policy list_organizations on organization to qflare_api', 'missing: organization list_organizations'],
     ['alter function make_session_partition reset all', 'make_session_partition: is a SECURITY DEFINER'],

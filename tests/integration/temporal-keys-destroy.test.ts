@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { BUCKET_MS, bucketAt, GRACE_MS, SKEW_MS } from '../../protocol/exchange/bucket.ts'
 import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
 import { createDestructionLimit } from '../../workers/jobs/destroy-temporal-keys.ts'
+import { endSessions } from '../../workers/jobs/end-sessions.ts'
 import { crypto } from '../support/service.ts'
 import {
   bucket,
@@ -51,7 +52,7 @@ describe('destroyTemporalKeys', () => {
     expect((await schedule.destroy(end)).destroyed).toEqual([])
   })
 
-  test('says in one event each how, and how many sessions of all organizations lost the epoch', async () => {
+  test('says in one event each how, and how many sessions of all organizations had a chain of the epoch at the last count', async () => {
     await schedule.make()
     await prepareTenantRows(schedule.database.sql)
     for (const [first, last] of [
@@ -66,12 +67,22 @@ describe('destroyTemporalKeys', () => {
     }
     const made = await schedule.listEvents('made')
     const hashOf = (name: string) => made.find(({ subject }) => nameOf(subject) === name)?.data.recordHash
+    await endSessions(schedule.worker(), end - 60_000)
+    await schedule.database.sql.query(`update session set state = 'REVOKED', chains = null, confirmation_hash = null,
+      ended_at = now() where bucket = ${bucket}`)
     await schedule.destroy(end)
     const how = store.isErasable ? 'erased' : 'best-effort'
     expect((await schedule.listEvents('destroyed')).map(({ subject, data }) => [nameOf(subject), data])).toEqual([
       [keyName(0), { recordHash: hashOf(keyName(0)), how }],
-      [epochName(0), { recordHash: hashOf(epochName(0)), how, sessions: 2 }],
+      [epochName(0), { recordHash: hashOf(epochName(0)), how, sessions: 2, countedAt: end - 60_000 }],
     ])
+  })
+
+  test('says no number of sessions where none was counted while the key lived', async () => {
+    await schedule.make()
+    await schedule.destroy(end)
+    const [, event] = await schedule.listEvents('destroyed')
+    expect(Object.keys(event?.data ?? {}).sort()).toEqual(['how', 'recordHash'])
   })
 
   test('says that a record on an erasable medium was erased, and that one which had vanished was observed', async () => {

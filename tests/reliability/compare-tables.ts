@@ -10,6 +10,8 @@ const rowsOf: Record<string, { of: (event: LoggedEvent) => string; sql: string }
   'session.opened': { of: session, sql: 'select id::text from session' },
   'session.established': { of: session, sql: 'select id::text from session where confirmed_at is not null' },
   'session.superseded': { of: session, sql: 'select id::text from session where superseded_at is not null' },
+  'session.closed': { of: session, sql: `select id::text from session where state = 'CLOSED'` },
+  'session.expired': { of: session, sql: `select id::text from session where state = 'EXPIRED'` },
   'session.timed_out': { of: session, sql: `select id::text from session where state = 'TIMED_OUT'` },
   'temporal_key.made': {
     of: temporalKey,

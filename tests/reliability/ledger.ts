@@ -54,9 +54,13 @@ export interface Ledger {
   counts(): LedgerCounts
 }
 
-/** Keys that are made and destroyed in their time, whoever asks for what. */
-function isOfSchedule({ type }: LoggedEvent): boolean {
-  return type.startsWith('temporal_key.')
+/** Keys that are made and destroyed in their time, and sessions that end in theirs, whoever asks for what. */
+function isOfSchedule({ type, actor }: LoggedEvent): boolean {
+  return (
+    type.startsWith('temporal_key.') ||
+    type === 'sessions.pruned' ||
+    (type.startsWith('session.') && actor.type === 'service')
+  )
 }
 
 export function createLedger(): Ledger {

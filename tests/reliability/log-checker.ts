@@ -12,6 +12,7 @@ export interface LoggedEvent {
   index: number
   id: string
   type: string
+  actor: { type: string }
   requestId: string
   subject: Record<string, unknown>
   data: Record<string, unknown>
@@ -51,10 +52,10 @@ export function createLogChecker(crypto: Primitives, keys: readonly VerifierKey[
     frontier.append(leaf)
     frontiers.push(frontier.hashes())
     addHash(0, leaf)
-    const { id, type, requestId, subject, data } = JSON.parse(entry) as Omit<LoggedEvent, 'index'>
+    const { id, type, actor, requestId, subject, data } = JSON.parse(entry) as Omit<LoggedEvent, 'index'>
     if (!isUuid(id) || seenIds.has(id)) throw new Error(`entry ${index}: the event ${id} is in the log before`)
     seenIds.add(id)
-    return { index, id, type, requestId, subject, data }
+    return { index, id, type, actor, requestId, subject, data }
   }
 
   async function readEntries(sql: Client): Promise<LoggedEvent[]> {

@@ -7,7 +7,7 @@ import type { TestDatabase } from './database.ts'
 
 /** The communication key that the server has for a session, out of what it stored: 64 bytes. */
 export async function deriveServerKey(
-  parts: { database: TestDatabase; temporalKeys: Pick<TemporalKeys, 'findEpochKey'>; crypto: Primitives },
+  parts: { database: Pick<TestDatabase, 'sql'>; temporalKeys: Pick<TemporalKeys, 'findEpochKey'>; crypto: Primitives },
   names: { sessionId: string; epoch: number; purpose: KeyPurpose; context?: Uint8Array },
 ): Promise<Uint8Array> {
   const { database, temporalKeys, crypto } = parts

@@ -2,8 +2,8 @@
 
 import type { Database } from '../../database/open.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
+import { findSessionsOfEpoch } from '../../database/repositories/session-ends.ts'
 import {
-  countSessionsOfEpoch,
   listOverdueTemporalKeys,
   recordDestruction,
   type TemporalKeyRow,
@@ -13,6 +13,7 @@ import { BUCKET_MS, bucketAt, GRACE_MS } from '../../protocol/exchange/bucket.ts
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import { MAX_CLOCK_OFFSET_MS } from '../../runtime/clock.ts'
+import { collectDroppedKeys } from '../../runtime/collect-dropped-keys.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
 
@@ -62,6 +63,8 @@ export async function destroyTemporalKeys(
   const allowedBelow = limit.allow(Math.min(overdueBelow, bucketAt(machineNow - GRACE_MS)))
   const overdue = await parts.database.withoutOrganization((tx) => listOverdueTemporalKeys(tx, allowedBelow))
   const destroyed: TemporalKeyRow[] = []
+  // What a worker had of a bucket's private key, when it made the certificate, goes before the event says that the key is gone.
+  if (overdue.length > 0) collectDroppedKeys()
   for (const key of overdue) if (await destroyKey(parts, key, now)) destroyed.push(key)
   return { destroyed, isHeldBack: allowedBelow < bucketAt(now - GRACE_MS - MAX_CLOCK_OFFSET_MS) }
 }
@@ -70,7 +73,7 @@ export async function destroyTemporalKeys(
 async function destroyKey(parts: DestroyTemporalKeysParts, key: TemporalKeyRow, now: number): Promise<boolean> {
   return parts.database.withOrganization(NIL_UUID, async (tx) => {
     if (!(await recordDestruction(tx, key, now))) return false
-    const sessions = key.kind === 'epoch' ? { sessions: await countSessionsOfEpoch(tx, key.number) } : {}
+    const sessions = key.kind === 'epoch' ? await findSessionsOfEpoch(tx, key) : undefined
     const wasThere = await parts.store.destroy(key)
     const event = parts.writeEvent(
       {

@@ -57,7 +57,9 @@ async function destroyUnknown(parts: DestroyUnknownRecordsParts, name: TemporalK
   const record = await parts.store.find(name)
   if (record === undefined) return false
   // No row: the schedule makes the key of this name anew, which a row of a destroyed one would forbid.
-  await recordDestruction(parts, name, parts.crypto.hash256(record), now)
+  const recordHash = parts.crypto.hash256(record)
+  record.fill(0)
+  await recordDestruction(parts, name, recordHash, now)
   return parts.store.destroy(name)
 }
 

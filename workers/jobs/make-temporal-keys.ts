@@ -82,12 +82,17 @@ async function makeKey(
     // Somebody put there what does not open. It goes, or no key of this name could be made; the next run makes it.
     if (error instanceof SealError) await destroyIfUnknown(parts, name, now)
     throw error
+  } finally {
+    sealed.fill(0)
   }
 }
 
 async function isIntact(parts: MakeTemporalKeysParts, row: TemporalKeyRow): Promise<boolean> {
   const record = await parts.store.find(row)
-  return record !== undefined && parts.crypto.equal(parts.crypto.hash256(record), row.recordHash)
+  if (record === undefined) return false
+  const recordHash = parts.crypto.hash256(record)
+  record.fill(0)
+  return parts.crypto.equal(recordHash, row.recordHash)
 }
 
 async function recordKey(
@@ -103,7 +108,7 @@ async function recordKey(
   try {
     if (name.kind === 'bucket') certificate = await certify(parts, name.number, secret)
   } finally {
-    secret.fill(0)
+    for (const bytes of [secret, record]) bytes.fill(0)
   }
   await insertTemporalKey(tx, { ...name, recordHash }, now)
   if (certificate !== undefined) await insertBucketCertificate(tx, { ...certificate, generation: name.generation })

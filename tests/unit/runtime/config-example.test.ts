@@ -38,6 +38,7 @@ describe('config.example.env', () => {
       'QFLARE_ROLES',
       'QFLARE_IDENTITY_KEY_MAX_AGE_DAYS',
       'QFLARE_EXCHANGE_QUEUE',
+      'QFLARE_SESSION_RETENTION_DAYS',
       'QFLARE_LOG_LEVEL',
     ])
   })

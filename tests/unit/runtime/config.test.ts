@@ -44,6 +44,7 @@ describe('loadConfig', () => {
       identityKeyMaxAgeDays: 365,
       crypto: undefined,
       exchangeQueueLength: 512,
+      sessionRetentionDays: 7,
       logLevel: 'info',
     })
   })
@@ -83,6 +84,7 @@ describe('loadConfig', () => {
       QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: '0',
       QFLARE_CRYPTO: 'portable',
       QFLARE_EXCHANGE_QUEUE: '1',
+      QFLARE_SESSION_RETENTION_DAYS: '3650',
       QFLARE_LOG_LEVEL: 'debug',
     })
     expect(config).toEqual({
@@ -116,6 +118,7 @@ describe('loadConfig', () => {
       identityKeyMaxAgeDays: 0,
       crypto: 'portable',
       exchangeQueueLength: 1,
+      sessionRetentionDays: 3_650,
       logLevel: 'debug',
     })
   })
@@ -167,6 +170,7 @@ describe('loadConfig', () => {
     'QFLARE_LIMIT_DEVICE',
     'QFLARE_DATABASE_CONNECTIONS',
     'QFLARE_EXCHANGE_QUEUE',
+    'QFLARE_SESSION_RETENTION_DAYS',
     'QFLARE_AUDIT_RETENTION_YEARS',
     'QFLARE_IDENTITY_KEY_MAX_AGE_DAYS',
   ])('refuses a %s that is no number', (name) => {
