@@ -1,8 +1,8 @@
-import { fromBase64url } from '../protocol/encoding.ts'
+import { listAuditKeys, toVerifierKeys } from '../protocol/log/audit-keys.ts'
 import { logOrigin } from '../protocol/log/checkpoint.ts'
-import { formatVerifierKey, noteSignatureKinds, type VerifierKey, verifierKey } from '../protocol/log/verifier-key.ts'
+import { formatVerifierKey, type VerifierKey } from '../protocol/log/verifier-key.ts'
 import type { Primitives } from '../protocol/primitives.ts'
-import { type TrustBundle, type TrustKey, verifyNextTrustBundle, verifyPinnedTrustBundle } from '../protocol/trust.ts'
+import { type TrustBundle, verifyNextTrustBundle, verifyPinnedTrustBundle } from '../protocol/trust.ts'
 import { QflareError } from './errors.ts'
 import { MAX_TRUST_BYTES, trustAnswer } from './follow-trust.ts'
 import type { HttpClient } from './http.ts'
@@ -11,9 +11,12 @@ import type { HttpClient } from './http.ts'
 export interface AuditKeys {
   /** Name of the log, which is that of its keys too. */
   origin: string
-  /** Every key that signs checkpoints or did, the oldest first; a key of the past verifies what was signed then. */
+  /**
+   * Every key that signs checkpoints, did or soon will, the oldest first, each with the time in which its signature counts: a key
+   * that was retired verifies what was signed until then.
+   */
   keys: VerifierKey[]
-  /** Those of the newest bundle. */
+  /** Those of the newest bundle: the one that signs, its successor where one is published, and for some time those before it. */
   current: VerifierKey[]
   /** The root key that vouches for the first bundle among these: the pin, or what the service itself names. */
   rootKid: string
@@ -34,16 +37,17 @@ export async function fetchAuditKeys(
   const [first, ...later] = fromPinned(await fetchBundles(http), pin)
   if (first === undefined) throw new QflareError('bad_answer', 'The answer has no trust bundle.')
   const rootKid = pin ?? rootKidOf(first)
-  let newest = verifyPinnedTrustBundle(crypto, first, rootKid)
-  const keys = new Map<string, VerifierKey>()
-  let current = auditKeysOf(crypto, newest)
-  for (const key of current) keys.set(formatVerifierKey(key), key)
+  const bundles = [verifyPinnedTrustBundle(crypto, first, rootKid)]
+  let newest = first
   for (const next of later) {
     newest = verifyNextTrustBundle(crypto, newest, next)
-    current = auditKeysOf(crypto, newest)
-    for (const key of current) keys.set(formatVerifierKey(key), key)
+    bundles.push(newest)
   }
-  return { origin: logOrigin(newest.trustDomain), keys: [...keys.values()], current, rootKid }
+  const { trustDomain } = newest
+  const keys = toVerifierKeys(crypto, trustDomain, listAuditKeys(bundles))
+  const newestLines = toVerifierKeys(crypto, trustDomain, listAuditKeys([newest])).map(formatVerifierKey)
+  const current = keys.filter((key) => newestLines.includes(formatVerifierKey(key)))
+  return { origin: logOrigin(trustDomain), keys, current, rootKid }
 }
 
 async function fetchBundles(http: HttpClient): Promise<TrustBundle[]> {
@@ -66,16 +70,4 @@ function fromPinned(bundles: TrustBundle[], pin: string | undefined): TrustBundl
 function rootKidOf(bundle: TrustBundle): string {
   const signers = bundle.signatures.map(({ kid }) => kid)
   return bundle.keys.find(({ use, kid }) => use === 'root' && signers.includes(kid))?.kid ?? ''
-}
-
-function auditKeysOf(crypto: Primitives, { trustDomain, keys }: TrustBundle): VerifierKey[] {
-  return keys.flatMap((key) => {
-    const kind = kindOf(key)
-    return kind === undefined ? [] : verifierKey(crypto, logOrigin(trustDomain), kind, fromBase64url(key.publicKey))
-  })
-}
-
-function kindOf({ use, alg }: TrustKey): VerifierKey['kind'] | undefined {
-  if (use !== 'audit') return undefined
-  return (['cosignature', 'mlDsa87'] as const).find((kind) => noteSignatureKinds[kind].alg === alg)
 }

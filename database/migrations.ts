@@ -7,6 +7,7 @@ import { up as tenants } from './migrations/0006-tenants.ts'
 import { up as recovery } from './migrations/0007-recovery.ts'
 import { up as refusedCompletions } from './migrations/0008-refused-completions.ts'
 import { up as auditLog } from './migrations/0009-audit-log.ts'
+import { up as keyRotation } from './migrations/0012-key-rotation.ts'
 
 /** Forward only, in this order, each frozen once it has been released. */
 export const migrations: readonly { name: string; up: string }[] = [
@@ -19,4 +20,5 @@ export const migrations: readonly { name: string; up: string }[] = [
   { name: '0007-recovery', up: recovery },
   { name: '0008-refused-completions', up: refusedCompletions },
   { name: '0009-audit-log', up: auditLog },
+  { name: '0012-key-rotation', up: keyRotation },
 ]

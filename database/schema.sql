@@ -334,6 +334,7 @@ create table audit_checkpoint (
 alter table audit_checkpoint owner to qflare_owner;
 grant select on audit_checkpoint to qflare_auditor;
 grant insert, select on audit_checkpoint to qflare_sequencer;
+grant select (signed_at) on audit_checkpoint to qflare_worker;
 
 create table audit_cosignature (
   checkpoint_id bigint not null,
@@ -757,20 +758,26 @@ create table signing_key (
   key_use text not null,
   alg text not null,
   public_key bytea not null,
-  sealed_seed bytea not null,
+  sealed_seed bytea,
   status text not null,
   not_before timestamp with time zone not null,
   not_after timestamp with time zone not null,
+  published_at timestamp with time zone not null,
+  activated_at timestamp with time zone,
+  retired_at timestamp with time zone,
   constraint signing_key_pkey PRIMARY KEY (kid),
   constraint signing_key_check CHECK ((not_before < not_after)),
+  constraint signing_key_is_sound CHECK ((((status = 'PUBLISHED'::text) = (activated_at IS NULL)) AND ((status = 'RETIRED'::text) = (retired_at IS NOT NULL)) AND ((status = 'RETIRED'::text) = (sealed_seed IS NULL)))),
   constraint signing_key_key_use_check CHECK ((key_use = ANY (ARRAY['root'::text, 'bucket'::text, 'audit'::text, 'attestation'::text]))),
-  constraint signing_key_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'RETIRED'::text])))
+  constraint signing_key_status_check CHECK ((status = ANY (ARRAY['PUBLISHED'::text, 'ACTIVE'::text, 'RETIRED'::text])))
 );
 alter table signing_key owner to qflare_owner;
 CREATE UNIQUE INDEX signing_key_active ON public.signing_key USING btree (key_use, alg) WHERE (status = 'ACTIVE'::text);
+CREATE UNIQUE INDEX signing_key_published ON public.signing_key USING btree (key_use, alg) WHERE (status = 'PUBLISHED'::text);
 grant select on signing_key to qflare_api;
 grant select on signing_key to qflare_sequencer;
 grant insert, select on signing_key to qflare_worker;
+grant update (sealed_seed, status, not_after, activated_at, retired_at) on signing_key to qflare_worker;
 
 create table temporal_key (
   kind text not null,

@@ -36,10 +36,13 @@ export interface Tables {
     key_use: TrustKey['use']
     alg: SignatureAlgorithm
     public_key: Bytes
-    sealed_seed: Bytes
-    status: 'ACTIVE' | 'RETIRED'
+    sealed_seed: NullableBytes
+    status: 'PUBLISHED' | 'ACTIVE' | 'RETIRED'
     not_before: Timestamp
     not_after: Timestamp
+    published_at: Timestamp
+    activated_at: NullableTimestamp
+    retired_at: NullableTimestamp
   }
   trust_bundle: { sequence: number; body: Jsonb<WireTrustBundle>; created_at: Timestamp }
   temporal_key: {

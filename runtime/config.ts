@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { z } from 'zod'
 import { defaultCheckpointFile } from './checkpoint-file.ts'
 import { type ProfileName, profileNames } from './profile.ts'
+import { type RotationTimes, rotationTimes, rotationVariables } from './rotation-setting.ts'
 import { type WitnessSetting, witnessSetting } from './witness-setting.ts'
 
 /** Everything that the environment decides, decided once. Secrets are not in here: see secrets.ts. */
@@ -34,6 +35,7 @@ export interface Config {
     /** Whose cosignatures are collected. */
     witnesses: WitnessSetting[]
   }
+  rotation: RotationTimes
   crypto: 'native' | 'portable' | undefined
   exchangeQueueLength: number
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -135,6 +137,7 @@ const environment = z.object({
   QFLARE_WITNESSES: commaSeparated
     .pipe(z.array(witnessSetting).min(1, 'names no witness').max(16, 'names more than 16 witnesses'))
     .default([]),
+  ...rotationVariables,
   QFLARE_CRYPTO: z.enum(['native', 'portable']).optional(),
   QFLARE_EXCHANGE_QUEUE: decimal(1, 10_000).default(512),
   QFLARE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
@@ -193,6 +196,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
       retentionYears: variables.QFLARE_AUDIT_RETENTION_YEARS,
       witnesses: variables.QFLARE_WITNESSES,
     },
+    rotation: rotationTimes(variables),
     crypto: variables.QFLARE_CRYPTO,
     exchangeQueueLength: variables.QFLARE_EXCHANGE_QUEUE,
     logLevel: variables.QFLARE_LOG_LEVEL,

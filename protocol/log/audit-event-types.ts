@@ -183,6 +183,30 @@ export const auditEventTypes = {
     subject: ['deviceId', 'sessionId'],
     data: ['epoch'],
   },
+  'signing_key.published': {
+    severity: 'notice',
+    meaning: 'A successor of a signing key is in the trust bundle; it does not sign yet.',
+    subject: ['kid'],
+    data: ['use', 'alg', 'trustSequence'],
+  },
+  'signing_key.activated': {
+    severity: 'notice',
+    meaning: 'A signing key signs from here on, in the place of the one before it.',
+    subject: ['kid'],
+    data: ['use', 'alg', 'replaces'],
+  },
+  'signing_key.retired': {
+    severity: 'notice',
+    meaning: 'A signing key signs no more, and its seed is erased; what it signed until then stays good.',
+    subject: ['kid'],
+    data: ['use', 'alg', 'trustSequence', 'notAfter?'],
+  },
+  'signing_key.withdrawn': {
+    severity: 'notice',
+    meaning: 'A retired signing key is no longer in the trust bundle.',
+    subject: ['kid'],
+    data: ['use', 'alg', 'trustSequence'],
+  },
   'temporal_key.made': {
     severity: 'info',
     meaning: 'The schedule made an epoch or bucket key.',

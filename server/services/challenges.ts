@@ -18,7 +18,7 @@ export function openChallenge(
   keyring: Keyring,
   at: { organizationId: string; id: string },
   sealedChallenge: Uint8Array,
-): Uint8Array {
+): Promise<Uint8Array> {
   return keyring.open('challenge', placeOf(at), sealedChallenge)
 }
 

@@ -18,7 +18,7 @@ export function macIdentityKey(keyring: Keyring, key: IdentityKeyFacts): { mac: 
 export function isIdentityKeyGenuine(
   keyring: Keyring,
   key: IdentityKeyFacts & { mac: Uint8Array; macKeyVersion: number },
-): boolean {
+): Promise<boolean> {
   return keyring.isMac('identityMac', key.macKeyVersion, message(key), key.mac)
 }
 

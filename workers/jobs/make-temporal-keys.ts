@@ -16,7 +16,7 @@ import type { Primitives } from '../../protocol/primitives.ts'
 import { signatureContexts } from '../../protocol/suites.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
-import type { Signer } from '../../runtime/custody/signer.ts'
+import { currentOf, type Signer } from '../../runtime/custody/signer.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { TemporalKeyName, TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
 import {
@@ -67,7 +67,7 @@ async function makeKey(
   const draft = parts.crypto.randomBytes(temporalSecretBytes[kind])
   const record = await parts.store.makeOnce(name, sealTemporalRecord(parts.keyring, name, draft))
   draft.fill(0)
-  const secret = openTemporalRecord(parts.keyring, name, record)
+  const secret = await openTemporalRecord(parts.keyring, name, record)
   try {
     await recordKey(parts, name, record, secret, now)
     return [name]
@@ -115,9 +115,10 @@ async function recordKey(
 
 async function certify(parts: MakeTemporalKeysParts, bucket: number, seed: Uint8Array) {
   const publicKey = parts.crypto.importDecapsulationKey(SUITE, seed).encapsulationKey
-  const kid = parts.bucketSigner.keyId
+  const signer = currentOf(parts.bucketSigner)
+  const kid = signer.keyId
   const notBefore = bucket * BUCKET_MS
   const body = { suite: SUITE, bucket, notBefore, notAfter: notBefore + BUCKET_MS, kid, publicKey } as const
-  const signature = await parts.bucketSigner.sign(bucketCertificateBytes(body), signatureContexts.bucket)
+  const signature = await signer.sign(bucketCertificateBytes(body), signatureContexts.bucket)
   return { suite: SUITE, bucket, kid, publicKey, signature } as const
 }

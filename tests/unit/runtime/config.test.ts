@@ -14,6 +14,8 @@ function problemsOf(env: Record<string, string | undefined>): string[] {
   return []
 }
 
+const DAY_MS = 86_400_000
+
 describe('loadConfig', () => {
   test('needs no variable: it listens on loopback and brings its own database', () => {
     expect(loadConfig({})).toEqual({
@@ -37,6 +39,11 @@ describe('loadConfig', () => {
         checkpointFile: join(process.cwd(), '.qflare', 'audit-checkpoint'),
         retentionYears: undefined,
         witnesses: [],
+      },
+      rotation: {
+        signingKeyAge: { bucket: 90 * DAY_MS, attestation: 90 * DAY_MS, audit: 365 * DAY_MS },
+        overlap: { bucket: 3_600_000, attestation: 3_600_000, audit: DAY_MS },
+        kekAge: 365 * DAY_MS,
       },
       crypto: undefined,
       exchangeQueueLength: 512,
@@ -73,6 +80,11 @@ describe('loadConfig', () => {
       QFLARE_ROLES: 'worker',
       QFLARE_CHECKPOINT_FILE: '/mnt/elsewhere/checkpoint',
       QFLARE_AUDIT_RETENTION_YEARS: '7',
+      QFLARE_SIGNING_KEY_DAYS: '365',
+      QFLARE_SIGNING_KEY_OVERLAP_MINUTES: '10',
+      QFLARE_AUDIT_KEY_DAYS: '600',
+      QFLARE_AUDIT_KEY_OVERLAP_DAYS: '30',
+      QFLARE_KEK_DAYS: '1',
       QFLARE_CRYPTO: 'portable',
       QFLARE_EXCHANGE_QUEUE: '1',
       QFLARE_LOG_LEVEL: 'debug',
@@ -101,6 +113,11 @@ describe('loadConfig', () => {
       profile: 'cnsa-2.0',
       roles: ['worker'],
       audit: { checkpointFile: '/mnt/elsewhere/checkpoint', retentionYears: 7, witnesses: [] },
+      rotation: {
+        signingKeyAge: { bucket: 365 * DAY_MS, attestation: 365 * DAY_MS, audit: 600 * DAY_MS },
+        overlap: { bucket: 600_000, attestation: 600_000, audit: 30 * DAY_MS },
+        kekAge: DAY_MS,
+      },
       crypto: 'portable',
       exchangeQueueLength: 1,
       logLevel: 'debug',
