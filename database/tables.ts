@@ -30,7 +30,16 @@ export interface Tables {
     expires_at: NullableTimestamp
     revoked_at: NullableTimestamp
   }
-  kek_version: { purpose: number; version: number; sealed: Bytes; status: 'ACTIVE' | 'RETIRED'; created_at: Timestamp }
+  kek_version: {
+    purpose: number
+    version: number
+    sealed: NullableBytes
+    status: 'ACTIVE' | 'RETIRED' | 'DESTROYED'
+    created_at: Timestamp
+    due_at: NullableTimestamp
+    retired_at: NullableTimestamp
+    destroyed_at: NullableTimestamp
+  }
   signing_key: {
     kid: string
     key_use: TrustKey['use']
@@ -50,6 +59,7 @@ export interface Tables {
     number: number
     generation: number
     record_hash: Bytes
+    key_version: number | null
     made_at: Timestamp
     destroyed_at: NullableTimestamp
   }
@@ -88,6 +98,7 @@ export interface Tables {
     replaced_by: string | null
     mac: Bytes
     mac_key_version: number
+    mac_mismatched_at: NullableTimestamp
     created_at: Timestamp
   }
   enrollment_token: {

@@ -23,13 +23,17 @@ export async function insertKek(tx: Tx, kek: KekRow, createdAt: number): Promise
       sealed: kek.sealed,
       status: kek.active ? 'ACTIVE' : 'RETIRED',
       created_at: new Date(createdAt),
+      retired_at: kek.active ? null : new Date(createdAt),
     })
     .execute()
 }
 
+/** Those that are not destroyed. */
 export async function listKeks(tx: Tx): Promise<KekRow[]> {
   const rows = await tx.selectFrom('kek_version').select(['purpose', 'version', 'sealed', 'status']).execute()
-  return rows.map(({ purpose, version, sealed, status }) => ({ purpose, version, sealed, active: status === 'ACTIVE' }))
+  return rows.flatMap(({ purpose, version, sealed, status }) =>
+    sealed === null ? [] : [{ purpose, version, sealed, active: status === 'ACTIVE' }],
+  )
 }
 
 /** Another text whenever a key of the service, its state or the trust bundle is another one: cheap enough to be asked for often. */

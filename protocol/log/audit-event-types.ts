@@ -207,6 +207,36 @@ export const auditEventTypes = {
     subject: ['kid'],
     data: ['use', 'alg', 'trustSequence'],
   },
+  'kek.rotation_requested': {
+    severity: 'notice',
+    meaning: 'Whoever has the machine asked for the next version of a key-encryption key.',
+    subject: ['purpose', 'version'],
+    data: [],
+  },
+  'kek.made': {
+    severity: 'notice',
+    meaning: 'A new version of a key-encryption key seals from here on.',
+    subject: ['purpose', 'version'],
+    data: ['replaces', 'why'],
+  },
+  'kek.resealed': {
+    severity: 'info',
+    meaning: 'Values were sealed again, or MACs made again, under the newest version of their key-encryption key.',
+    subject: ['purpose', 'version'],
+    data: ['count'],
+  },
+  'kek.destroyed': {
+    severity: 'notice',
+    meaning: 'A version of a key-encryption key that nothing is sealed under any more was erased.',
+    subject: ['purpose', 'version'],
+    data: [],
+  },
+  'identity_key.mac_mismatched': {
+    severity: 'critical',
+    meaning: 'The identity key of a device is not the one that enrolled: somebody wrote to the database.',
+    subject: ['deviceId'],
+    data: ['kid'],
+  },
   'temporal_key.made': {
     severity: 'info',
     meaning: 'The schedule made an epoch or bucket key.',

@@ -16,6 +16,7 @@ import type { Primitives } from '../../protocol/primitives.ts'
 import { signatureContexts } from '../../protocol/suites.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
+import { keyVersionOf } from '../../runtime/custody/sealed-record.ts'
 import { currentOf, type Signer } from '../../runtime/custody/signer.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { TemporalKeyName, TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
@@ -94,9 +95,10 @@ async function recordKey(
 ): Promise<void> {
   const { crypto } = parts
   const recordHash = crypto.hash256(record)
+  const keyVersion = keyVersionOf(record, 'temporalKey')
   const certificate = name.kind === 'bucket' ? await certify(parts, name.number, secret) : undefined
   await parts.database.withOrganization(NIL_UUID, async (tx) => {
-    await insertTemporalKey(tx, { ...name, recordHash }, now)
+    await insertTemporalKey(tx, { ...name, recordHash, keyVersion }, now)
     if (certificate !== undefined) await insertBucketCertificate(tx, { ...certificate, generation: name.generation })
     const event = parts.writeEvent(
       {

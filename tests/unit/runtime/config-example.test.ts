@@ -36,6 +36,11 @@ describe('config.example.env', () => {
       'QFLARE_TRUST_DOMAIN',
       'QFLARE_PROFILE',
       'QFLARE_ROLES',
+      'QFLARE_SIGNING_KEY_DAYS',
+      'QFLARE_SIGNING_KEY_OVERLAP_MINUTES',
+      'QFLARE_AUDIT_KEY_DAYS',
+      'QFLARE_AUDIT_KEY_OVERLAP_DAYS',
+      'QFLARE_KEK_DAYS',
       'QFLARE_EXCHANGE_QUEUE',
       'QFLARE_LOG_LEVEL',
     ])
