@@ -61,7 +61,7 @@ describe('an old version', () => {
     ])
   })
 
-  test('that is destroyed shows nobody which devices there are', async () => {
+  test('that is destroyed leaves a device that nobody knows refused as any other', async () => {
     const device = await enrol()
     await makeKekVersions(parts, always, service.time.now)
     await workerKeys.refresh()
