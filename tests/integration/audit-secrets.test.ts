@@ -25,6 +25,7 @@ import {
   type TestDevice,
 } from '../support/api.ts'
 import { createSecretSearch, readWholeLog, type Secret } from '../support/find-secrets.ts'
+import { rotateEverything } from '../support/rotate-everything.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 import { listServiceSecrets, recordWireSecrets } from '../support/service-secrets.ts'
 import { makeApiToken, makeTenant } from '../support/tenants.ts'
@@ -45,6 +46,7 @@ const elsewhere = [
   'audit_log.checkpoint_lost',
   'audit_log.entry_refused',
   'audit_log.entries_removed',
+  'kek.rotation_requested',
 ]
 
 let service: TestService
@@ -84,6 +86,8 @@ async function runEverything(): Promise<void> {
   await endEverything(device)
   await recover()
   await destroyKeys()
+  await rotateEverything(service, rootKey)
+  secrets.push(...(await listServiceSecrets(service, rootKey)))
 }
 
 async function enrolAndChange(): Promise<TestDevice> {

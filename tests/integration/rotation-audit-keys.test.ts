@@ -3,12 +3,14 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { openAuditor } from '../../client/auditor.ts'
 import { findSealedSeed } from '../../database/repositories/signing-keys.ts'
 import { type VerifiedCheckpoint, verifyCheckpoint } from '../../protocol/log/checkpoint.ts'
+import { parseVerifierKey } from '../../protocol/log/verifier-key.ts'
 import { openSigningKey } from '../../runtime/custody/service-keys.ts'
 import type { Signer } from '../../runtime/custody/signer.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { createCheckpointSigner } from '../../workers/sequencer/sign-checkpoint.ts'
 import { openTestLog } from '../support/log-writer.ts'
 import { DAY_MS, pass, rotate, rotationParts, sameAge, storedKeys } from '../support/rotation.ts'
+import { runHere } from '../support/run-here.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 
 /** The keys of the audit log follow each other, and whatever was signed stays verifiable, but for what was signed too late. */
@@ -47,7 +49,8 @@ describe.each(['default', 'cnsa-2.0'] as const satisfies ProfileName[])('in prof
   const stolen: Signer[] = []
   let before: string
   beforeAll(async () => {
-    service = await startTestService({ profile })
+    // The command goes by the clock of the machine: for it, the first rotation is over.
+    service = await startTestService({ profile, now: Date.now() - 120 * DAY_MS })
     await publishSuccessors(service)
     for (const { kid, alg } of (await storedKeys(service, 'audit')).slice(0, algs.length)) {
       stolen.push(await stealSigner(service, kid, alg as Signer['alg']))
@@ -92,6 +95,20 @@ describe.each(['default', 'cnsa-2.0'] as const satisfies ProfileName[])('in prof
     const end = (await storedKeys(service, 'audit'))[0]?.notAfter ?? 0
     expect((await verifyPinned(service, await signStolen(end))).signatures).toHaveLength(algs.length)
     await expect(verifyPinned(service, await signStolen(end + 1_000))).rejects.toThrow(/may not have signed then/)
+  })
+
+  test('qflare audit key writes the end of a retired key behind it, and what is verified with that file ends there too', async () => {
+    const args = ['audit', 'key', '--url', service.url, '--pin', service.serviceKeys.rootKid]
+    const { stdout } = await runHere(args)
+    const keys = stdout.split('\n').map((line) => parseVerifierKey(crypto, line))
+    expect(stdout.split('\n').map((line) => line.includes(' until '))).toEqual([
+      ...algs.map(() => true),
+      ...algs.map(() => false),
+    ])
+    const end = (await storedKeys(service, 'audit'))[0]?.notAfter ?? 0
+    const verify = async (at: number) => verifyCheckpoint(crypto, await signStolen(at), { log: keys })
+    await expect(verify(end)).resolves.toBeDefined()
+    await expect(verify(end + 1_000)).rejects.toThrow(/may not have signed then/)
   })
 
   test('a log whose checkpoint file was signed by a retired key is opened, with its successor', async () => {

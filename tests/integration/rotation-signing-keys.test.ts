@@ -1,11 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { openDevice, type QflareDevice } from '../../client/device.ts'
 import { enrollDevice } from '../../client/enroll-device.ts'
 import { createMemoryStore } from '../../client/memory-store.ts'
 import { fromBase64url } from '../../protocol/encoding.ts'
 import { verifyJws } from '../../protocol/jws.ts'
 import { rotateSigningKeys } from '../../workers/jobs/rotate-signing-keys.ts'
-import { call, createToken } from '../support/api.ts'
+import { call, createToken, signCompletion, startEnrollment } from '../support/api.ts'
 import {
   countBundles,
   DAY_MS,
@@ -16,6 +16,7 @@ import {
   rotationParts,
   sameAge,
   storedKeys,
+  times,
 } from '../support/rotation.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 
@@ -46,6 +47,7 @@ describe('a rotation by age', () => {
   async function expectEverybodyServed(): Promise<number> {
     const { trust, session } = await device.exchange()
     expect(session).toBeDefined()
+    expect(await device.renewToken()).toBeDefined()
     await enrol(service)
     return trust.sequence
   }
@@ -132,6 +134,22 @@ describe('a rotation by age', () => {
     expect(session).toBeDefined()
     expect(trust.sequence).toBe(await countBundles(service))
   })
+})
+
+test('an enrolment that began before a step is completed after the next, under the bundle that it was given', async () => {
+  const service = await startTestService()
+  onTestFinished(() => service.close())
+  await pass(service, 90 * DAY_MS)
+  const { credential } = await createToken(service)
+  const started = await startEnrollment(service, credential)
+  expect(await rotate(service)).toEqual(['publish'])
+  const fast = { ...times, overlap: { bucket: MINUTE_MS, attestation: MINUTE_MS, audit: MINUTE_MS } }
+  await pass(service, MINUTE_MS)
+  expect(await rotate(service, rotationParts(service, { rotation: fast }))).toEqual(['activate'])
+  const identity = crypto.importSigningKey('ML-DSA-44', crypto.randomBytes(32))
+  const body = signCompletion(started, identity)
+  const { status } = await call(service, 'POST', `/v1/enrollments/${started.enrollmentId}/complete`, { body })
+  expect(status).toBe(201)
 })
 
 describe('a step', () => {
