@@ -43,11 +43,11 @@ export async function fetchAuditKeys(
     newest = verifyNextTrustBundle(crypto, newest, next)
     bundles.push(newest)
   }
-  const { trustDomain } = newest
-  const keys = toVerifierKeys(crypto, trustDomain, listAuditKeys(bundles))
-  const newestLines = toVerifierKeys(crypto, trustDomain, listAuditKeys([newest])).map(formatVerifierKey)
+  const origin = logOrigin(newest.trustDomain)
+  const keys = toVerifierKeys(crypto, origin, listAuditKeys(bundles))
+  const newestLines = toVerifierKeys(crypto, origin, listAuditKeys([newest])).map(formatVerifierKey)
   const current = keys.filter((key) => newestLines.includes(formatVerifierKey(key)))
-  return { origin: logOrigin(trustDomain), keys, current, rootKid }
+  return { origin, keys, current, rootKid }
 }
 
 async function fetchBundles(http: HttpClient): Promise<TrustBundle[]> {

@@ -2,6 +2,7 @@ import { exitCodes } from '../client/command/exit-codes.ts'
 import { printResult, toList } from '../client/command/print.ts'
 import { withProgress } from '../client/command/progress.ts'
 import { toVerifierKeys } from '../protocol/log/audit-keys.ts'
+import { logOrigin } from '../protocol/log/checkpoint.ts'
 import { choosePrimitives } from '../protocol/primitives/choose.ts'
 import { readCheckpointFile } from '../runtime/checkpoint-file.ts'
 import { catchSignals } from './catch-signals.ts'
@@ -25,7 +26,7 @@ export const auditCheck = defineOperation({
     await using local = await openLocalDatabase(config, 'current', log, 'sequencer')
     const { database } = local
     const { serviceKeys } = await openCustody({ database, crypto, env, config })
-    const keys = toVerifierKeys(crypto, config.trustDomain, serviceKeys.auditKeys)
+    const keys = toVerifierKeys(crypto, logOrigin(config.trustDomain), serviceKeys.auditKeys)
     const report = await withProgress(async (show) =>
       checkAuditLog({
         database,

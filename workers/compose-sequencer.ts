@@ -46,7 +46,7 @@ export interface ComposeSequencerParts {
 export async function composeSequencer(parts: ComposeSequencerParts): Promise<{ close(): Promise<void> }> {
   const { config, crypto, logger } = parts
   const origin = logOrigin(config.trustDomain)
-  const signer = createCheckpointSigner(crypto, config.trustDomain, parts.signers)
+  const signer = createCheckpointSigner(crypto, origin, parts.signers)
   const witnesses = openWitnesses(crypto, config.audit.witnesses, origin)
   const lock = { key: SEQUENCER_LOCK, applicationName: 'qflare_sequencer_lock' }
   const sequencer = await startSequencer(

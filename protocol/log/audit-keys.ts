@@ -1,7 +1,6 @@
 import { fromBase64url } from '../encoding.ts'
 import type { Primitives } from '../primitives.ts'
 import type { TrustBundle, TrustKey } from '../trust.ts'
-import { logOrigin } from './checkpoint.ts'
 import { noteSignatureKinds, type VerifierKey, verifierKey } from './verifier-key.ts'
 
 /**
@@ -14,13 +13,13 @@ export function listAuditKeys(bundles: readonly TrustBundle[]): TrustKey[] {
   return [...keys.values()]
 }
 
-/** As whose signature a reader verifies checkpoints. Keys of an algorithm that signs none are left out. */
-export function toVerifierKeys(crypto: Primitives, trustDomain: string, keys: readonly TrustKey[]): VerifierKey[] {
+/** As whose signatures a reader verifies checkpoints of the log `origin`. Keys of an algorithm that signs none are left out. */
+export function toVerifierKeys(crypto: Primitives, origin: string, keys: readonly TrustKey[]): VerifierKey[] {
   return keys.flatMap((key) => {
     const kind = kindOf(key)
     if (kind === undefined) return []
     const { notBefore, notAfter } = key
-    const made = verifierKey(crypto, logOrigin(trustDomain), kind, fromBase64url(key.publicKey))
+    const made = verifierKey(crypto, origin, kind, fromBase64url(key.publicKey))
     return [{ ...made, validity: { notBefore, notAfter } }]
   })
 }

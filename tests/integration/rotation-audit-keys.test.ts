@@ -61,7 +61,7 @@ describe.each(['default', 'cnsa-2.0'] as const satisfies ProfileName[])('in prof
 
   const signStolen = async (at: number) => {
     const [auditSigner, auditSigner87] = stolen as [Signer, Signer | undefined]
-    const signer = createCheckpointSigner(crypto, 'test.example', { auditSigner, auditSigner87 })
+    const signer = createCheckpointSigner(crypto, 'test.example/audit', { auditSigner, auditSigner87 })
     const { size, root } = await verifyPinned(service, before)
     return (await signer.sign({ origin: 'test.example/audit', size, root }, Math.floor(at / 1000))).note
   }

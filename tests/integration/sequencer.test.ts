@@ -26,7 +26,7 @@ const signers = {
   auditSigner: createLocalSigner(crypto, 'ML-DSA-44', crypto.randomBytes(32)),
   auditSigner87: undefined,
 }
-const signer = createCheckpointSigner(crypto, 'test.example', signers)
+const signer = createCheckpointSigner(crypto, origin, signers)
 const writeEvent = createEventWriter(crypto)
 const LOCK = 'sequencer_test_lock'
 const WITHIN = { timeout: 20_000, interval: 50 }

@@ -31,7 +31,7 @@ export function signersOf(place: LogPlace): AuditSigners {
 /** What `createLogWriter` and `startSequencer` take. `database`: as qflare_sequencer. */
 export function writerPartsOf(place: LogPlace, database: Database): LogWriterParts {
   const origin = logOrigin(TRUST_DOMAIN)
-  const signer = createCheckpointSigner(crypto, TRUST_DOMAIN, signersOf(place))
+  const signer = createCheckpointSigner(crypto, origin, signersOf(place))
   return { database, crypto, clock, writeEvent, signer, origin, checkpointFile: place.checkpointFile }
 }
 

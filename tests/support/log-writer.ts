@@ -33,7 +33,7 @@ export interface TestLogOptions {
 /** The real writer of the log, a step at a time; it becomes the sequencer, as `startSequencer` does, but without the lock. */
 export async function openTestLog(options: TestLogOptions): Promise<TestLog> {
   const origin = logOrigin(options.trustDomain)
-  const signer = createCheckpointSigner(options.crypto, options.trustDomain, options.signers)
+  const signer = createCheckpointSigner(options.crypto, origin, options.signers)
   const parts = { ...options, origin, signer, keys: signer.keys }
   const opened = await openLog(
     { ...parts, acceptLostCheckpoint: options.acceptLostCheckpoint ?? false },

@@ -4,7 +4,6 @@ import {
   checkpointBody,
   cosignatureLine,
   cosignedMessage,
-  logOrigin,
   mlDsa87Line,
 } from '../../protocol/log/checkpoint.ts'
 import { formatNote } from '../../protocol/log/signed-note.ts'
@@ -42,13 +41,8 @@ export interface CheckpointSigner {
   isReplaced(kids: readonly string[]): Promise<boolean>
 }
 
-/** `trustDomain`: by it the log has its name, which its keys sign under. */
-export function createCheckpointSigner(
-  crypto: Primitives,
-  trustDomain: string,
-  signers: AuditSigners,
-): CheckpointSigner {
-  const origin = logOrigin(trustDomain)
+/** `origin`: the name of the log, which its keys sign under. */
+export function createCheckpointSigner(crypto: Primitives, origin: string, signers: AuditSigners): CheckpointSigner {
   const verifiers = new Map<string, VerifierKey>()
   function verifierOf({ keyId, publicKey }: Signer, kind: NoteSignatureKind): VerifierKey {
     const known = verifiers.get(keyId)
@@ -69,7 +63,7 @@ export function createCheckpointSigner(
       const { cosigner, second } = now()
       const signing = [verifierOf(cosigner, 'cosignature'), ...(second ? [verifierOf(second, 'mlDsa87')] : [])]
       const former = (signers.auditKeys ?? []).filter(({ kid }) => !kidsOf({ cosigner, second }).includes(kid))
-      return [...toVerifierKeys(crypto, trustDomain, former), ...signing]
+      return [...toVerifierKeys(crypto, origin, former), ...signing]
     },
     async sign(checkpoint, timestampSeconds) {
       const { cosigner, second } = now()
