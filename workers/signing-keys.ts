@@ -3,10 +3,11 @@ import { insertTrustBundle } from '../database/repositories/service-keys.ts'
 import { insertSigningKey } from '../database/repositories/signing-keys.ts'
 import { toBase64url } from '../protocol/encoding.ts'
 import type { Primitives } from '../protocol/primitives.ts'
-import { type SignatureAlgorithm, signatureContexts } from '../protocol/suites.ts'
-import { type TrustKey, trustBundleBytes, type UnsignedTrustBundle } from '../protocol/trust.ts'
+import type { SignatureAlgorithm } from '../protocol/suites.ts'
+import type { TrustKey, UnsignedTrustBundle } from '../protocol/trust.ts'
 import type { Keyring } from '../runtime/custody/keyring.ts'
 import { signingKeyPlace } from '../runtime/custody/service-keys.ts'
+import { signTrustBundle } from '../runtime/custody/sign-trust-bundle.ts'
 import { createLocalSigner, type Signer } from '../runtime/custody/signer.ts'
 import { type ProfileName, profiles } from '../runtime/profile.ts'
 
@@ -47,9 +48,7 @@ export async function makeSigningKey(
 
 /** Signs and stores a trust bundle. */
 export async function addTrustBundle(tx: Tx, root: Signer, bundle: UnsignedTrustBundle, now: number): Promise<void> {
-  const signature = await root.sign(trustBundleBytes(bundle), signatureContexts.trust)
-  const signatures = [{ kid: root.keyId, signature: toBase64url(signature) }]
-  await insertTrustBundle(tx, bundle.sequence, { ...bundle, signatures }, now)
+  await insertTrustBundle(tx, bundle.sequence, await signTrustBundle(root, bundle), now)
 }
 
 /** Keys are valid from the start of the day, so that the current bucket, which began earlier, lies within. */

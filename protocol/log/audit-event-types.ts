@@ -29,7 +29,7 @@ export const auditEventTypes = {
     severity: 'warning',
     meaning: 'The database was restored from a backup; what came after the backup is gone from it.',
     subject: ['rootKid'],
-    data: ['backupAt', 'qflareVersion'],
+    data: ['backupAt', 'qflareVersion', 'trustSequence'],
   },
   'audit_log.checkpoint_lost': {
     severity: 'critical',
