@@ -207,6 +207,12 @@ export const auditEventTypes = {
     subject: ['kid'],
     data: ['use', 'alg', 'trustSequence'],
   },
+  'trust.brought_ahead': {
+    severity: 'warning',
+    meaning: 'Whoever has the machine gave the keys of the database out again, for devices that are ahead of it.',
+    subject: [],
+    data: ['trustSequence', 'count'],
+  },
   'kek.rotation_requested': {
     severity: 'notice',
     meaning: 'Whoever has the machine asked for the next version of a key-encryption key.',

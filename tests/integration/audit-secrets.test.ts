@@ -47,6 +47,7 @@ const elsewhere = [
   'audit_log.entry_refused',
   'audit_log.entries_removed',
   'kek.rotation_requested',
+  'trust.brought_ahead',
 ]
 
 let service: TestService

@@ -5,8 +5,10 @@ import { createMemoryStore } from '../../client/memory-store.ts'
 import { bringTrustAhead, countBundlesSince } from '../../operations/bring-trust-ahead.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import { createToken } from '../support/api.ts'
+import { listEvents, makeTestFolder, operate, operateJson } from '../support/operations.ts'
 import { countBundles, DAY_MS, MINUTE_MS, pass, rotate, times } from '../support/rotation.ts'
 import { crypto, startTestService } from '../support/service.ts'
+import { spawnService } from '../support/service-process.ts'
 
 test('a device that followed bundles which a restored database has forgotten follows those that the restore brings', async () => {
   const rootKey = crypto.randomBytes(32)
@@ -51,4 +53,23 @@ test.each([
   [3 * 365 * DAY_MS, 57],
 ])('after %i ms there may have been fewer bundles than a restore brings', (elapsed, count) => {
   expect(countBundlesSince(times, elapsed)).toBe(count)
+})
+
+test('qflare trust ahead does the same for a database that somebody else brought back, and the log says so', async () => {
+  const folder = await makeTestFolder()
+  const service = spawnService(folder)
+  await service.ready()
+  const { trustSequence } = await operateJson<{ trustSequence: number }>(folder, [
+    'trust',
+    'ahead',
+    '--days',
+    '3',
+    '--yes',
+  ])
+  expect(trustSequence).toBe(13)
+  expect(await listEvents(folder, 'trust.brought_ahead')).toMatchObject([
+    { severity: 'warning', data: { trustSequence, count: 12 } },
+  ])
+  const run = await operate(folder, ['trust', 'ahead', '--days', 'x', '--yes'])
+  expect(run.exitCode).toBe(2)
 })
