@@ -47,7 +47,11 @@ export const trustAhead = defineOperation({
       await lockKeyRotation(tx)
       const sequence = await bringTrustAhead(tx, { crypto, rootKey }, count, now)
       const actor = { type: 'service', id: NIL_UUID } as const
-      const happening = { type: 'trust.brought_ahead', subject: {}, data: { trustSequence: sequence, count } } as const
+      const happening = {
+        type: 'trust.brought_ahead',
+        subject: {},
+        data: { trustSequence: sequence, bundles: count },
+      } as const
       const draft = { organizationId: NIL_UUID, actor, requestId: newId(), ...happening }
       await insertEvents(tx, [createEventWriter(crypto)(draft, now)])
       return sequence

@@ -211,7 +211,7 @@ export const auditEventTypes = {
     severity: 'warning',
     meaning: 'Whoever has the machine gave the keys of the database out again, for devices that are ahead of it.',
     subject: [],
-    data: ['trustSequence', 'count'],
+    data: ['trustSequence', 'bundles'],
   },
   'kek.rotation_requested': {
     severity: 'notice',
@@ -229,7 +229,7 @@ export const auditEventTypes = {
     severity: 'info',
     meaning: 'Values were sealed again, or MACs made again, under the newest version of their key-encryption key.',
     subject: ['purpose', 'version'],
-    data: ['count'],
+    data: ['values'],
   },
   'kek.destroyed': {
     severity: 'notice',

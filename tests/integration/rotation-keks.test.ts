@@ -107,7 +107,7 @@ describe('sealing again', () => {
       [600, 600],
     ])
     expect(await under()).toEqual([{ version: 2, count: 1_100 }])
-    const counts = (await rotation.eventsOf('kek.resealed')).map(({ subject, data }) => [subject.purpose, data.count])
+    const counts = (await rotation.eventsOf('kek.resealed')).map(({ subject, data }) => [subject.purpose, data.values])
     expect(counts).toEqual([
       ['signingKey', 4],
       ['identityMac', 500],

@@ -68,7 +68,7 @@ test('qflare trust ahead does the same for a database that somebody else brought
   ])
   expect(trustSequence).toBe(13)
   expect(await listEvents(folder, 'trust.brought_ahead')).toMatchObject([
-    { severity: 'warning', data: { trustSequence, count: 12 } },
+    { severity: 'warning', data: { trustSequence, bundles: 12 } },
   ])
   const run = await operate(folder, ['trust', 'ahead', '--days', 'x', '--yes'])
   expect(run.exitCode).toBe(2)

@@ -77,7 +77,7 @@ function resealSeeds({ database, keyring, writeEvent }: ResealValuesParts, now: 
       if (!isReplaced) throw new Error(`The seed of ${old.kid} changed under the lock.`)
     }
     const subject = { purpose: 'signingKey', version }
-    const happened = [{ type: 'kek.resealed', subject, data: { count: stale.length } }] as const
+    const happened = [{ type: 'kek.resealed', subject, data: { values: stale.length } }] as const
     await insertEvents(tx, toEvents(writeEvent, NIL_UUID, happened, now))
     return stale.length
   })
@@ -102,7 +102,7 @@ function renewMacs(
     if (made.length > 0) await replaceIdentityMacs(tx, made, madeVersion)
     for (const { kid } of wrong) await markIdentityMacMismatched(tx, kid, now)
     const subject = { purpose: 'identityMac', version: madeVersion }
-    const resealed = { type: 'kek.resealed', subject, data: { count: made.length } } as const
+    const resealed = { type: 'kek.resealed', subject, data: { values: made.length } } as const
     const happened = [
       ...(made.length > 0 ? [resealed] : []),
       ...wrong.map(
