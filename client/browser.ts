@@ -24,7 +24,7 @@ export {
   openAuditor,
   QflareAuditor,
 } from './auditor.ts'
-export { type CallOptions, type DeviceOptions, openDevice, QflareDevice } from './device.ts'
+export { type CallOptions, type DeviceOptions, openDevice, QflareDevice, type RotationOptions } from './device.ts'
 export type { DeviceKey, KeyNames } from './device-keys.ts'
 export type { DeviceState, DeviceStore } from './device-state.ts'
 export type { DeviceStatus } from './device-status.ts'

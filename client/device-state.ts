@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { principalKinds } from '../protocol/enrollment.ts'
 import { trustBundle } from '../protocol/trust.ts'
-import { bytes, signatureAlgorithm, timestamp, uuid } from '../protocol/wire.ts'
+import { bytes, kid, signature, signatureAlgorithm, timestamp, uuid } from '../protocol/wire.ts'
 import { QflareError } from './errors.ts'
 import { backoffMs, wait } from './wait.ts'
 
@@ -22,6 +22,18 @@ const deviceSession = z.strictObject({
 })
 export type DeviceSession = z.output<typeof deviceSession>
 
+/** The key of a rotation, kept from before the server hears of it until an exchange under it shows that the server has it. */
+const nextIdentity = z.strictObject({
+  kid,
+  alg: signatureAlgorithm,
+  seed: bytes(32),
+  /** The completion as it was or will be sent: only the same bytes get the same answer. */
+  challengeId: uuid,
+  oldSignature: signature,
+  newSignature: signature,
+})
+export type NextIdentity = z.output<typeof nextIdentity>
+
 /** Everything that a device keeps; in the stored form binary values are base64url. It holds the private identity key. */
 export const deviceState = z.strictObject({
   version: z.literal(1),
@@ -32,7 +44,13 @@ export const deviceState = z.strictObject({
   kind: z.enum(principalKinds),
   name: z.string(),
   spiffeId: z.string(),
-  identity: z.strictObject({ alg: signatureAlgorithm, seed: bytes(32) }),
+  identity: z.strictObject({
+    alg: signatureAlgorithm,
+    seed: bytes(32),
+    /** When the server got it, in the server's time; a state of before QFLARE rotated keys does not say. */
+    since: timestamp.optional(),
+  }),
+  nextIdentity: nextIdentity.optional(),
   trust: trustBundle,
   /** The highest bucket whose `tagS` was verified; certificates below it are refused, and it is never lowered. */
   bucketFloor: z.int().min(0),

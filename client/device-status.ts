@@ -10,7 +10,8 @@ export interface DeviceStatus {
   name: string
   spiffeId: string
   serverUrl: string
-  identityKey: { kid: string; alg: string }
+  /** `since`: when the server got it, where the state says so. */
+  identityKey: { kid: string; alg: string; since: number | undefined }
   trust: { trustDomain: string; sequence: number }
   bucketFloor: number
   /** Undefined: none that is alive. `expiresAt` and `nextExchangeAt` are in the server's time. */
@@ -23,7 +24,7 @@ export async function readDeviceStatus(
   parts: Pick<DeviceParts, 'http' | 'crypto' | 'store' | 'now'>,
 ): Promise<DeviceStatus> {
   const state = await getDeviceState(parts.store)
-  const { alg, seed } = state.identity
+  const { alg, seed, since } = state.identity
   const { publicKey } = parts.crypto.importSigningKey(alg, seed)
   return {
     deviceId: state.deviceId,
@@ -31,7 +32,7 @@ export async function readDeviceStatus(
     name: state.name,
     spiffeId: state.spiffeId,
     serverUrl: parts.http.url,
-    identityKey: { kid: keyId(parts.crypto, alg, publicKey), alg },
+    identityKey: { kid: keyId(parts.crypto, alg, publicKey), alg, since },
     trust: { trustDomain: state.trust.trustDomain, sequence: state.trust.sequence },
     bucketFloor: state.bucketFloor,
     session: toSessionStatus(state.session, parts.now()),

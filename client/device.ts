@@ -1,7 +1,7 @@
 import type { KeyPurpose } from '../protocol/exchange/epochs.ts'
 import { choosePrimitives } from '../protocol/primitives/choose.ts'
 import type { Primitives } from '../protocol/primitives.ts'
-import { type Suite, suiteNames } from '../protocol/suites.ts'
+import { type SignatureAlgorithm, type Suite, suiteNames } from '../protocol/suites.ts'
 import { type DeviceKey, deriveDeviceKey, eraseOldChains, type KeyNames } from './device-keys.ts'
 import type { DeviceParts } from './device-parts.ts'
 import { type DeviceStore, getDeviceState } from './device-state.ts'
@@ -11,6 +11,7 @@ import { followTrust } from './follow-trust.ts'
 import { createHttpClient, type HttpOptions } from './http.ts'
 import { type KeepFreshOptions, keepFresh, untilExchangeMs } from './keep-fresh.ts'
 import { getAccessToken, renewToken } from './renew-token.ts'
+import { rotateIdentity } from './rotate-identity.ts'
 import { wait as waitForTimer } from './wait.ts'
 
 export interface DeviceOptions extends Omit<HttpOptions, 'url'> {
@@ -32,6 +33,11 @@ export interface DeviceOptions extends Omit<HttpOptions, 'url'> {
 export interface CallOptions {
   /** Ends the call, which then rejects with the signal's reason. What was stored until then stays whole. */
   signal?: AbortSignal | undefined
+}
+
+export interface RotationOptions extends CallOptions {
+  /** Of the new key. Default: that of the key in use, or where the policy does not take it any more, its first. */
+  alg?: SignatureAlgorithm | undefined
 }
 
 /**
@@ -70,6 +76,17 @@ export class QflareDevice {
       { ...this.#parts, signal: options.signal, http: this.#parts.http.withSignal(options.signal) },
       options,
     )
+  }
+
+  /**
+   * A new identity key in the place of the one in use (docs/protocol.md §8), and a new session. The device stays who it is; its
+   * sessions of before end. One that was begun before, and cut off at any point, is ended instead, with the key that it made.
+   * `policy_refused`, `key_invalid`, `rotation_refused`.
+   */
+  async rotateIdentity({ alg, signal }: RotationOptions = {}): Promise<DeviceStatus> {
+    const parts = this.#partsOf(signal)
+    await rotateIdentity(parts, alg)
+    return readDeviceStatus(parts)
   }
 
   /** A communication key of the session, by default of the current epoch. `input_invalid`, `no_session`, `epoch_gone`. Needs no network. */

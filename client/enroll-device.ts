@@ -19,6 +19,7 @@ import type { Primitives } from '../protocol/primitives.ts'
 import { type SignatureAlgorithm, signatureContexts } from '../protocol/suites.ts'
 import { type TrustBundle, trustDigest, verifyNextTrustBundle, verifyPinnedTrustBundle } from '../protocol/trust.ts'
 import { kid, signatureAlgorithm } from '../protocol/wire.ts'
+import { chooseAlgorithm } from './choose-algorithm.ts'
 import { openDevice, type QflareDevice } from './device.ts'
 import type { DeviceStore } from './device-state.ts'
 import { QflareError } from './errors.ts'
@@ -89,7 +90,7 @@ export async function enrollDevice(options: EnrollmentOptions): Promise<QflareDe
     kind,
     name,
     spiffeId: checkSpiffeId(answer.spiffeId, trust),
-    identity: { alg, seed },
+    identity: { alg, seed, since: answer.attestation.appraisedAt },
     trust: verifyAnswerTrust(crypto, trust, answer.trust),
     bucketFloor: 0,
   })
@@ -113,20 +114,6 @@ function isSecret(text: string): boolean {
     if (error instanceof ProtocolError) return false
     throw error
   }
-}
-
-function chooseAlgorithm(policy: EnrollmentChallenge['policy'], wanted?: SignatureAlgorithm): SignatureAlgorithm {
-  const alg = wanted ?? policy.identityAlgorithms[0]
-  if (alg === undefined || !policy.identityAlgorithms.includes(alg)) {
-    throw new QflareError(
-      'policy_refused',
-      `The server takes identity keys of ${policy.identityAlgorithms.join(', ')}.`,
-    )
-  }
-  if (!policy.evidence.includes('none')) {
-    throw new QflareError('policy_refused', `The server wants evidence (${policy.evidence.join(', ')}): there is none.`)
-  }
-  return alg
 }
 
 function signCompletion(

@@ -10,7 +10,7 @@ import {
   exchangeRequest,
 } from '../protocol/exchange/messages.ts'
 import type { DeviceParts } from './device-parts.ts'
-import { getDeviceState, updateDeviceState } from './device-state.ts'
+import { type DeviceState, getDeviceState, updateDeviceState } from './device-state.ts'
 import { isAnswerLost, QflareError } from './errors.ts'
 import { followTrust } from './follow-trust.ts'
 import { selectCertificate } from './select-certificate.ts'
@@ -31,22 +31,42 @@ interface Attempt {
   lostAnswers?: number
 }
 
+/** Which identity key of the state signs; the one in use, where there is no next one. */
+type Signer = 'identity' | 'nextIdentity'
+
 /**
  * A new exchange (docs/protocol.md §4), stored; its session replaces the one before. Nothing is believed or stored before
- * `tagS` is verified. Every attempt is a new message; only the confirmation is repeated as it is. Throws `QflareError`, or the `ProtocolError` of a check that failed.
+ * `tagS` is verified. Every attempt is a new message; only the confirmation is repeated as it is. Where a rotation of the
+ * identity key was begun and the server refuses one key, it is asked with the other: which of them it has, only this tells.
+ * Throws `QflareError`, or the `ProtocolError` of a check that failed.
  */
-export async function exchangeKeys(parts: DeviceParts): Promise<void> {
+export async function exchangeKeys(parts: DeviceParts, first: Signer = 'identity'): Promise<void> {
+  const { identity: before } = await getDeviceState(parts.store)
+  try {
+    await exchangeAs(parts, first)
+  } catch (error) {
+    if (!(error instanceof QflareError) || error.code !== 'exchange_refused') throw error
+    const { identity, nextIdentity } = await getDeviceState(parts.store)
+    // Another process may have ended the rotation in the meantime.
+    if (nextIdentity === undefined && parts.crypto.equal(identity.seed, before.seed)) throw error
+    await exchangeAs(parts, first === 'identity' ? 'nextIdentity' : 'identity')
+  } finally {
+    before.seed.fill(0)
+  }
+}
+
+async function exchangeAs(parts: DeviceParts, signer: Signer): Promise<void> {
   let attempt: Attempt = {}
   for (;;) {
     let certificate: BucketCertificate | undefined
-    let established: EstablishedExchange
+    let established: EstablishedExchange & { nextKid: string | undefined }
     try {
       certificate = await findCertificate(parts, attempt)
       const { refused } = attempt
       if (refused !== undefined && parts.crypto.equal(refused.certificate.publicKey, certificate.publicKey)) {
         throw refused.error
       }
-      established = await sendMessage(parts, certificate)
+      established = await sendMessage(parts, certificate, signer)
     } catch (error) {
       attempt = await correctAttempt(parts, attempt, certificate, error)
       continue
@@ -81,16 +101,24 @@ async function findCertificate(parts: DeviceParts, attempt: Attempt): Promise<Bu
   }
 }
 
-async function sendMessage(parts: DeviceParts, certificate: BucketCertificate): Promise<EstablishedExchange> {
+/** `nextKid`: of the next identity key, where it signed. */
+async function sendMessage(
+  parts: DeviceParts,
+  certificate: BucketCertificate,
+  signer: Signer,
+): Promise<EstablishedExchange & { nextKid: string | undefined }> {
   const { http, crypto } = parts
-  const { deviceId, identity, session } = await getDeviceState(parts.store)
+  const { deviceId, session, ...state } = await getDeviceState(parts.store)
+  const identity = state[signer] ?? state.identity
+  const nextKid = signer === 'nextIdentity' ? state.nextIdentity?.kid : undefined
   const identityKey = crypto.importSigningKey(identity.alg, identity.seed)
   const secrets = { identitySeed: identity.seed, previousChain: session?.chain }
   const initiated = initiateExchange(crypto, { deviceId, identityKey, ...secrets }, certificate)
-  identity.seed.fill(0)
+  state.identity.seed.fill(0)
+  state.nextIdentity?.seed.fill(0)
   session?.chain.fill(0)
   const answer = await http.post('/v1/exchanges', z.encode(exchangeRequest, initiated.request), exchangeAnswer)
-  return acceptAnswer(crypto, initiated, answer)
+  return { ...acceptAnswer(crypto, initiated, answer), nextKid }
 }
 
 /** What to do differently, or the error again when nothing is left to correct. */
@@ -120,14 +148,15 @@ async function correctAttempt(
 
 async function confirmExchange(
   parts: DeviceParts,
-  established: EstablishedExchange,
+  established: EstablishedExchange & { nextKid: string | undefined },
   clockOffsetMs: number,
 ): Promise<void> {
   const { http, crypto, store } = parts
   const { sessionId, expiresAt, epoch, chain } = established
-  const { deviceId } = await updateDeviceState(store, (state) =>
-    state.bucketFloor >= epoch ? state : { ...state, bucketFloor: epoch },
-  )
+  const { deviceId } = await updateDeviceState(store, (stored) => {
+    const state = takeNextIdentity(stored, established.nextKid, parts.now() + clockOffsetMs)
+    return state.bucketFloor >= epoch ? state : { ...state, bucketFloor: epoch }
+  })
   const answer = await http.post(
     `/v1/exchanges/${sessionId}/confirm`,
     z.encode(confirmRequest, { deviceId, confirmation: established.deviceConfirmation }),
@@ -154,6 +183,14 @@ async function confirmExchange(
       accessTokenExpiresAt,
     },
   }))
+}
+
+/** The server takes the next identity key: it is the one in use from now on, and with the old one the sessions have ended. */
+function takeNextIdentity(state: DeviceState, nextKid: string | undefined, since: number): DeviceState {
+  const { nextIdentity, session: _ended, ...rest } = state
+  if (nextIdentity === undefined || nextIdentity.kid !== nextKid) return state
+  const { alg, seed } = nextIdentity
+  return { ...rest, identity: { alg, seed, since } }
 }
 
 /** Two random bytes as a number from 0 to 1. */

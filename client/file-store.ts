@@ -15,8 +15,8 @@ const LOCK_STALE_MS = 10_000
  *
  * Durability: a save writes `<path>.next`, syncs it, renames it and syncs the folder. Concurrency: `<path>.next` exists once,
  * so that it is also the lock between processes. Loss: the device enrols again. Tampering and theft: whoever reads the file
- * is the device. Rollback to an older copy lowers the bucket floor and brings back chain keys that were erased: keep the
- * file out of backups. An erased chain is gone from the file; the disk below may keep old blocks.
+ * is the device. Rollback to an older copy lowers the bucket floor, brings back chain keys that were erased, and from before a
+ * rotation a key that the server refuses: keep the file out of backups. An erased chain is gone from the file; the disk below may keep old blocks.
  */
 export function createFileStore(path: string): DeviceStore {
   const file = resolve(path)

@@ -2,10 +2,11 @@ import { ProtocolError } from '../protocol/errors.ts'
 import { SKEW_MS } from '../protocol/exchange/bucket.ts'
 import { eraseOldChains, timeOf } from './device-keys.ts'
 import type { DeviceParts } from './device-parts.ts'
-import type { DeviceSession } from './device-state.ts'
+import type { DeviceSession, DeviceState } from './device-state.ts'
 import { type DeviceStatus, readDeviceStatus } from './device-status.ts'
 import { QflareError } from './errors.ts'
 import { exchangeKeys } from './exchange-keys.ts'
+import { rotateIdentity } from './rotate-identity.ts'
 import { backoffMs, spreadRetryAfterMs } from './wait.ts'
 
 /** Timers stand still while a machine sleeps: a look at the clock in between notices what passed. */
@@ -18,6 +19,12 @@ const REFUSAL = { firstMs: 10_000, longestMs: 300_000 }
 export interface KeepFreshOptions {
   /** Ends the loop. */
   signal: AbortSignal
+  /**
+   * Replaces the identity key at the first exchange that is due when the key is this old, in milliseconds; a key whose age the state
+   * does not say counts as old. Default: never. A rotation makes every other copy of the state worthless (an image, a backup, a
+   * second machine), which is for who runs the fleet to know of, not for a library to begin with by itself.
+   */
+  rotateIdentityAfterMs?: number | undefined
   /** After every new session. What it throws ends the loop. */
   onExchange?: ((status: DeviceStatus) => void | Promise<void>) | undefined
   /** After every attempt that failed; the next follows `retryInMs` later. What it throws ends the loop. */
@@ -37,7 +44,7 @@ export async function keepFresh(parts: DeviceParts, options: KeepFreshOptions): 
   let failures = 0
   while (!signal.aborted) {
     const hasJumped = Math.abs(clockAgainstTimers(parts) - clock) > SKEW_MS
-    const outcome = await refresh(parts, hasJumped, signal)
+    const outcome = await refresh(parts, hasJumped, options)
     if (outcome === undefined) return
     let pauseMs = LOOK_MS
     if ('failed' in outcome) {
@@ -59,19 +66,34 @@ export function untilExchangeMs(session: DeviceSession | undefined, deviceNow: n
 }
 
 /** Exchanges when it is time to. Undefined: aborted. */
-async function refresh(parts: DeviceParts, hasJumped: boolean, signal: AbortSignal): Promise<Outcome | undefined> {
+async function refresh(
+  parts: DeviceParts,
+  hasJumped: boolean,
+  { signal, rotateIdentityAfterMs }: KeepFreshOptions,
+): Promise<Outcome | undefined> {
   try {
     // A clock that jumped would erase the wrong chains: an exchange first, which sees what time it is.
-    const untilDueMs = hasJumped ? 0 : untilExchangeMs((await eraseOldChains(parts)).session, parts.now())
+    const state = hasJumped ? undefined : await eraseOldChains(parts)
+    const untilDueMs = state === undefined ? 0 : untilExchangeMs(state.session, parts.now())
     // Spread, so that the processes of one device do not find it due at the same time.
     if (untilDueMs > 0) return { nextLookMs: Math.min(untilDueMs, Math.round(LOOK_MS * (0.5 + Math.random() / 2))) }
-    await exchangeKeys(parts)
+    if (state !== undefined && isIdentityOld(state, parts.now(), rotateIdentityAfterMs)) {
+      await rotateIdentity(parts, undefined)
+    } else {
+      await exchangeKeys(parts)
+    }
     return { exchanged: await readDeviceStatus(parts) }
   } catch (error) {
     if (signal.aborted) return undefined
     if (isPassing(error)) return { failed: error }
     throw error
   }
+}
+
+/** By the server's time, as the last session has it. Without a session an exchange comes first, which tells the time. */
+function isIdentityOld({ identity, session }: DeviceState, deviceNow: number, afterMs: number | undefined): boolean {
+  if (afterMs === undefined || session === undefined) return false
+  return timeOf(session, deviceNow) >= (identity.since ?? 0) + afterMs
 }
 
 function isPassing(error: unknown): error is QflareError | ProtocolError {

@@ -55,6 +55,8 @@ export interface DeviceFilter {
   /** Milliseconds since the Unix epoch. A device that was never seen is neither before nor after. */
   lastSeenBefore?: number | undefined
   lastSeenAfter?: number | undefined
+  /** Those whose identity key is flagged as old. */
+  rotationDue?: true | undefined
 }
 
 /** What is given replaces the whole member; `type: null` removes it. */

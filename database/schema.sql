@@ -226,6 +226,21 @@ BEGIN ATOMIC
 END;
 -- of qflare_jobs; may be executed by qflare_worker: list_stale_identity_macs(bigint,integer)
 
+CREATE OR REPLACE FUNCTION public.list_unflagged_identity_keys(made_before timestamp with time zone, batch_size integer)
+ RETURNS TABLE(organization_id uuid, kid text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT k.organization_id,
+     k.kid
+    FROM identity_key k
+   WHERE ((k.status = 'ACTIVE'::text) AND (k.rotation_due_since IS NULL) AND (k.created_at <= list_unflagged_identity_keys.made_before))
+   ORDER BY k.created_at
+  LIMIT list_unflagged_identity_keys.batch_size;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_unflagged_identity_keys(timestamp with time zone,integer)
+
 CREATE OR REPLACE FUNCTION public.make_audit_partition(entry_index bigint)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -396,6 +411,7 @@ create policy tenant_only on attestation_result as restrictive for all to qflare
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant insert, select on attestation_result to qflare_api;
+grant update (expires_at) on attestation_result to qflare_api;
 
 create table audit_checkpoint (
   id bigint not null generated always as identity (start 1 increment 1 cache 1),
@@ -689,6 +705,7 @@ create table identity_key (
   mac_key_version bigint not null,
   created_at timestamp with time zone not null,
   mac_mismatched_at timestamp with time zone,
+  rotation_due_since timestamp with time zone,
   constraint identity_key_pkey PRIMARY KEY (organization_id, kid),
   constraint identity_key_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
   constraint identity_key_mac_check CHECK ((length(mac) = 32)),
@@ -696,10 +713,14 @@ create table identity_key (
 );
 alter table identity_key owner to qflare_owner;
 CREATE UNIQUE INDEX identity_key_active ON public.identity_key USING btree (organization_id, principal_id) WHERE (status = 'ACTIVE'::text);
+CREATE INDEX identity_key_due ON public.identity_key USING btree (organization_id, principal_id) WHERE ((status = 'ACTIVE'::text) AND (rotation_due_since IS NOT NULL));
 CREATE INDEX identity_key_mac_version ON public.identity_key USING btree (mac_key_version, organization_id, kid) WHERE (mac_mismatched_at IS NULL);
 CREATE INDEX identity_key_principal ON public.identity_key USING btree (organization_id, principal_id);
+CREATE INDEX identity_key_unflagged ON public.identity_key USING btree (created_at) WHERE ((status = 'ACTIVE'::text) AND (rotation_due_since IS NULL));
 alter table identity_key enable row level security;
 alter table identity_key force row level security;
+create policy list_unflagged on identity_key as permissive for select to qflare_jobs
+  using (true);
 create policy rotate_keys on identity_key as permissive for select to qflare_jobs
   using (true);
 create policy tenant on identity_key as permissive for all to qflare_api, qflare_auditor, qflare_worker
@@ -711,8 +732,8 @@ create policy tenant_only on identity_key as restrictive for all to qflare_api, 
 grant insert, select on identity_key to qflare_api;
 grant select on identity_key to qflare_worker;
 grant update (status, replaced_by) on identity_key to qflare_api;
-grant select (organization_id, kid, mac_key_version, mac_mismatched_at) on identity_key to qflare_jobs;
-grant update (mac, mac_key_version, mac_mismatched_at) on identity_key to qflare_worker;
+grant select (organization_id, kid, status, mac_key_version, created_at, mac_mismatched_at, rotation_due_since) on identity_key to qflare_jobs;
+grant select (organization_id, kid, principal_id, alg, status, created_at, rotation_due_since), update (mac, mac_key_version, mac_mismatched_at, rotation_due_since) on identity_key to qflare_worker;
 
 create table kek_version (
   purpose integer not null,
@@ -776,6 +797,7 @@ create table principal (
   revoked_at timestamp with time zone,
   type device_label,
   capabilities device_capabilities not null default '{}'::text[],
+  key_generation integer not null default 1,
   constraint principal_pkey PRIMARY KEY (organization_id, id),
   constraint principal_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
   constraint principal_is_sound CHECK ((((status = 'REVOKED'::principal_status) = (revoked_at IS NOT NULL)) AND ((status = 'ACTIVE'::principal_status) OR ((active_session_id IS NULL) AND (cardinality((pending_session_ids)::uuid[]) = 0)))))
@@ -795,7 +817,38 @@ create policy tenant_only on principal as restrictive for all to qflare_api, qfl
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant insert, select on principal to qflare_api;
-grant update (name, status, metadata, active_session_id, pending_session_ids, last_seen_at, revoked_at, type, capabilities) on principal to qflare_api;
+grant update (name, status, metadata, active_session_id, pending_session_ids, last_seen_at, revoked_at, type, capabilities, key_generation) on principal to qflare_api;
+
+create table rotation_challenge (
+  organization_id uuid not null,
+  principal_id uuid not null,
+  id uuid not null,
+  old_kid text not null,
+  sealed_challenge bytea not null,
+  expires_at timestamp with time zone not null,
+  consumed_at timestamp with time zone,
+  completion_hash bytea,
+  mismatched_at timestamp with time zone,
+  attestation_result_id uuid,
+  constraint rotation_challenge_pkey PRIMARY KEY (organization_id, principal_id),
+  constraint rotation_challenge_organization_id_attestation_result_id_fkey FOREIGN KEY (organization_id, attestation_result_id) REFERENCES attestation_result(organization_id, id),
+  constraint rotation_challenge_organization_id_old_kid_fkey FOREIGN KEY (organization_id, old_kid) REFERENCES identity_key(organization_id, kid),
+  constraint rotation_challenge_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
+  constraint rotation_challenge_check CHECK (((consumed_at IS NULL) = (completion_hash IS NULL))),
+  constraint rotation_challenge_check1 CHECK (((attestation_result_id IS NULL) OR (consumed_at IS NOT NULL))),
+  constraint rotation_challenge_completion_hash_check CHECK ((length(completion_hash) = 32))
+);
+alter table rotation_challenge owner to qflare_owner;
+alter table rotation_challenge enable row level security;
+alter table rotation_challenge force row level security;
+create policy tenant on rotation_challenge as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on rotation_challenge as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on rotation_challenge to qflare_api;
+grant update (id, old_kid, sealed_challenge, expires_at, consumed_at, completion_hash, mismatched_at, attestation_result_id) on rotation_challenge to qflare_api;
 
 create table schema_migration (
   name text not null,

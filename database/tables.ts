@@ -84,6 +84,7 @@ export interface Tables {
     metadata: Jsonb<Metadata>
     active_session_id: string | null
     pending_session_ids: Generated<string[]>
+    key_generation: Generated<number>
     created_at: Timestamp
     last_seen_at: NullableTimestamp
     revoked_at: NullableTimestamp
@@ -100,6 +101,7 @@ export interface Tables {
     mac_key_version: number
     mac_mismatched_at: NullableTimestamp
     created_at: Timestamp
+    rotation_due_since: NullableTimestamp
   }
   enrollment_token: {
     organization_id: string
@@ -127,6 +129,18 @@ export interface Tables {
     completion_hash: NullableBytes
     mismatched_at: NullableTimestamp
     principal_id: string | null
+  }
+  rotation_challenge: {
+    organization_id: string
+    principal_id: string
+    id: string
+    old_kid: string
+    sealed_challenge: Bytes
+    expires_at: Timestamp
+    consumed_at: NullableTimestamp
+    completion_hash: NullableBytes
+    mismatched_at: NullableTimestamp
+    attestation_result_id: string | null
   }
   evidence: { organization_id: string; id: string; principal_id: string; body: string; received_at: Timestamp }
   attestation_result: {

@@ -27,9 +27,12 @@ export function hedgeExchange(
   return { ephemeralKey, encapsulation }
 }
 
-/** The seed of a new identity key, 32 bytes, hedged with the secret of its enrolment token, which the server drew. */
-export function hedgeIdentitySeed(crypto: Primitives, tokenSecret: Uint8Array): Uint8Array {
-  const drawn = drawHedged(crypto, (random) => encode('QFLARE-v1 hedge identity', random, tokenSecret))
+/**
+ * The seed of a new identity key, 32 bytes. `secret`: of its enrolment token, which the server drew, or the seed of the key
+ * that it takes the place of.
+ */
+export function hedgeIdentitySeed(crypto: Primitives, secret: Uint8Array): Uint8Array {
+  const drawn = drawHedged(crypto, (random) => encode('QFLARE-v1 hedge identity', random, secret))
   const seed = drawn.slice(0, 32)
   drawn.fill(0)
   return seed

@@ -21,6 +21,7 @@ export const signatureContexts = {
   bucket: 'QFLARE-v1 bucket',
   enroll: 'QFLARE-v1 enroll',
   exchange: 'QFLARE-v1 exchange',
+  rotate: 'QFLARE-v1 rotate',
   trust: 'QFLARE-v1 trust',
   checkpoint: 'QFLARE-v1 checkpoint',
   /** As JWS (RFC 9964) and the C2SP cosignature have it. Their keys, attestation and audit, sign nothing else. */

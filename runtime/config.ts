@@ -36,6 +36,8 @@ export interface Config {
     witnesses: WitnessSetting[]
   }
   rotation: RotationTimes
+  /** After which the identity key of a device is flagged; 0 is never. */
+  identityKeyMaxAgeDays: number
   crypto: 'native' | 'portable' | undefined
   exchangeQueueLength: number
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
@@ -138,6 +140,7 @@ const environment = z.object({
     .pipe(z.array(witnessSetting).min(1, 'names no witness').max(16, 'names more than 16 witnesses'))
     .default([]),
   ...rotationVariables,
+  QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: decimal(0, 3_650).default(365),
   QFLARE_CRYPTO: z.enum(['native', 'portable']).optional(),
   QFLARE_EXCHANGE_QUEUE: decimal(1, 10_000).default(512),
   QFLARE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
@@ -197,6 +200,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
       witnesses: variables.QFLARE_WITNESSES,
     },
     rotation: rotationTimes(variables),
+    identityKeyMaxAgeDays: variables.QFLARE_IDENTITY_KEY_MAX_AGE_DAYS,
     crypto: variables.QFLARE_CRYPTO,
     exchangeQueueLength: variables.QFLARE_EXCHANGE_QUEUE,
     logLevel: variables.QFLARE_LOG_LEVEL,

@@ -58,6 +58,10 @@ export function requireAccess(access: Access, caller: Caller, isFromThisMachine:
       if (hasRole(caller, 'operator')) return
       if (access === 'operator_or_own' && caller.type !== 'api_token') return
       throw new ServiceError('forbidden', 'This needs the role operator.')
+    case 'own':
+      if (caller.type === 'anonymous') throw new ServiceError('unauthenticated', 'This needs a token.')
+      if (caller.type !== 'api_token') return
+      throw new ServiceError('forbidden', 'This is for the device itself.')
     case 'auditor':
       if (caller.type === 'anonymous') throw new ServiceError('unauthenticated', 'This needs a token.')
       if (hasRole(caller, 'auditor')) return

@@ -82,6 +82,7 @@ const callers: Record<Access, { who: string; security: JsonObject[] }> = {
     who: 'operators; a device or coordinator for its own',
     security: [{ apiToken: [] }, { accessToken: [] }],
   },
+  own: { who: 'the device or coordinator itself', security: [{ accessToken: [] }] },
   auditor: { who: 'auditors', security: [{ apiToken: [] }] },
   admin: { who: 'admins', security: [{ apiToken: [] }] },
   service_admin: { who: 'admins of the service', security: [{ apiToken: [] }] },

@@ -12,6 +12,8 @@ interface CallerOf {
   auditor: Operator
   /** An operator, or the device or coordinator for what is its own: which that is, is for the service to say. */
   operator_or_own: Operator | SessionCaller
+  /** The device or coordinator itself, and nobody for it: which it is, is for the service to say. */
+  own: SessionCaller
   admin: Operator
   /** An admin who may administer the service itself. */
   service_admin: Operator

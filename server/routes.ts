@@ -23,12 +23,14 @@ import { operationRoutes } from './routes/operations.ts'
 import { organizationRoutes } from './routes/organizations.ts'
 import { publishedKeyRoutes } from './routes/published-keys.ts'
 import { renewAccessTokenRoute } from './routes/renew-access-token.ts'
+import { rotateIdentityRoutes } from './routes/rotate-identity.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { startEnrollmentRoute } from './routes/start-enrollment.ts'
 import type { AccessTokens } from './services/access-tokens.ts'
 import { createApiTokens } from './services/api-tokens.ts'
 import { createAuditLog } from './services/audit-log.ts'
 import { createCompleteEnrollment } from './services/complete-enrollment.ts'
+import { createCompleteRotation } from './services/complete-rotation.ts'
 import { createConfirmExchange } from './services/confirm-exchange.ts'
 import { createDeviceLifeCycle } from './services/device-life-cycle.ts'
 import { createDevices } from './services/devices.ts'
@@ -42,6 +44,7 @@ import type { Readiness } from './services/readiness.ts'
 import { createRenewAccessToken } from './services/renew-access-token.ts'
 import { createSessions } from './services/sessions.ts'
 import { createStartEnrollment } from './services/start-enrollment.ts'
+import { createStartRotation } from './services/start-rotation.ts'
 import type { TemporalKeys } from './services/temporal-keys.ts'
 
 export interface RouteParts {
@@ -90,6 +93,7 @@ export function listRoutes(parts: RouteParts): Route[] {
     completeEnrollmentRoute(createCompleteEnrollment({ ...parts, issueResult })),
     ...deviceRoutes(createDevices(parts)),
     ...deviceLifeCycleRoutes(createDeviceLifeCycle(parts)),
+    ...rotateIdentityRoutes(createStartRotation(parts), createCompleteRotation({ ...parts, issueResult })),
     openExchangeRoute(createOpenExchange(parts)),
     confirmExchangeRoute(createConfirmExchange(parts)),
     renewAccessTokenRoute(createRenewAccessToken(parts)),

@@ -23,6 +23,7 @@ export const deviceList = defineCommand({
       ...pointInTimeFlag,
       help: 'only those last seen before; one that was never seen is not among them',
     },
+    'rotation-due': { type: 'boolean', help: 'only those whose identity key is flagged as old' },
     ...listFlags,
   },
   examples: [
@@ -36,7 +37,8 @@ export const deviceList = defineCommand({
     const now = Date.now()
     const { status, kind, type, capability, name } = values
     const seen = { lastSeenAfter: values['seen-after'], lastSeenBefore: values['seen-before'] }
-    const filter = { status, kind, type, capability, name, namePrefix: values['name-prefix'], ...seen }
+    const rotationDue = values['rotation-due'] === true || undefined
+    const filter = { status, kind, type, capability, name, namePrefix: values['name-prefix'], ...seen, rotationDue }
     await printList(values, {
       what: 'devices',
       read: (page) => operator.listDevices({ ...filter, ...page }),

@@ -36,10 +36,16 @@ export function deviceText(device: Device): string {
     ...Object.entries(metadata).map(([name, value]): [string, string] => ['metadata', `${name}=${toText(value)}`]),
     ['SPIFFE ID', device.spiffeId],
     ['identity key', `${identityKey.alg} ${identityKey.kid}`],
+    ...keyAgeRow(identityKey, now),
     ['session', activeSessionId ?? 'none'],
     ['enrolled', formatTime(device.createdAt, now)],
     ['last seen', lastSeenAt === null ? 'never' : formatTime(lastSeenAt, now)],
   ])
+}
+
+function keyAgeRow({ since, rotationDueSince }: Device['identityKey'], now: number): [string, string][] {
+  if (since === undefined) return []
+  return [['key since', `${formatTime(since, now)}${rotationDueSince === null ? '' : ': its rotation is due'}`]]
 }
 
 function toText(value: unknown): string {

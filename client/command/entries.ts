@@ -20,6 +20,11 @@ export const entries: readonly Entry[] = [
     summary: 'agree on new keys with the server',
     load: async () => (await import('./exchange.ts')).exchange,
   },
+  {
+    name: 'rotate-identity',
+    summary: 'replace the identity key of this device',
+    load: async () => (await import('./rotate-identity.ts')).rotateIdentity,
+  },
   { name: 'key', summary: 'a key of the session', load: async () => (await import('./key.ts')).key },
   {
     name: 'status',

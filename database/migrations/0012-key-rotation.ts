@@ -69,7 +69,8 @@ begin atomic
   select count(*) from identity_key k where k.mac_key_version < below_version and k.mac_mismatched_at is null;
 end;
 
--- Whether anything that will still be opened is under this version. at_time: by the clock of the service.
+-- Whether anything that will still be opened is under this version. Challenges of identity rotations are not looked at: they live
+-- for five minutes, a retired version for a day. at_time: by the clock of the service.
 create function is_kek_used(kek_purpose integer, kek_number bigint, at_time timestamptz) returns boolean
 language sql stable security definer set search_path = pg_catalog, public
 begin atomic

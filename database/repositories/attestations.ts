@@ -1,4 +1,6 @@
+import type { Selectable } from 'kysely'
 import type { Tx } from '../open.ts'
+import type { Tables } from '../tables.ts'
 
 export interface AttestationResult {
   id: string
@@ -45,14 +47,24 @@ export async function insertAttestation(
     .execute()
 }
 
+/** What its enrolment gave. */
 export async function getFirstAttestation(tx: Tx, principalId: string): Promise<AttestationResult> {
-  const row = await tx
-    .selectFrom('attestation_result')
-    .selectAll()
-    .where('principal_id', '=', principalId)
-    .orderBy('id')
-    .limit(1)
-    .executeTakeFirstOrThrow()
+  return toResult(
+    await tx
+      .selectFrom('attestation_result')
+      .selectAll()
+      .where('principal_id', '=', principalId)
+      .orderBy('id')
+      .limit(1)
+      .executeTakeFirstOrThrow(),
+  )
+}
+
+export async function getAttestation(tx: Tx, id: string): Promise<AttestationResult> {
+  return toResult(await tx.selectFrom('attestation_result').selectAll().where('id', '=', id).executeTakeFirstOrThrow())
+}
+
+function toResult(row: Selectable<Tables['attestation_result']>): AttestationResult {
   return {
     id: row.id,
     organizationId: row.organization_id,

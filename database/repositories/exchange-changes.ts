@@ -10,6 +10,8 @@ import type { ExchangeParty } from './exchanges.ts'
 
 /** What the transaction found when it read the principal; it stores nothing when that is no longer so. */
 export type PrincipalSessions = Pick<ExchangeParty['principal'], 'id' | 'activeSessionId' | 'pendingSessionIds'>
+/** The same for a session that begins: its message was signed by the key of this generation. */
+export type SigningPrincipal = PrincipalSessions & Pick<ExchangeParty['principal'], 'keyGeneration'>
 
 /**
  * The part that every change begins with: who finds the principal's row as it was read holds it, and nobody else changes
@@ -17,7 +19,7 @@ export type PrincipalSessions = Pick<ExchangeParty['principal'], 'id' | 'activeS
  */
 const changePrincipal = `update principal set active_session_id = $2, pending_session_ids = $3, last_seen_at = $4
   where organization_id = current_organization() and id = $1 and status = 'ACTIVE'
-    and active_session_id is not distinct from $5 and pending_session_ids = $6 returning 1`
+    and active_session_id is not distinct from $5 and pending_session_ids = $6`
 
 function changePrincipalValues(
   read: PrincipalSessions,
@@ -42,7 +44,7 @@ export async function insertPendingSession(
   database: Database,
   organizationId: string,
   change: {
-    read: PrincipalSessions
+    read: SigningPrincipal
     /** Of those that were pending, what stays pending; at most one. */
     keptIds: readonly string[]
     timedOutIds: readonly string[]
@@ -64,7 +66,7 @@ export async function insertPendingSession(
   await sendWithEvents(database, { organizationId }, [
     {
       name: 'open_exchange',
-      text: `with principal_changed as (${changePrincipal}),
+      text: `with principal_changed as (${changePrincipal} and key_generation = $17 returning 1),
         session_added as (
           insert into session (organization_id, id, principal_id, state, suite, bucket, last_epoch, created_at, expires_at,
             chains, confirmation_hash)
@@ -81,6 +83,7 @@ export async function insertPendingSession(
         new Date(session.expiresAt),
         session.chains,
         session.confirmationHash,
+        read.keyGeneration,
       ],
     },
     ...timedOutIds.map((id) => endPending(id, 'TIMED_OUT', session.createdAt)),
@@ -105,7 +108,7 @@ export async function activateSession(
   await sendWithEvents(database, { organizationId }, [
     {
       name: 'confirm_exchange',
-      text: `with principal_changed as (${changePrincipal}),
+      text: `with principal_changed as (${changePrincipal} returning 1),
         sessions_changed as (
           update session set state = case id when $2 then 'ACTIVE' else 'SUPERSEDED' end::session_state,
             confirmed_at = case id when $2 then $4 else confirmed_at end,
@@ -143,7 +146,7 @@ export async function endPendingSession(
   await sendWithEvents(database, { organizationId }, [
     {
       name: 'end_exchange',
-      text: `with principal_changed as (${changePrincipal}), events_added as (${addEvents})
+      text: `with principal_changed as (${changePrincipal} returning 1), events_added as (${addEvents})
         select expect_one(count(*)) from principal_changed`,
       values: [
         ...changePrincipalValues(read, { activeSessionId: read.activeSessionId, pendingSessionIds }, now),

@@ -15,6 +15,8 @@ export interface ExchangeParty {
     activeSessionId: string | undefined
     /** Oldest first. */
     pendingSessionIds: string[]
+    /** Of the identity key: counts up with each one that takes its place. */
+    keyGeneration: number
     identityKey: {
       kid: string
       alg: SignatureAlgorithm
@@ -50,7 +52,7 @@ export async function findExchangeParty(
   const [organizationId, principals, sessions] = await database.sendTransaction({ organizationOf: deviceId }, [
     {
       name: 'select_exchange_principal',
-      text: `select p.kind, p.status, p.active_session_id, p.pending_session_ids,
+      text: `select p.kind, p.status, p.active_session_id, p.pending_session_ids, p.key_generation,
           k.kid, k.alg, k.public_key, k.mac, k.mac_key_version
         from principal p join identity_key k
           on k.organization_id = p.organization_id and k.principal_id = p.id and k.status <> 'REPLACED'
@@ -78,6 +80,7 @@ export async function findExchangeParty(
       status: row.status,
       activeSessionId: row.active_session_id ?? undefined,
       pendingSessionIds: row.pending_session_ids,
+      keyGeneration: row.key_generation,
       identityKey: {
         kid: row.kid,
         alg: row.alg,
@@ -111,6 +114,7 @@ interface PrincipalRow {
   status: PrincipalStatus
   active_session_id: string | null
   pending_session_ids: string[]
+  key_generation: number
   kid: string
   alg: SignatureAlgorithm
   public_key: Uint8Array

@@ -16,6 +16,8 @@ export interface PrincipalFilter {
   /** A principal that was never seen is neither before nor after. */
   lastSeenBefore: number | undefined
   lastSeenAfter: number | undefined
+  /** That the key in use is flagged as too old. */
+  isRotationDue: boolean
 }
 
 /** Newest first, below `beforeId` where it is given. Which filters have an index, and why, is said in migration 0006. */
@@ -38,7 +40,7 @@ export async function listPrincipals(
 const LAST_CODE_POINT = '\u{10FFFF}'
 
 function conditionsOf(filter: PrincipalFilter) {
-  const { status, kind, type, capability, name, namePrefix, lastSeenBefore, lastSeenAfter } = filter
+  const { status, kind, type, capability, name, namePrefix, lastSeenBefore, lastSeenAfter, isRotationDue } = filter
   const conditions = []
   // Status and kind are literals, so that a plan that serves every value can use the indexes of some values.
   if (status !== undefined) conditions.push(sql<SqlBool>`principal.status = ${sql.lit(status)}`)
@@ -55,6 +57,9 @@ function conditionsOf(filter: PrincipalFilter) {
   }
   if (lastSeenAfter !== undefined) {
     conditions.push(sql<SqlBool>`principal.last_seen_at > ${new Date(lastSeenAfter)}`)
+  }
+  if (isRotationDue) {
+    conditions.push(sql<SqlBool>`identity_key.status = 'ACTIVE' and identity_key.rotation_due_since is not null`)
   }
   return conditions
 }

@@ -19,17 +19,14 @@ export interface Principal {
   activeSessionId: string | undefined
   createdAt: number
   lastSeenAt: number | undefined
-  identityKey: { kid: string; alg: SignatureAlgorithm; publicKey: Uint8Array }
-}
-
-export interface IdentityKeyRow {
-  organizationId: string
-  principalId: string
-  kid: string
-  alg: SignatureAlgorithm
-  publicKey: Uint8Array
-  mac: Uint8Array
-  macKeyVersion: number
+  identityKey: {
+    kid: string
+    alg: SignatureAlgorithm
+    publicKey: Uint8Array
+    createdAt: number
+    /** Since when it is flagged as too old. */
+    rotationDueSince: number | undefined
+  }
 }
 
 export async function insertPrincipal(
@@ -53,29 +50,6 @@ export async function insertPrincipal(
     .execute()
 }
 
-/** `duplicate` when the organization has this key already. */
-export async function insertIdentityKey(tx: Tx, key: IdentityKeyRow, createdAt: number): Promise<void> {
-  await tx
-    .insertInto('identity_key')
-    .values({
-      organization_id: key.organizationId,
-      kid: key.kid,
-      principal_id: key.principalId,
-      alg: key.alg,
-      public_key: key.publicKey,
-      status: 'ACTIVE',
-      mac: key.mac,
-      mac_key_version: key.macKeyVersion,
-      created_at: new Date(createdAt),
-    })
-    .execute()
-}
-
-/** True when the organization has a key of this kid, whatever became of it. */
-export async function isIdentityKeyKnown(tx: Tx, kid: string): Promise<boolean> {
-  return (await tx.selectFrom('identity_key').select('kid').where('kid', '=', kid).executeTakeFirst()) !== undefined
-}
-
 /** Each with the key that it has now. */
 export function selectPrincipals(tx: Tx) {
   return tx
@@ -88,7 +62,13 @@ export function selectPrincipals(tx: Tx) {
         .on('identity_key.status', '<>', sql.lit('REPLACED')),
     )
     .selectAll('principal')
-    .select(['identity_key.kid', 'identity_key.alg', 'identity_key.public_key'])
+    .select([
+      'identity_key.kid',
+      'identity_key.alg',
+      'identity_key.public_key',
+      'identity_key.created_at as key_created_at',
+      'identity_key.rotation_due_since',
+    ])
 }
 
 export async function findPrincipal(tx: Tx, id: string): Promise<Principal | undefined> {
@@ -166,7 +146,10 @@ export async function forgetPrincipalSession(tx: Tx, id: string, sessionId: stri
 }
 
 export function toPrincipal(
-  row: Selectable<Tables['principal']> & { kid: string; alg: SignatureAlgorithm; public_key: Uint8Array },
+  row: Selectable<Tables['principal']> &
+    Pick<Selectable<Tables['identity_key']>, 'kid' | 'alg' | 'public_key' | 'rotation_due_since'> & {
+      key_created_at: number
+    },
 ): Principal {
   return {
     id: row.id,
@@ -181,6 +164,12 @@ export function toPrincipal(
     activeSessionId: row.active_session_id ?? undefined,
     createdAt: row.created_at,
     lastSeenAt: row.last_seen_at ?? undefined,
-    identityKey: { kid: row.kid, alg: row.alg, publicKey: row.public_key },
+    identityKey: {
+      kid: row.kid,
+      alg: row.alg,
+      publicKey: row.public_key,
+      createdAt: row.key_created_at,
+      rotationDueSince: row.rotation_due_since ?? undefined,
+    },
   }
 }

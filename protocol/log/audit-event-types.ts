@@ -1,4 +1,5 @@
 import type { Json } from '../encoding.ts'
+import { keyEventTypes } from './key-event-types.ts'
 
 /**
  * What an event asks of a person: `info` nothing, a working service does this all day; `notice` to be read in a review; `warning`
@@ -117,6 +118,37 @@ export const auditEventTypes = {
     subject: ['deviceId', 'enrollmentTokenId'],
     data: ['kind', 'name', 'kid', 'alg', 'tier', 'policyId'],
   },
+  'device.rotation_challenged': {
+    severity: 'info',
+    meaning: 'A device asked to replace its identity key and was given a challenge.',
+    subject: ['deviceId'],
+    data: ['kid', 'expiresAt'],
+  },
+  'device.rotation_refused': {
+    severity: 'warning',
+    meaning: 'The old identity key signed for a new one that was refused, and the challenge is spent.',
+    subject: ['deviceId'],
+    data: ['kid', 'code'],
+  },
+  'device.rotation_mismatched': {
+    severity: 'critical',
+    meaning:
+      'Somebody answered the challenge of a rotation without the signature of the old identity key; once a challenge.',
+    subject: ['deviceId'],
+    data: ['kid', 'code'],
+  },
+  'device.identity_rotated': {
+    severity: 'notice',
+    meaning: 'A device replaced its identity key; its sessions and attestation results ended with the old one.',
+    subject: ['deviceId'],
+    data: ['oldKid', 'kid', 'alg', 'tier', 'policyId', 'sessions'],
+  },
+  'device.identity_due': {
+    severity: 'notice',
+    meaning: 'The identity key of a device is older than the service wants it to be; once a key.',
+    subject: ['deviceId'],
+    data: ['kid', 'alg', 'since'],
+  },
   'device.changed': {
     severity: 'info',
     meaning: 'What is known of a device was changed; values are named but for those of the metadata.',
@@ -173,7 +205,7 @@ export const auditEventTypes = {
   },
   'session.revoked': {
     severity: 'notice',
-    meaning: 'A session was ended by request, or with its device.',
+    meaning: 'A session was ended by request, with its device, or with the identity key that it was made under.',
     subject: ['deviceId', 'sessionId'],
     data: ['with'],
   },
@@ -183,66 +215,7 @@ export const auditEventTypes = {
     subject: ['deviceId', 'sessionId'],
     data: ['epoch'],
   },
-  'signing_key.published': {
-    severity: 'notice',
-    meaning: 'A successor of a signing key is in the trust bundle; it does not sign yet.',
-    subject: ['kid'],
-    data: ['use', 'alg', 'trustSequence'],
-  },
-  'signing_key.activated': {
-    severity: 'notice',
-    meaning: 'A signing key signs from here on, in the place of the one before it.',
-    subject: ['kid'],
-    data: ['use', 'alg', 'replaces'],
-  },
-  'signing_key.retired': {
-    severity: 'notice',
-    meaning: 'A signing key signs no more, and its seed is erased; what it signed until then stays good.',
-    subject: ['kid'],
-    data: ['use', 'alg', 'trustSequence', 'notAfter?'],
-  },
-  'signing_key.withdrawn': {
-    severity: 'notice',
-    meaning: 'A retired signing key is no longer in the trust bundle.',
-    subject: ['kid'],
-    data: ['use', 'alg', 'trustSequence'],
-  },
-  'trust.brought_ahead': {
-    severity: 'warning',
-    meaning: 'Whoever has the machine gave the keys of the database out again, for devices that are ahead of it.',
-    subject: [],
-    data: ['trustSequence', 'bundles'],
-  },
-  'kek.rotation_requested': {
-    severity: 'notice',
-    meaning: 'Whoever has the machine asked for the next version of a key-encryption key.',
-    subject: ['purpose', 'version'],
-    data: [],
-  },
-  'kek.made': {
-    severity: 'notice',
-    meaning: 'A new version of a key-encryption key seals from here on.',
-    subject: ['purpose', 'version'],
-    data: ['replaces', 'why'],
-  },
-  'kek.resealed': {
-    severity: 'info',
-    meaning: 'Values were sealed again, or MACs made again, under the newest version of their key-encryption key.',
-    subject: ['purpose', 'version'],
-    data: ['values'],
-  },
-  'kek.destroyed': {
-    severity: 'notice',
-    meaning: 'A version of a key-encryption key that nothing is sealed under any more was erased.',
-    subject: ['purpose', 'version'],
-    data: [],
-  },
-  'identity_key.mac_mismatched': {
-    severity: 'critical',
-    meaning: 'The identity key of a device is not the one that enrolled: somebody wrote to the database.',
-    subject: ['deviceId'],
-    data: ['kid'],
-  },
+  ...keyEventTypes,
   'temporal_key.made': {
     severity: 'info',
     meaning: 'The schedule made an epoch or bucket key.',

@@ -23,6 +23,7 @@ const listQuery = z.strictObject({
   namePrefix: displayNamePrefix.optional().meta({ description: 'how the name begins' }),
   lastSeenBefore: decimal.optional().meta({ description: 'milliseconds since the Unix epoch' }),
   lastSeenAfter: decimal.optional().meta({ description: 'milliseconds since the Unix epoch' }),
+  rotationDue: z.literal('true').optional().meta({ description: 'those whose identity key is flagged as old' }),
 })
 
 const deviceChange = z
@@ -45,11 +46,10 @@ export function deviceRoutes(devices: Devices): Route[] {
       summary: 'List devices, newest first',
       query: listQuery,
       answers: { 200: { description: 'A page of devices.', body: pageOf(deviceJson) } },
-      async answer({ caller, query: { limit, cursor, ...filter } }) {
-        const page = toPage(
-          await devices.list(caller, { ...noFilter, ...filter, limit: limit + 1, beforeId: cursor }),
-          limit,
-        )
+      async answer({ caller, query: { limit, cursor, rotationDue, ...filter } }) {
+        const isRotationDue = rotationDue === 'true'
+        const asked = { ...noFilter, ...filter, isRotationDue, limit: limit + 1, beforeId: cursor }
+        const page = toPage(await devices.list(caller, asked), limit)
         return { status: 200, body: { ...page, items: page.items.map(toDeviceJson) } }
       },
     }),

@@ -1,4 +1,3 @@
-import { DatabaseError } from '../../database/errors.ts'
 import type { Database, Tx } from '../../database/open.ts'
 import { getFirstAttestation, insertAttestation } from '../../database/repositories/attestations.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
@@ -15,16 +14,11 @@ import {
   lockEnrollmentToken,
   markEnrollmentTokenUsed,
 } from '../../database/repositories/enrollment-tokens.ts'
-import {
-  findPrincipal,
-  insertIdentityKey,
-  insertPrincipal,
-  isIdentityKeyKnown,
-} from '../../database/repositories/principals.ts'
+import { insertIdentityKey } from '../../database/repositories/identity-keys.ts'
+import { findPrincipal, insertPrincipal } from '../../database/repositories/principals.ts'
 import { listTrustBundles } from '../../database/repositories/service-keys.ts'
 import { canonicalJson, encode } from '../../protocol/encoding.ts'
 import type { EnrollmentCompletion } from '../../protocol/enrollment.ts'
-import { keyId } from '../../protocol/key-id.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import type { WireTrustBundle } from '../../protocol/trust.ts'
 import type { Happening, WriteEvent } from '../../runtime/audit-events.ts'
@@ -35,6 +29,7 @@ import { newId } from '../../runtime/ids.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
 import type { IssueAttestationResult } from './issue-attestation-result.ts'
+import { requireNewKey, withDuplicateKeyRefused } from './new-identity-key.ts'
 import { type Appraisal, appraiseEvidence, getPolicy, requireIdentityAlgorithm } from './policies.ts'
 import { requireOpenToken } from './start-enrollment.ts'
 import { isCompletionSigned, signedBytesOf } from './verify-completion.ts'
@@ -113,16 +108,6 @@ export function createCompleteEnrollment(parts: CompleteEnrollmentParts): Comple
   }
 }
 
-/** Two enrolments of one key at the same moment: the second finds it taken when it stores it. */
-async function withDuplicateKeyRefused<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (error) {
-    if (!(error instanceof DatabaseError) || error.code !== 'duplicate') throw error
-    throw keyKnown(error)
-  }
-}
-
 async function getTrustBundle(tx: Tx, sequence: number): Promise<WireTrustBundle> {
   const [bundle] = await listTrustBundles(tx, sequence - 1)
   if (bundle?.sequence !== sequence) throw new ServiceError('unavailable', `Trust bundle ${sequence} is missing.`)
@@ -160,7 +145,7 @@ async function enrol(parts: CompleteEnrollmentParts, tx: Tx, attempt: Attempt): 
     requireTokenTerms(token, completion)
     const policy = getPolicy(token.policyId, parts.profile)
     requireIdentityAlgorithm(policy, completion.identityKey.alg)
-    const kid = await requireNewKey(parts.crypto, tx, completion)
+    const kid = await requireNewKey(parts.crypto, tx, completion.identityKey)
     const appraisal = appraiseEvidence(policy, completion.evidence)
     return await storeDevice(parts, tx, attempt, kid, appraisal)
   } catch (error) {
@@ -192,14 +177,6 @@ async function refuseUnsigned(parts: CompleteEnrollmentParts, tx: Tx, attempt: A
     await insertEvents(tx, [refusalEvent(parts, attempt, 'enrollment.mismatched', refusal)])
   }
   return refusal
-}
-
-/** The `kid` of a key that nobody has enrolled. */
-async function requireNewKey(crypto: Primitives, tx: Tx, completion: EnrollmentCompletion): Promise<string> {
-  const { alg, publicKey } = completion.identityKey
-  const kid = keyId(crypto, alg, publicKey)
-  if (await isIdentityKeyKnown(tx, kid)) throw keyKnown()
-  return kid
 }
 
 async function storeDevice(
@@ -249,10 +226,6 @@ function enrolmentEvent(
   const { organizationId, token, requestId, now } = attempt
   const actor = { type: 'enrollment_token', id: token.id } as const
   return parts.writeEvent({ organizationId, actor, ...happening, requestId }, now)
-}
-
-function keyKnown(cause?: Error): ServiceError {
-  return new ServiceError('key_invalid', 'This identity key is enrolled already.', { field: 'identityKey', cause })
 }
 
 function notFound(): ServiceError {

@@ -75,8 +75,8 @@ export function notFound(): ServiceError {
   return new ServiceError('not_found', 'There is no such device.')
 }
 
-/** Another device is not to be told from none. */
-function requireKnown(caller: Operator | SessionCaller, id: string): void {
+/** Another device is not to be told from none. Throws `not_found`. */
+export function requireKnown(caller: Operator | SessionCaller, id: string): void {
   if (caller.type !== 'api_token' && caller.id !== id) throw notFound()
 }
 

@@ -189,7 +189,8 @@ async function answer(
   await retryOnConflict(async () => {
     read ??= await findExchangeParty(parts.database, request.deviceId, sessionId, createdAt)
     refuseReplay(read, sessionId)
-    if (read?.principal.status !== 'ACTIVE') {
+    const isSameKey = read?.principal.keyGeneration === party.principal.keyGeneration
+    if (read?.principal.status !== 'ACTIVE' || !isSameKey) {
       throw new ServiceError('exchange_refused', 'The device, its key or its signature is not accepted.')
     }
     const { principal } = read
@@ -262,7 +263,7 @@ function makeDummyParty(
         return keyring.activeVersion('identityMac')
       },
     }
-    const session = { activeSessionId: undefined, pendingSessionIds: [] }
+    const session = { activeSessionId: undefined, pendingSessionIds: [], keyGeneration: 1 }
     const principal = { id: NIL_UUID, kind: 'device', status: 'ACTIVE', ...session, identityKey } as const
     return { organizationId: NIL_UUID, principal }
   })

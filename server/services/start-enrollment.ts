@@ -12,11 +12,9 @@ import type { Clock } from '../../runtime/clock.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
-import { sealChallenge } from './challenges.ts'
+import { CHALLENGE_MS, sealChallenge } from './challenges.ts'
 import { hashCredential } from './credentials.ts'
 import { getPolicy } from './policies.ts'
-
-export const CHALLENGE_MS = 300_000
 
 export interface StartEnrollmentParts {
   database: Database
@@ -59,7 +57,7 @@ export function createStartEnrollment(parts: StartEnrollmentParts): StartEnrollm
       const expiresAt = now + CHALLENGE_MS
       await replaceEnrollmentChallenge(tx, organizationId, {
         id,
-        sealedChallenge: sealChallenge(parts.keyring, { organizationId, id }, challenge),
+        sealedChallenge: sealChallenge(parts.keyring, { table: 'challenge', organizationId, id }, challenge),
         trustSequence: trust.sequence,
         expiresAt,
       })

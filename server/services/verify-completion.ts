@@ -17,9 +17,10 @@ export async function signedBytesOf(
   trust: WireTrustBundle,
 ): Promise<Uint8Array> {
   const { alg, publicKey } = completion.identityKey
+  const at = { table: 'challenge', organizationId, id: challenge.id } as const
   return enrollmentBytes({
     enrollmentId: challenge.id,
-    challenge: await openChallenge(parts.keyring, { organizationId, id: challenge.id }, challenge.sealedChallenge),
+    challenge: await openChallenge(parts.keyring, at, challenge.sealedChallenge),
     alg,
     publicKey,
     name: completion.name,

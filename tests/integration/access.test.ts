@@ -171,6 +171,21 @@ const rows: Record<string, Row> = {
   'POST /v1/devices/:id/suspend': { path: ofNewDevice('suspend'), body: {}, outcomes: operators(200, 404) },
   'POST /v1/devices/:id/resume': { path: ofNewDevice('resume'), body: {}, outcomes: operators(200, 404) },
   'POST /v1/devices/:id/revoke': { path: ofNewDevice('revoke'), body: {}, outcomes: operators(200, 404) },
+  'POST /v1/devices/:id/rotate-identity': {
+    path: () => `/v1/devices/${device.deviceId}/rotate-identity`,
+    body: {},
+    outcomes: { ...admins(403, 403), admin: 403, serviceAdmin: 403, device: 201, otherDevice: 404 },
+  },
+  'POST /v1/devices/:id/rotate-identity/:challengeId': {
+    path: () => `/v1/devices/${device.deviceId}/rotate-identity/${newId()}`,
+    body: {
+      identityKey: { alg: 'ML-DSA-44', publicKey: bytes(1312) },
+      evidence: [{ format: 'none' }],
+      oldSignature: bytes(2420),
+      newSignature: bytes(2420),
+    },
+    outcomes: everyone(404),
+  },
   'POST /v1/exchanges': {
     body: {
       deviceId: newId(),

@@ -20,6 +20,7 @@ import {
   signCompletion,
   startEnrollment,
 } from '../support/api.ts'
+import { completeRotation, signRotation, startRotation } from '../support/identity-rotation.ts'
 import { databaseContents, expectRefusal } from '../support/refusals.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 import { makeApiToken } from '../support/tenants.ts'
@@ -69,6 +70,15 @@ function completion(wish: Parameters<typeof signCompletion>[2] = {}, changed: Re
     const started = await startEnrollment(service, (await createToken(service)).credential)
     const body = { ...signCompletion(started, makeIdentity().identityKey, wish), ...changed }
     return () => call(service, 'POST', `/v1/enrollments/${started.enrollmentId}/complete`, { body })
+  }
+}
+
+function rotation(wish: Parameters<typeof signRotation>[3] = {}) {
+  return async (): Promise<Ask> => {
+    const device = await enrollTestDevice(service)
+    const started = await startRotation(service, device)
+    const body = signRotation(device, started, makeIdentity().identityKey, wish)
+    return () => completeRotation(service, device.deviceId, started.challengeId, body)
   }
 }
 
@@ -151,6 +161,23 @@ const changes: Record<string, Change> = {
   'POST /v1/devices/:id/suspend': { prepare: ofDevice('suspend'), status: 200 },
   'POST /v1/devices/:id/resume': { prepare: ofDevice('resume', 'suspend'), status: 200 },
   'POST /v1/devices/:id/revoke': { prepare: ofDevice('revoke'), status: 200 },
+  'POST /v1/devices/:id/rotate-identity': {
+    async prepare() {
+      const device = await enrollTestDevice(service)
+      const { accessToken } = await establish(service, device)
+      return () => asAdmin('POST', `/v1/devices/${device.deviceId}/rotate-identity`, {}, accessToken)
+    },
+    status: 201,
+  },
+  'POST /v1/devices/:id/rotate-identity/:challengeId': { prepare: rotation(), status: 200 },
+  'POST /v1/devices/:id/rotate-identity/:challengeId with evidence of another format': {
+    prepare: rotation({ evidence: [{ format: 'tpm2' }] }),
+    status: 400,
+  },
+  'POST /v1/devices/:id/rotate-identity/:challengeId by a stranger': {
+    prepare: rotation({ oldSigner: makeIdentity().identityKey }),
+    status: 401,
+  },
   'POST /v1/exchanges': { prepare: exchange(0), status: 201 },
   'POST /v1/exchanges in the place of an older one': { prepare: exchange(2), status: 201 },
   'POST /v1/exchanges/:id/confirm': { prepare: confirmation(), status: 200 },

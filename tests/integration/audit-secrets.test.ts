@@ -8,7 +8,9 @@ import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import { auditEventTypes } from '../../protocol/log/audit-event-types.ts'
 import { createEventWriter } from '../../runtime/audit-events.ts'
 import { newId } from '../../runtime/ids.ts'
+import { createLogger } from '../../runtime/logger.ts'
 import { destroyUnknownRecords } from '../../workers/jobs/destroy-unknown-records.ts'
+import { flagOldIdentityKeys } from '../../workers/jobs/flag-old-identity-keys.ts'
 import {
   type Answer,
   call,
@@ -24,7 +26,9 @@ import {
   startEnrollment,
   type TestDevice,
 } from '../support/api.ts'
+import { eventsOfElsewhere } from '../support/audit.ts'
 import { createSecretSearch, readWholeLog, type Secret } from '../support/find-secrets.ts'
+import { completeRotation, rotate, signRotation, startRotation } from '../support/identity-rotation.ts'
 import { rotateEverything } from '../support/rotate-everything.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 import { listServiceSecrets, recordWireSecrets } from '../support/service-secrets.ts'
@@ -40,16 +44,6 @@ const secrets: Secret[] = [
   { what: 'address of the proxy', value: '127.0.0.1' },
   { what: 'user agent', value: headers['user-agent'] },
 ]
-/** Of these a log can have events, but not out of this run. */
-const elsewhere = [
-  'service.restored',
-  'audit_log.checkpoint_lost',
-  'audit_log.entry_refused',
-  'audit_log.entries_removed',
-  'kek.rotation_requested',
-  'trust.brought_ahead',
-]
-
 let service: TestService
 let log: string[]
 
@@ -80,15 +74,15 @@ function expectStatus(status: number, answer: Answer): Answer {
 async function runEverything(): Promise<void> {
   await service.tick()
   secrets.push(...(await listServiceSecrets(service, rootKey)))
-  const device = await enrolAndChange()
-  await exchangeAndRenew(device)
+  const enrolled = await enrolAndChange()
+  await exchangeAndRenew(enrolled)
+  const device = await rotateIdentity(enrolled)
   await refuseEnrolments(device)
   await refuseAccess()
   await endEverything(device)
   await recover()
-  await destroyKeys()
   await rotateEverything(service, rootKey)
-  secrets.push(...(await listServiceSecrets(service, rootKey)))
+  await destroyKeys()
 }
 
 async function enrolAndChange(): Promise<TestDevice> {
@@ -136,6 +130,22 @@ async function exchangeAndRenew(device: TestDevice): Promise<void> {
   const wrong = { ...opened, deviceConfirmation: secret('wrong confirmation', 64) }
   expectStatus(401, await confirm(service, device, wrong))
   expectStatus(401, await sendExchange(service, (await initiate(service, { ...device, ...makeIdentity() })).wire))
+}
+
+async function rotateIdentity(device: TestDevice): Promise<TestDevice> {
+  const complete = async (status: number, wish: Parameters<typeof signRotation>[3]) => {
+    const started = await startRotation(service, device)
+    const body = signRotation(device, started, makeIdentity().identityKey, wish)
+    expectStatus(status, await completeRotation(service, device.deviceId, started.challengeId, body))
+  }
+  await complete(401, { oldSigner: makeIdentity().identityKey })
+  await complete(400, { evidence: [{ format: 'tpm2' }] })
+  const rotated = await rotate(service, device)
+  secrets.push({ what: 'seed of a new identity', value: rotated.identitySeed })
+  const database = service.database.open('qflare_worker', 1)
+  const parts = { database, writeEvent: createEventWriter(crypto), logger: createLogger('silent') }
+  await flagOldIdentityKeys({ ...parts, identityKeyMaxAgeDays: 1 }, service.time.now + 90_000_000, async () => {})
+  return rotated
 }
 
 async function refuseEnrolments(device: TestDevice): Promise<void> {
@@ -198,7 +208,7 @@ describe('the log of a service that did everything', () => {
   const events = () => log.filter((text) => text.startsWith('{')).map((text) => JSON.parse(text))
 
   test('has every type of event that such a service can have', () => {
-    const seen = new Set<string>([...events().map(({ type }) => type), ...elsewhere])
+    const seen = new Set<string>([...events().map(({ type }) => type), ...eventsOfElsewhere])
     expect(seen).toEqual(new Set(Object.keys(auditEventTypes)))
   })
 

@@ -8,12 +8,14 @@ import {
   call,
   createToken,
   enrollTestDevice,
+  establish,
   initiate,
   makeIdentity,
   openExchange,
   signCompletion,
   startEnrollment,
 } from '../support/api.ts'
+import { signRotation, startRotation } from '../support/identity-rotation.ts'
 import { databaseContents, expectRefusal, sendRaw } from '../support/refusals.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 
@@ -29,17 +31,21 @@ const routes = {
   suspend: 'POST /v1/devices/:id/suspend',
   resume: 'POST /v1/devices/:id/resume',
   revoke: 'POST /v1/devices/:id/revoke',
+  rotate: 'POST /v1/devices/:id/rotate-identity',
+  rotated: 'POST /v1/devices/:id/rotate-identity/:challengeId',
   exchange: 'POST /v1/exchanges',
   confirm: 'POST /v1/exchanges/:id/confirm',
   renew: 'POST /v1/sessions/:id/tokens',
 } as const
 type Name = keyof typeof routes
 const names = Object.keys(routes) as Name[]
-const maxBytes: Partial<Record<Name, number>> = { complete: 1_048_576, tokens: 262_144 }
+const maxBytes: Partial<Record<Name, number>> = { complete: 1_048_576, rotated: 1_048_576, tokens: 262_144 }
 const optional = new Set(['complete.metadata', 'change.name'])
 
 let service: TestService
 let contents: Record<string, string>
+/** Of a device; every other request is an admin's. */
+let accessToken: string
 /** A request of each kind that would be taken, or refused for a reason of its own only. */
 let requests: Record<Name, { method: string; path: string; body: Record<string, unknown> }>
 
@@ -50,6 +56,9 @@ beforeAll(async () => {
   const started = await startEnrollment(service, credential)
   const opened = await openExchange(service, device)
   const { wire } = await initiate(service, device)
+  const rotating = await enrollTestDevice(service)
+  accessToken = (await establish(service, rotating)).accessToken
+  const rotation = await startRotation(service, rotating, accessToken)
   const confirmation = toBase64url(opened.deviceConfirmation)
   const nonce = toBase64url(new Uint8Array(32))
   const bodies: Record<Name, [id: string, body: Record<string, unknown>]> = {
@@ -63,6 +72,8 @@ beforeAll(async () => {
     suspend: [device.deviceId, {}],
     resume: [device.deviceId, {}],
     revoke: [device.deviceId, {}],
+    rotate: [rotating.deviceId, {}],
+    rotated: [rotating.deviceId, signRotation(rotating, rotation, makeIdentity().identityKey)],
     exchange: ['', wire],
     confirm: [opened.sessionId, { deviceId: device.deviceId, confirmation }],
     renew: [opened.sessionId, { deviceId: device.deviceId, epoch: wire.bucket, nonce, proof: confirmation }],
@@ -70,7 +81,14 @@ beforeAll(async () => {
   requests = Object.fromEntries(
     names.map((name) => {
       const [method = '', path = ''] = routes[name].split(' ')
-      return [name, { method, path: path.replace(':id', bodies[name][0]), body: bodies[name][1] }]
+      return [
+        name,
+        {
+          method,
+          path: path.replace(':id', bodies[name][0]).replace(':challengeId', rotation.challengeId),
+          body: bodies[name][1],
+        },
+      ]
     }),
   ) as typeof requests
 })
@@ -83,8 +101,9 @@ async function expectNothingStored(): Promise<void> {
   expect(await databaseContents(service)).toEqual(contents)
 }
 
+const tokenOf = (name: Name) => (name === 'rotate' ? accessToken : service.adminToken)
 const send = (name: Name, raw: string | Uint8Array, headers: Record<string, string> = {}) =>
-  call(service, requests[name].method, requests[name].path, { token: service.adminToken, raw, headers })
+  call(service, requests[name].method, requests[name].path, { token: tokenOf(name), raw, headers })
 
 const nest = (depth: number) => `${'['.repeat(depth)}1${']'.repeat(depth)}`
 
@@ -113,7 +132,7 @@ describe.each(names)('%s: nothing is stored and the answer is a problem', (name)
   test('for a content type that is another, or absent', async () => {
     const sendTyped = (headers: Record<string, string>) =>
       sendRaw(service, requests[name].method, requests[name].path, {
-        headers: { authorization: `Bearer ${service.adminToken}`, ...headers },
+        headers: { authorization: `Bearer ${tokenOf(name)}`, ...headers },
         body: [text()],
       })
     for (const type of [
@@ -142,7 +161,7 @@ describe.each(names)('%s: nothing is stored and the answer is a problem', (name)
     const tooLong = Buffer.from(withMember('"x":1').padEnd(limit + 1))
     expectRefusal(await send(name, tooLong.subarray(0, limit)), 400, 'malformed', 'x')
     expectRefusal(await send(name, tooLong), 413, 'payload_too_large')
-    const headers = { authorization: `Bearer ${service.adminToken}`, 'content-type': 'application/json' }
+    const headers = { authorization: `Bearer ${tokenOf(name)}`, 'content-type': 'application/json' }
     const body = [tooLong.subarray(0, limit), tooLong.subarray(limit)]
     const chunked = await sendRaw(service, requests[name].method, requests[name].path, { headers, body })
     expectRefusal(chunked, 413, 'payload_too_large')
@@ -237,6 +256,8 @@ test('every request of this file is taken as far as its own checks go', async ()
     start: 201,
     complete: 'trust_mismatch',
     change: 200,
+    rotate: 201,
+    rotated: 200,
     exchange: 201,
     confirm: 200,
     renew: 'unauthenticated',

@@ -101,6 +101,64 @@ describe('a device that is kept fresh', () => {
   })
 })
 
+describe('an identity key that is kept fresh', () => {
+  const day = 86_400_000
+
+  test('is replaced at the exchange that is due once it is old enough, and not before; without the option never', async () => {
+    for (const rotateIdentityAfterMs of [3_600_000, undefined]) {
+      const kept = await keptDevice(`identity${rotateIdentityAfterMs}`, { clockErrorMs: -day })
+      const begin = service.time.now
+      const ages = new Map<string, number>([[(await kept.device.status()).identityKey.kid, 0]])
+      kept.atPause = async () => {
+        // Each rotation waits for the first exchange after an hour: at most 94 minutes.
+        if (service.time.now > begin + 3.2 * 3_600_000) kept.controller.abort()
+      }
+      await kept.device.keepFresh({
+        signal: kept.controller.signal,
+        rotateIdentityAfterMs,
+        onExchange({ identityKey }) {
+          if (!ages.has(identityKey.kid)) ages.set(identityKey.kid, service.time.now - begin)
+        },
+        onError(error) {
+          throw error
+        },
+      })
+      const [, first = 0, second = 0] = ages.values()
+      if (rotateIdentityAfterMs === undefined) {
+        expect(ages.size).toBe(1)
+      } else {
+        expect(ages.size).toBeGreaterThanOrEqual(3)
+        // At half of a session's life, give or take a tenth, after the hour is over.
+        for (const age of [first, second - first]) {
+          expect(age).toBeGreaterThanOrEqual(3_600_000)
+          expect(age).toBeLessThanOrEqual(3_600_000 + 34 * 60_000)
+        }
+      }
+      await expectServersKey(kept.device)
+    }
+  })
+
+  test('that the server does not let the device replace costs it no session', async () => {
+    const kept = await keptDevice('identity refused')
+    await kept.device.exchange()
+    service.time.now += 31 * 60_000
+    await service.tick()
+    await service.database.sql.query(`alter table rotation_challenge add constraint refused check (false) not valid`)
+    const errors: string[] = []
+    await kept.device.keepFresh({
+      signal: kept.controller.signal,
+      rotateIdentityAfterMs: 0,
+      onError: ({ code }) => {
+        errors.push(code)
+        kept.controller.abort()
+      },
+    })
+    await service.database.sql.query('alter table rotation_challenge drop constraint refused')
+    expect(errors).toHaveLength(1)
+    await expectServersKey(kept.device)
+  })
+})
+
 test('a chain key that is over is in no file of the device any more', async () => {
   const kept = await keptDevice('erased')
   await kept.device.exchange()

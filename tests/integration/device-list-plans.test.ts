@@ -38,9 +38,10 @@ beforeAll(async () => {
       [id, count],
     )
     await client.query(
-      `insert into identity_key (organization_id, kid, principal_id, alg, public_key, status, mac, mac_key_version, created_at)
-        select organization_id, id::text, id, 'ML-DSA-44', '', 'ACTIVE', sha256(''), 1, now() from principal
-        where organization_id = $1`,
+      `insert into identity_key (organization_id, kid, principal_id, alg, public_key, status, mac, mac_key_version, created_at,
+          rotation_due_since)
+        select organization_id, id::text, id, 'ML-DSA-44', '', 'ACTIVE', sha256(''), 1, now(),
+          case when name like '%77' then now() end from principal where organization_id = $1`,
       [id],
     )
     await client.query(
@@ -96,6 +97,7 @@ const none: PrincipalFilter = {
   namePrefix: undefined,
   lastSeenBefore: undefined,
   lastSeenAfter: undefined,
+  isRotationDue: false,
 }
 
 test.each<[string, Partial<PrincipalFilter>, string]>([
@@ -106,6 +108,7 @@ test.each<[string, Partial<PrincipalFilter>, string]>([
   ['type', { type: 'rare' }, 'principal_type'],
   ['name', { name: 'device 77' }, 'principal_name'],
   ['namePrefix', { namePrefix: 'device 777' }, 'principal_name'],
+  ['isRotationDue', { isRotationDue: true }, 'identity_key_due'],
 ])('a page of devices by %s %j is read by %s, within the organization', async (_name, filter, index) => {
   const beforeId = 'ffffffff-0000-4000-8000-000000000000'
   for (const page of [

@@ -89,7 +89,7 @@ function toLiteral(value: unknown): string {
   return `'${typeof parameter === 'string' ? parameter : `\\x${parameter.toString('hex')}`}'`
 }
 
-const read = { id: deviceId, activeSessionId: undefined, pendingSessionIds: [] }
+const read = { id: deviceId, activeSessionId: undefined, pendingSessionIds: [], keyGeneration: 1 }
 
 test('reading a device and its sessions touches few pages, however many sessions others have', async () => {
   const statements = await statementsOf((recording) => findExchangeParty(recording, deviceId, makeSessionId(), now))

@@ -3,6 +3,7 @@ import { toBase64url } from '../../protocol/encoding.ts'
 import { newId } from '../../runtime/ids.ts'
 import { listRoutes, type RouteParts } from '../../server/routes.ts'
 import { call, enrollTestDevice, establish, type TestDevice } from '../support/api.ts'
+import { startRotation } from '../support/identity-rotation.ts'
 import { databaseContents } from '../support/refusals.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 import { type Belongings, eventsOf, furnish, makeTenant, type Tenant } from '../support/tenants.ts'
@@ -31,6 +32,7 @@ beforeAll(async () => {
   ofA = await furnish(a)
   ofB = await furnish(b)
   neighbour = await enrollTestDevice(a)
+  await startRotation(b, ofB.device, ofB.accessToken)
 })
 afterAll(() => service.close())
 
@@ -43,6 +45,13 @@ function bodyOf(route: string): unknown {
     'POST /v1/devices/:id/suspend': {},
     'POST /v1/devices/:id/resume': {},
     'POST /v1/devices/:id/revoke': {},
+    'POST /v1/devices/:id/rotate-identity': {},
+    'POST /v1/devices/:id/rotate-identity/:challengeId': {
+      identityKey: { alg: 'ML-DSA-44', publicKey: bytes(1312) },
+      evidence: [{ format: 'none' }],
+      oldSignature: bytes(2420),
+      newSignature: bytes(2420),
+    },
     'POST /v1/exchanges/:id/confirm': { deviceId: ofA.device.deviceId, confirmation: bytes(64) },
     'POST /v1/sessions/:id/tokens': { deviceId: ofA.device.deviceId, epoch: 1, nonce: bytes(32), proof: bytes(64) },
     'POST /v1/enrollments/:id/complete': {
@@ -75,13 +84,14 @@ test.each(routesOfOne.map((route) => [name(route), route] as const))(
     for (const [caller, token] of Object.entries(callers)) {
       const answers = []
       for (const id of [newId(), foreign as string]) {
-        answers.push(await ask(method, path.replace(':id', id), token, bodyOf(route)))
+        const url = path.replace(':id', id).replace(':challengeId', newId())
+        answers.push(await ask(method, url, token, bodyOf(route)))
       }
       expect(answers[1], caller).toEqual(answers[0])
-      if (caller === 'admin' && access !== 'service_admin') {
+      if (caller === 'admin' && access !== 'service_admin' && access !== 'own') {
         expect(answers[0]).toMatchObject({ status: 404, problem: { code: 'not_found' } })
       }
-      if (access === 'operator_or_own' && caller === 'device') {
+      if ((access === 'operator_or_own' || access === 'own') && caller === 'device') {
         const ofNeighbour = path.startsWith('/v1/devices')
           ? neighbour.deviceId
           : (await establish(a, neighbour)).sessionId

@@ -4,13 +4,12 @@
 // One JSON object on stdout, or one message on stderr and exit 1. `chain0` is the chain key of the printed `epoch`.
 import crypto from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
+import { rotate } from './independent-rotation.js'
 
 const base = (process.argv[2] ?? '').replace(/\/$/, '')
 const identityAlg = process.argv[3] ?? 'ML-DSA-44'
-const SUITE = 'ML-KEM-1024'
-const BUCKET_MS = 300_000 // §2
-const FEDERATION = '0197b2f0-0000-7000-8000-0000000000fe'
-const ROUND = 7
+const [SUITE, BUCKET_MS] = ['ML-KEM-1024', 300_000] // §2
+const [FEDERATION, ROUND] = ['0197b2f0-0000-7000-8000-0000000000fe', 7]
 const PUBLIC_KEY_BYTES = { 'ML-DSA-44': 1312, 'ML-DSA-65': 1952, 'ML-DSA-87': 2592, 'ML-KEM-1024': 1568 }
 const checks = []
 
@@ -286,6 +285,9 @@ async function main() {
     nextSigning: commKey(session, after, epoch + 1, 'signing'),
     roundKey: commKey(session, chain, epoch, 'round', E('round', uuid(FEDERATION), u64(ROUND))), // §5, Round keys
   }
+  const tools = { E, uuid, b64, unb64, keyPair, kidOf, Sign, call, shape, checked }
+  const rotated = await rotate(tools, device, identityAlg, confirmed.accessToken)
+  await confirm(rotated, await exchange(rotated, await currentBucket(device.trust)))
   const encoded = Object.fromEntries(Object.entries(keys).map(([k, v]) => [k, b64(v)]))
   return { deviceId: device.id, sessionId: session.sessionId, epoch, ...encoded, checks: [...new Set(checks)] }
 }

@@ -2,8 +2,13 @@ import { once } from 'node:events'
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** `forward`; another request in its place; `lose-answer`: the service acts, and nobody hears of it. */
-export type Treatment = 'forward' | 'lose-answer' | { method: string; path: string }
+/** `forward`; another request in its place; an answer that the service did not give; `lose-answer`: the service acts, and nobody hears of it; `lose-request`: nor does it. */
+export type Treatment =
+  | 'forward'
+  | 'lose-answer'
+  | 'lose-request'
+  | { answer: unknown }
+  | { method: string; path: string }
 
 export interface Proxy extends AsyncDisposable {
   url: string
@@ -15,6 +20,15 @@ export interface Proxy extends AsyncDisposable {
 export async function startProxy(serviceUrl: string): Promise<Proxy> {
   const server = createServer((incoming, outgoing) => {
     const treatment = proxy.treat(`${incoming.method} ${incoming.url}`)
+    if (treatment === 'lose-request') {
+      incoming.resume().on('end', () => incoming.socket.destroy())
+      return
+    }
+    if (typeof treatment === 'object' && 'answer' in treatment) {
+      outgoing.writeHead(200, { 'content-type': 'application/json' })
+      incoming.resume().on('end', () => outgoing.end(JSON.stringify(treatment.answer)))
+      return
+    }
     const { method, path } =
       typeof treatment === 'object' ? treatment : { method: incoming.method ?? '', path: incoming.url ?? '' }
     const headers = { ...incoming.headers }

@@ -95,6 +95,14 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
       appraised_at: at,
       expires_at: at,
     },
+    rotation_challenge: {
+      organization_id,
+      principal_id,
+      id: randomUUID(),
+      old_kid: kid,
+      sealed_challenge: randomBytes(67),
+      expires_at: at,
+    },
     session: {
       organization_id,
       id: makeSessionId(),

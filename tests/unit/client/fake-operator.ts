@@ -10,7 +10,7 @@ export interface FakeDevice {
   kind: PrincipalKind
   status: 'ACTIVE' | 'REVOKED'
   spiffeId: string
-  identityKey: { kid: string; alg: string; publicKey: string }
+  identityKey: { kid: string; alg: string; publicKey: string; since: number; rotationDueSince: number | null }
   activeSessionId: string | null
   metadata: Record<string, string | number | boolean>
   createdAt: number

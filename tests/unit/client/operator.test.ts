@@ -51,7 +51,7 @@ const deviceOf = (status: string) => ({
   capabilities: ['cuda'],
   status,
   spiffeId: 'spiffe://test.example/device',
-  identityKey: { kid: 'k', alg: 'ML-DSA-44', publicKey: 'p' },
+  identityKey: { kid: 'k', alg: 'ML-DSA-44', publicKey: 'p', since: 1, rotationDueSince: null },
   activeSessionId: null,
   metadata: {},
   createdAt: 1,
@@ -139,9 +139,15 @@ describe('an operator', () => {
   })
 
   it('knows a device of an older server, which has neither a type nor capabilities', async () => {
-    const { type: _type, capabilities: _capabilities, ...older } = deviceOf('ACTIVE')
+    const { type: _type, capabilities: _capabilities, ...rest } = deviceOf('ACTIVE')
+    const older = { ...rest, identityKey: { kid: 'k', alg: 'ML-DSA-44', publicKey: 'p' } }
     const { operator } = await operatorOf(older)
-    expect(await operator.getDevice(id)).toEqual({ ...older, type: null, capabilities: [] })
+    expect(await operator.getDevice(id)).toEqual({
+      ...older,
+      type: null,
+      capabilities: [],
+      identityKey: { ...older.identityKey, rotationDueSince: null },
+    })
   })
 
   it('reads a list to its end', async () => {

@@ -34,6 +34,7 @@ const labels = [
   'protocol/hedge.ts: QFLARE-v1 hedge encapsulation',
   'protocol/hedge.ts: QFLARE-v1 hedge identity',
   'protocol/hedge.ts: QFLARE-v1 hedge key',
+  'protocol/identity-rotation.ts: QFLARE-v1 rotate',
   'protocol/key-id.ts: QFLARE-v1 kid',
   'protocol/trust.ts: QFLARE-v1 trust',
 ]
@@ -44,6 +45,7 @@ describe('signature contexts', () => {
       bucket: 'QFLARE-v1 bucket',
       enroll: 'QFLARE-v1 enroll',
       exchange: 'QFLARE-v1 exchange',
+      rotate: 'QFLARE-v1 rotate',
       trust: 'QFLARE-v1 trust',
       checkpoint: 'QFLARE-v1 checkpoint',
       empty: '',

@@ -41,6 +41,7 @@ describe('config.example.env', () => {
       'QFLARE_AUDIT_KEY_DAYS',
       'QFLARE_AUDIT_KEY_OVERLAP_DAYS',
       'QFLARE_KEK_DAYS',
+      'QFLARE_IDENTITY_KEY_MAX_AGE_DAYS',
       'QFLARE_EXCHANGE_QUEUE',
       'QFLARE_LOG_LEVEL',
     ])

@@ -45,6 +45,7 @@ describe('loadConfig', () => {
         overlap: { bucket: 3_600_000, attestation: 3_600_000, audit: DAY_MS },
         kekAge: 365 * DAY_MS,
       },
+      identityKeyMaxAgeDays: 365,
       crypto: undefined,
       exchangeQueueLength: 512,
       logLevel: 'info',
@@ -85,6 +86,7 @@ describe('loadConfig', () => {
       QFLARE_AUDIT_KEY_DAYS: '600',
       QFLARE_AUDIT_KEY_OVERLAP_DAYS: '30',
       QFLARE_KEK_DAYS: '1',
+      QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: '0',
       QFLARE_CRYPTO: 'portable',
       QFLARE_EXCHANGE_QUEUE: '1',
       QFLARE_LOG_LEVEL: 'debug',
@@ -118,6 +120,7 @@ describe('loadConfig', () => {
         overlap: { bucket: 600_000, attestation: 600_000, audit: 30 * DAY_MS },
         kekAge: DAY_MS,
       },
+      identityKeyMaxAgeDays: 0,
       crypto: 'portable',
       exchangeQueueLength: 1,
       logLevel: 'debug',
@@ -169,6 +172,7 @@ describe('loadConfig', () => {
     'QFLARE_DATABASE_CONNECTIONS',
     'QFLARE_EXCHANGE_QUEUE',
     'QFLARE_AUDIT_RETENTION_YEARS',
+    'QFLARE_IDENTITY_KEY_MAX_AGE_DAYS',
   ])('refuses a %s that is no number', (name) => {
     for (const text of ['12x', '3.5', '-1', 'NaN', 'Infinity', '1e3', '0x10', ' 10'])
       expect(problemsOf({ [name]: text }), text).toHaveLength(1)
