@@ -1,10 +1,11 @@
-import { mkdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { findNearest } from './client/command/find-nearest.ts'
 import { checkServer } from './database/check-server.ts'
 import { connectRoles, type DatabaseRole, type RoleConnection } from './database/connect-roles.ts'
 import { migrate } from './database/migrate.ts'
 import { type Database, openDatabase } from './database/open.ts'
+import { listTrustBundles } from './database/repositories/service-keys.ts'
 import { choosePrimitives } from './protocol/primitives/choose.ts'
 import { createEventWriter } from './runtime/audit-events.ts'
 import { createClock } from './runtime/clock.ts'
@@ -14,11 +15,11 @@ import { createMetrics } from './runtime/metrics.ts'
 import { readVersion } from './runtime/release.ts'
 import { adminTokenFile, keepAdminToken, refuseLoneRootKey } from './runtime/secrets.ts'
 import { stopOnSignals } from './runtime/shutdown.ts'
-import { openFileTemporalKeyStore } from './runtime/temporal/file-temporal-key-store.ts'
-import { listTemporalHomes, temporalKeyFolder } from './runtime/temporal/temporal-key-folder.ts'
+import { openTemporalKeyStore } from './runtime/temporal/open-temporal-key-store.ts'
 import { findUnknownVariables } from './runtime/unknown-variables.ts'
 import { composeServer } from './server/compose.ts'
 import { composeWorkers } from './workers/compose.ts'
+import { composeQueues } from './workers/compose-queues.ts'
 import { composeSequencer } from './workers/compose-sequencer.ts'
 import { initializeDefaultOrganization } from './workers/initialize-service.ts'
 import { openLiveServiceKeys } from './workers/open-service-keys.ts'
@@ -45,13 +46,14 @@ export async function startService(
   const crypto = await choosePrimitives(config.crypto)
   const metrics = createMetrics()
   const holdsKeys = isKeyHolder(config)
+  const isFirst = makesFirstKeys(config)
   const { dataDirectory } = config
   if (config.database !== undefined) await mkdir(dataDirectory, { recursive: true, mode: 0o700 })
   const connections = await connectRoles(
     {
       urls: config.database,
       dataDirectory,
-      claims: holdsKeys,
+      claim: !holdsKeys ? undefined : config.temporalRedisUrl === undefined ? 'alone' : 'shared',
       log: (message) => logger.info(message),
       beforeCreating: () => refuseLoneRootKey(dataDirectory),
       onLost: () => options.onLost?.('PostgreSQL'),
@@ -60,9 +62,10 @@ export async function startService(
   )
   const applied = await migrate(connections.migrator)
   if (applied.length > 0) logger.info('migrations applied', { names: applied })
-  const open = (role: DatabaseRole, maxConnections?: number): Promise<Database> =>
+  const open = (role: Exclude<DatabaseRole, 'queues'>, maxConnections?: number): Promise<Database> =>
     openRole(connections[role], maxConnections ?? config.databaseConnections, logger, stack)
-  const keeper = await open(holdsKeys ? 'worker' : 'sequencer')
+  const keeperRole = isFirst ? 'worker' : holdsKeys ? 'api' : 'sequencer'
+  const keeper = await open(keeperRole)
   const clock = createClock(keeper.readClock, options.localClock)
   await clock.measure()
   const timer = setInterval(() => {
@@ -72,14 +75,15 @@ export async function startService(
 
   const writeEvent = createEventWriter(crypto)
   const common = { crypto, clock, writeEvent, logger, metrics }
+  if (!isFirst) await waitForFirstKeys(keeper, logger)
   const { wrapper, serviceKeys } = await openLiveServiceKeys(
     { database: keeper, crypto, writeEvent, logger },
-    { config, env, mayMake: holdsKeys },
+    { config, env, mayMake: isFirst },
     clock.now(),
   )
   stack.defer(() => serviceKeys.close())
   const keepToken = (token: string) => keepAdminToken(adminTokenFile(dataDirectory), token)
-  if (holdsKeys) {
+  if (isFirst) {
     await initializeDefaultOrganization({ database: keeper, crypto, writeEvent, keepToken }, clock.now())
   }
   if (config.roles.includes('sequencer')) {
@@ -100,17 +104,26 @@ export async function startService(
   }
   if (!holdsKeys) return toService({ url: undefined, operatorUrl: undefined }, stack)
 
-  // The memory outlives a data folder that is removed; what begins in its place must not find the old one's keys.
-  const temporalFolder = join(await temporalKeyFolder(dataDirectory), serviceKeys.rootKid)
-  const store = await openFileTemporalKeyStore(temporalFolder)
-  logger.info(`temporal keys are kept in ${temporalFolder}`)
-  await destroyOtherHomes(config, temporalFolder, logger)
+  const store = await openTemporalKeyStore(config, serviceKeys.rootKid, logger, stack)
   const shared = { ...common, store }
 
+  const hasWorkers = config.roles.includes('worker')
+  const { redisUrl } = config
+  const queues = await composeQueues({ redisUrl, connection: connections.queues, hasWorkers, logger })
+  stack.defer(() => queues.close())
+
   let isScheduleHealthy = () => true
-  if (config.roles.includes('worker')) {
-    const { keyring, bucketSigner } = serviceKeys
-    const workers = await composeWorkers({ ...shared, database: keeper, keyring, bucketSigner })
+  if (hasWorkers) {
+    const storedLog = await open('sequencer', 1)
+    const workers = await composeWorkers({
+      ...shared,
+      ...queues,
+      config,
+      wrapper,
+      serviceKeys,
+      database: keeper,
+      storedLog,
+    })
     stack.defer(() => workers.close())
     isScheduleHealthy = workers.isHealthy
   }
@@ -122,9 +135,11 @@ export async function startService(
       wrapper,
       config,
       version: readVersion(),
-      database: await open('api'),
+      database: keeperRole === 'api' ? keeper : await open('api'),
       auditor: await open('auditor'),
       isScheduleHealthy,
+      jobQueues: queues.jobQueues,
+      queues: Object.values(queues.queues),
     })
     stack.defer(() => server.close())
     urls = server
@@ -144,10 +159,29 @@ function toService({ url, operatorUrl }: ServiceUrls, stack: AsyncDisposableStac
   }
 }
 
-/** Temporal keys are of one process; sequencers alone hold none, and there may be any number of them. */
+/** Sequencers alone hold no temporal keys. */
 function isKeyHolder({ roles }: Config): boolean {
   return roles.includes('api') || roles.includes('worker')
 }
+
+/** Of processes that share a database the workers make what the first start makes; the admin token lies in a folder of theirs. */
+function makesFirstKeys(config: Config): boolean {
+  return config.roles.includes('worker') || (isKeyHolder(config) && config.database === undefined)
+}
+
+/** Of a fleet that starts all at once any process may be faster than the worker that makes the keys. */
+async function waitForFirstKeys(database: Database, logger: Logger): Promise<void> {
+  const deadline = performance.now() + FIRST_KEYS_WITHIN_MS
+  let isSaid = false
+  while ((await database.withoutOrganization((tx) => listTrustBundles(tx, 0))).length === 0) {
+    if (performance.now() > deadline) return
+    if (!isSaid) logger.info('waiting for a process with the role worker, which makes the first keys')
+    isSaid = true
+    await sleep(500)
+  }
+}
+
+const FIRST_KEYS_WITHIN_MS = 60_000
 
 /** It writes one batch at a time, and reads for witnesses. */
 const SEQUENCER_CONNECTIONS = 2
@@ -167,15 +201,6 @@ async function openRole(
   })
   stack.defer(() => database.close())
   return database
-}
-
-/** Nobody else would ever destroy them. With DATABASE_URL nobody holds the data folder: they may be of a service that runs. */
-async function destroyOtherHomes({ database, dataDirectory }: Config, own: string, logger: Logger): Promise<void> {
-  for (const home of (await listTemporalHomes(dataDirectory)).filter((path) => path !== own)) {
-    if (database === undefined) await rm(home, { recursive: true, force: true })
-    const what = database === undefined ? 'were destroyed' : 'are still there; remove them if no service uses them'
-    logger.warn(`temporal keys of another root of trust ${what}: ${home}`)
-  }
 }
 
 async function main(): Promise<void> {
@@ -227,6 +252,8 @@ function describeStartError(error: unknown): string {
     'DatabaseError',
     'ListenError',
     'ProtocolError',
+    'RedisError',
+    'TemporalStoreError',
   ].includes(error.name)
   return `QFLARE did not start: ${isRefusal || isExplained ? error.message : (error.stack ?? error.message)}`
 }

@@ -5,6 +5,7 @@ import { reportExchange } from './exchange/report-exchange.ts'
 import type { BenchService } from './exchange/start-service.ts'
 import type { Figure } from './figure.ts'
 import { describeHost } from './host.ts'
+import { measureJobs } from './jobs/measure-jobs.ts'
 import { measureMemory } from './memory/measure-memory.ts'
 import { type BenchOptions, parseOptions, usage } from './options.ts'
 import { toTable, toText } from './print-table.ts'
@@ -27,6 +28,7 @@ async function measure(options: BenchOptions): Promise<BenchResult> {
   if (wants('memory')) figures.push(...(await measureMemory(options.memoryExchanges, progress, noteService)))
   if (wants('exchange')) figures.push(...(await reportExchange(options, progress, noteService)))
   if (wants('audit')) figures.push(...(await reportAudit(options, progress, noteService)))
+  if (wants('jobs')) figures.push(...(await measureJobs(options.jobs, progress)))
   const { only, sizes, out: _, ...numbers } = options
   return benchResult.parse({
     version: RESULT_VERSION,

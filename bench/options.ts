@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 
-export const parts = ['crypto', 'lookups', 'memory', 'scale', 'exchange', 'audit'] as const
+export const parts = ['crypto', 'lookups', 'memory', 'scale', 'exchange', 'audit', 'jobs'] as const
 export type Part = (typeof parts)[number]
 
 export interface BenchOptions {
@@ -15,6 +15,8 @@ export interface BenchOptions {
   sizes: readonly number[]
   /** Of the audit log that proofs are measured on. */
   auditEntries: number
+  /** That do nothing, on each backend of the queues. */
+  jobs: number
   out: string | undefined
 }
 
@@ -31,6 +33,7 @@ figure means. CPU milliseconds and ratios within a run count; times of day depen
   --scale-exchanges N      at each number of devices (default 1000)
   --sizes N,N,…            registered devices, ascending (default 1000,100000,1000000)
   --audit-entries N        of the audit log that proofs are measured on (default 1000000)
+  --jobs N                 that do nothing, on each backend of the queues (default 5000)
   --out FILE               writes the result as JSON (kept ones: bench/results/<date>-<name>.json)
   --help
 
@@ -49,6 +52,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | undefined 
       'scale-exchanges': { type: 'string', default: '1000' },
       sizes: { type: 'string', default: '1000,100000,1000000' },
       'audit-entries': { type: 'string', default: '1000000' },
+      jobs: { type: 'string', default: '5000' },
       out: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -63,6 +67,7 @@ export function parseOptions(args: readonly string[]): BenchOptions | undefined 
     scaleExchanges: parseCount('scale-exchanges', values['scale-exchanges']),
     sizes: parseSizes(values.sizes),
     auditEntries: parseCount('audit-entries', values['audit-entries']),
+    jobs: parseCount('jobs', values.jobs),
     out: values.out,
   }
 }

@@ -96,3 +96,28 @@ export const session = z.looseObject({
   epochs: z.looseObject({ first: z.int(), last: z.int() }),
 })
 export type Session = z.output<typeof session>
+
+export const job = z.looseObject({
+  name: z.string(),
+  queue: z.string(),
+  everySeconds: z.number().nullable(),
+  dailyAt: z.string().nullable(),
+  state: z.string(),
+  lastStartedAt: timestamp.nullable(),
+  nextRunAt: timestamp.nullable(),
+  progress: z.looseObject({ done: z.number(), total: z.number() }).nullable(),
+  failed: z.int(),
+})
+export type Job = z.output<typeof job>
+
+export const failedRun = z.looseObject({
+  id: z.string(),
+  job: z.string(),
+  queue: z.string(),
+  failedAt: timestamp,
+  attempts: z.int(),
+  reason: z.string(),
+})
+export type FailedRun = z.output<typeof failedRun>
+
+export const startedRun = z.looseObject({ id: z.string() })

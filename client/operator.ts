@@ -17,14 +17,29 @@ import {
   device,
   type EnrollmentToken,
   enrollmentToken,
+  type FailedRun,
+  failedRun,
+  type Job,
+  job,
   type Organization,
   organization,
   type Session,
   session,
+  startedRun,
 } from './operator-answers.ts'
 import { allPages, type Page, type PageQuery, pageOf, toQuery } from './pages.ts'
 
-export type { ApiToken, CreatedApiToken, CreatedOrganization, Device, EnrollmentToken, Organization, Session }
+export type {
+  ApiToken,
+  CreatedApiToken,
+  CreatedOrganization,
+  Device,
+  EnrollmentToken,
+  FailedRun,
+  Job,
+  Organization,
+  Session,
+}
 
 /** What an enrolment token lets enrol. `ttlSeconds`: 60 to 2,592,000; the server's default is a day. */
 export interface EnrollmentTokenRequest {
@@ -187,6 +202,26 @@ export class QflareOperator {
   /** `session_state` for one that has ended already. */
   endSession(id: string): Promise<void> {
     return this.#http.delete(`/v1/sessions/${encodeURIComponent(id)}`, this.#auth)
+  }
+
+  /** The jobs of the service. */
+  async listJobs(): Promise<Job[]> {
+    return (await this.#http.get('/v1/jobs', pageOf(job), this.#auth)).items
+  }
+
+  /** Runs that were kept as failed, the newest 200, newest first. */
+  async listFailedRuns(): Promise<FailedRun[]> {
+    return (await this.#http.get('/v1/jobs/failed', pageOf(failedRun), this.#auth)).items
+  }
+
+  /** `not_found` for one that is not failed, or not any more. */
+  async retryFailedRun(id: string): Promise<void> {
+    await this.#http.post(`/v1/jobs/failed/${encodeURIComponent(id)}/retry`, {}, startedRun, this.#auth)
+  }
+
+  /** The id of the run, which waits in its queue then. `not_found` for a job that does not run when asked. */
+  async runJob(name: string): Promise<string> {
+    return (await this.#http.post(`/v1/jobs/${encodeURIComponent(name)}/run`, {}, startedRun, this.#auth)).id
   }
 }
 

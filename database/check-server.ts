@@ -36,7 +36,7 @@ async function roleProblems(client: Client): Promise<string[]> {
   return problems
 }
 
-const workingRoles = ['qflare_api', 'qflare_worker', 'qflare_sequencer', 'qflare_auditor']
+const workingRoles = ['qflare_api', 'qflare_worker', 'qflare_sequencer', 'qflare_auditor', 'qflare_queues']
 
 /** A login of one's own has exactly one role, so that what reaches one role reaches no other. */
 async function loginProblems(client: Client): Promise<string[]> {

@@ -8,16 +8,18 @@ const SERVICE_LOCK = 7_236_417_002
 const RETRY_MS = 1_000
 
 /**
- * Holds a database for one process. Temporal keys are files of one process in this release: a second one would find them
- * missing and make them anew, again and again. `refused` when another process has it. A hold that breaks with the server is
- * taken again when the server is back; `onLost` when another process was faster.
+ * Holds a database: for this process alone, or `isShared` among those that keep temporal keys in the same Redis. Where they are
+ * files of one process, a second one would find them missing and make them anew, again and again. `refused` when another process
+ * has it otherwise. A hold that breaks with the server is taken again when the server is back; `onLost` when another process was
+ * faster.
  */
 export async function claimDatabase(
   connection: ClientConfig,
+  isShared: boolean,
   onLost: () => void,
 ): Promise<{ release(): Promise<void> }> {
   let isReleased = false
-  let lock = await take(connection, reclaim)
+  let lock = await take(connection, isShared, reclaim)
 
   function reclaim(): void {
     if (isReleased) return
@@ -27,7 +29,7 @@ export async function claimDatabase(
   async function retake(): Promise<void> {
     while (!isReleased) {
       try {
-        lock = await take(connection, reclaim)
+        lock = await take(connection, isShared, reclaim)
         return
       } catch (error) {
         if (error instanceof DatabaseError) {
@@ -47,11 +49,15 @@ export async function claimDatabase(
   }
 }
 
-async function take(connection: ClientConfig, onBroken: () => void): Promise<HeldLock> {
-  const lock = await tryHoldLock(connection, { key: SERVICE_LOCK, applicationName: 'qflare_claim' }, onBroken)
-  if (lock !== undefined) return lock
+async function take(connection: ClientConfig, isShared: boolean, onBroken: () => void): Promise<HeldLock> {
+  const lock = { key: SERVICE_LOCK, applicationName: 'qflare_claim', isShared }
+  const held = await tryHoldLock(connection, lock, onBroken)
+  if (held !== undefined) return held
   throw new DatabaseError(
     'refused',
-    'Another QFLARE process works on this database. In this release it is one process per database: stop the other one first.',
+    isShared
+      ? 'Another QFLARE process works on this database and keeps temporal keys in files: stop it, and start it with QFLARE_TEMPORAL_REDIS_URL.'
+      : 'Another QFLARE process works on this database. Temporal keys in files are of one process: stop the other one first, or set' +
+          ' QFLARE_TEMPORAL_REDIS_URL, the same Redis, for all of them.',
   )
 }

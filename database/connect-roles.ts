@@ -4,7 +4,7 @@ import { startEmbeddedPostgres } from './embedded.ts'
 import { prepareEmbedded } from './prepare-embedded.ts'
 
 /** Roles that a process works as (design: storage.md "Roles"). */
-export const databaseRoles = ['api', 'auditor', 'worker', 'sequencer'] as const
+export const databaseRoles = ['api', 'auditor', 'worker', 'sequencer', 'queues'] as const
 export type DatabaseRole = (typeof databaseRoles)[number]
 
 /** `role` is set on every connection; undefined where the login has it. */
@@ -13,14 +13,18 @@ export interface RoleConnection {
   role: string | undefined
 }
 
-export type RoleConnections = Record<DatabaseRole, RoleConnection> & { migrator: ClientConfig }
+export type RoleConnections = Record<Exclude<DatabaseRole, 'queues'>, RoleConnection> & {
+  /** Undefined where there is no login for it: the queues are on Redis then. */
+  queues: RoleConnection | undefined
+  migrator: ClientConfig
+}
 
 export interface ConnectOptions {
   /** One login for each role; undefined: the embedded PostgreSQL of the data folder. */
-  urls: Record<DatabaseRole | 'migrator', string> | undefined
+  urls: (Record<Exclude<DatabaseRole, 'queues'> | 'migrator', string> & { queues: string | undefined }) | undefined
   dataDirectory: string
-  /** Whether the process holds what only one may hold of a database: temporal keys. */
-  claims: boolean
+  /** How the process holds the database for its temporal keys; undefined: it has none of them. */
+  claim: 'alone' | 'shared' | undefined
   log: (message: string) => void
   /** Before an embedded cluster is made; may throw. */
   beforeCreating: () => Promise<void>
@@ -31,12 +35,19 @@ export interface ConnectOptions {
 export async function connectRoles(options: ConnectOptions, stack: AsyncDisposableStack): Promise<RoleConnections> {
   const { urls, dataDirectory, log, onLost } = options
   if (urls !== undefined) {
-    if (options.claims) {
-      const use = await claimDatabase({ connectionString: urls.worker }, onLost)
+    if (options.claim !== undefined) {
+      const use = await claimDatabase({ connectionString: urls.api }, options.claim === 'shared', onLost)
       stack.defer(() => use.release())
     }
-    const migrator = { connectionString: urls.migrator }
-    return { ...forRoles((name) => ({ connection: { connectionString: urls[name] }, role: undefined })), migrator }
+    const withLogin = (connectionString: string) => ({ connection: { connectionString }, role: undefined })
+    return {
+      api: withLogin(urls.api),
+      auditor: withLogin(urls.auditor),
+      worker: withLogin(urls.worker),
+      sequencer: withLogin(urls.sequencer),
+      queues: urls.queues === undefined ? undefined : withLogin(urls.queues),
+      migrator: { connectionString: urls.migrator },
+    }
   }
   const postgres = await startEmbeddedPostgres({
     dataDirectory,
@@ -46,14 +57,13 @@ export async function connectRoles(options: ConnectOptions, stack: AsyncDisposab
   })
   stack.defer(() => postgres.stop())
   const { login, superuser } = await prepareEmbedded(postgres)
-  return { ...forRoles((name) => ({ connection: login, role: `qflare_${name}` })), migrator: superuser }
-}
-
-function forRoles(connect: (name: DatabaseRole) => RoleConnection): Record<DatabaseRole, RoleConnection> {
+  const asRole = (name: DatabaseRole) => ({ connection: login, role: `qflare_${name}` })
   return {
-    api: connect('api'),
-    auditor: connect('auditor'),
-    worker: connect('worker'),
-    sequencer: connect('sequencer'),
+    api: asRole('api'),
+    auditor: asRole('auditor'),
+    worker: asRole('worker'),
+    sequencer: asRole('sequencer'),
+    queues: asRole('queues'),
+    migrator: superuser,
   }
 }

@@ -24,6 +24,9 @@ export async function describeSchema(client: Client): Promise<string> {
 const OURS = `nspname not in ('pg_catalog', 'information_schema', 'pg_toast') and nspname not like 'pg\\_temp%'
   and nspname not like 'pg\\_toast\\_temp%'`
 
+/** What is in the schema of the queues is BullMQ's, of its own version. */
+const NOT_OF_QUEUES = `nspname <> 'bullmq'`
+
 async function readLines(client: Client, text: string, values: unknown[] = []): Promise<string[]> {
   const { rows } = await client.query<{ line: string }>(text, values)
   return rows.map(({ line }) => line)
@@ -64,6 +67,13 @@ async function listSchemas(client: Client): Promise<string[]> {
         from pg_namespace, aclexplode(coalesce(nspacl, acldefault('n', nspowner))) as acl
         where ${OURS} and acl.grantee <> nspowner
         group by nspname, acl.grantee
+      union all
+      select format('alter default privileges for role %I in schema %I grant %s on %s to %s;',
+          pg_get_userbyid(defaclrole), nspname, string_agg(lower(privilege_type), ', ' order by privilege_type),
+          case defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions'
+            when 'T' then 'types' else 'schemas' end, ${granteeName}), nspname, 2, concat(defaclobjtype, ' ', ${granteeName})
+        from pg_default_acl join pg_namespace n on n.oid = defaclnamespace, aclexplode(defaclacl) as acl
+        where ${OURS} group by nspname, defaclrole, defaclobjtype, acl.grantee
       order by nspname, step, grantee`,
   )
 }
@@ -76,13 +86,13 @@ async function listTypes(client: Client): Promise<string[]> {
     `select format('create type %s as enum (%s);', t.oid::regtype,
         (select string_agg(quote_literal(enumlabel), ', ' order by enumsortorder) from pg_enum where enumtypid = t.oid))
         as line
-      from pg_type t join pg_namespace n on n.oid = typnamespace where ${OURS} and typtype = 'e'
+      from pg_type t join pg_namespace n on n.oid = typnamespace where ${OURS} and ${NOT_OF_QUEUES} and typtype = 'e'
       union all
       select format('create domain %s as %s%s%s;', t.oid::regtype, format_type(typbasetype, typtypmod),
         ' default ' || typdefault,
         (select string_agg(' ' || pg_get_constraintdef(c.oid), '' order by conname) from pg_constraint c
           where contypid = t.oid))
-      from pg_type t join pg_namespace n on n.oid = typnamespace where ${OURS} and typtype = 'd'
+      from pg_type t join pg_namespace n on n.oid = typnamespace where ${OURS} and ${NOT_OF_QUEUES} and typtype = 'd'
       order by line`,
   )
 }
@@ -99,7 +109,7 @@ async function listFunctions(client: Client): Promise<string[]> {
         (select string_agg(${granteeName}, ', ' order by ${granteeName})
           from aclexplode(coalesce(proacl, acldefault('f', proowner))) as acl where acl.grantee <> proowner) as grantees
       from pg_proc p join pg_namespace n on n.oid = pronamespace
-      where ${OURS} and prokind in ('f', 'p') order by signature`,
+      where ${OURS} and ${NOT_OF_QUEUES} and prokind in ('f', 'p') order by signature`,
   )
   return rows.flatMap(({ definition, owner, signature, grantees }, index) => [
     ...(index === 0 ? [] : ['']),
@@ -130,7 +140,7 @@ async function describeRelations(client: Client): Promise<string[][]> {
         case when relkind in ('v', 'm') then pg_get_viewdef(c.oid) end as definition,
         relrowsecurity as rls, relforcerowsecurity as forced
       from pg_class c join pg_namespace n on n.oid = relnamespace
-      where ${OURS} and relkind in ('r', 'p', 'v', 'm', 'S', 'f') and not relispartition
+      where ${OURS} and ${NOT_OF_QUEUES} and relkind in ('r', 'p', 'v', 'm', 'S', 'f') and not relispartition
         -- the sequence behind an identity column is told with the column
         and not (relkind = 'S' and exists
           (select from pg_depend where objid = c.oid and classid = 'pg_class'::regclass and deptype = 'i'))

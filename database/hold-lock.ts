@@ -9,7 +9,7 @@ export interface HeldLock {
 /** Undefined when another process has it. `onBroken`: the connection broke, and the lock with it. Throws when there is no server. */
 export async function tryHoldLock(
   connection: ClientConfig,
-  lock: { key: number; applicationName: string },
+  lock: { key: number; applicationName: string; isShared?: boolean },
   onBroken: () => void,
 ): Promise<HeldLock | undefined> {
   const client = new Client({ ...connection, application_name: lock.applicationName, keepAlive: true })
@@ -21,7 +21,8 @@ export async function tryHoldLock(
   })
   try {
     await client.connect()
-    const { rows } = await client.query<{ held: boolean }>('select pg_try_advisory_lock($1) as held', [lock.key])
+    const take = lock.isShared ? 'pg_try_advisory_lock_shared' : 'pg_try_advisory_lock'
+    const { rows } = await client.query<{ held: boolean }>(`select ${take}($1) as held`, [lock.key])
     isHeld = rows[0]?.held === true
   } finally {
     // What went wrong is thrown already; an end that fails on top of it says nothing new.

@@ -1,5 +1,6 @@
 import { Client, type ClientConfig } from 'pg'
 import { DatabaseError } from './errors.ts'
+import { migrateQueues } from './migrate-queues.ts'
 import { migrations } from './migrations.ts'
 import { roles } from './roles.ts'
 
@@ -20,7 +21,7 @@ export async function migrate(connection: ClientConfig): Promise<string[]> {
     await client.query(`create table if not exists schema_migration (
       name text primary key, applied_at timestamptz not null default clock_timestamp())`)
     await client.query(
-      'grant select on schema_migration to qflare_api, qflare_worker, qflare_sequencer, qflare_auditor',
+      'grant select on schema_migration to qflare_api, qflare_worker, qflare_sequencer, qflare_auditor, qflare_queues',
     )
     const applied = await appliedMigrations(client)
     const pending = migrations.filter(({ name }) => !applied.includes(name))
@@ -30,6 +31,7 @@ export async function migrate(connection: ClientConfig): Promise<string[]> {
       await client.query('insert into schema_migration (name) values ($1)', [name])
       await client.query('commit')
     }
+    await migrateQueues(client)
     return pending.map(({ name }) => name)
   } finally {
     await client.end()

@@ -30,7 +30,7 @@ export async function prepareEmbedded(
     // A role's password cannot be a parameter; this one is base64url.
     await client.query(`alter role ${LOGIN} login nosuperuser noinherit nobypassrls password '${password}'`)
     await client.query(
-      `grant qflare_api, qflare_worker, qflare_sequencer, qflare_auditor to ${LOGIN} with inherit false`,
+      `grant qflare_api, qflare_worker, qflare_sequencer, qflare_auditor, qflare_queues to ${LOGIN} with inherit false`,
     )
     const { rowCount } = await client.query('select from pg_database where datname = $1', [database])
     if (rowCount === 0) await client.query(`create database ${client.escapeIdentifier(database)} owner qflare_owner`)

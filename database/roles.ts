@@ -9,6 +9,7 @@ export const roles = [
   'qflare_sequencer',
   'qflare_auditor',
   'qflare_jobs',
+  'qflare_queues',
 ] as const
 
 /** Makes the roles that are missing; safe to repeat. Needs a superuser, or CREATEROLE. */

@@ -7,14 +7,21 @@ create role qflare_worker nologin;
 create role qflare_sequencer nologin;
 create role qflare_auditor nologin;
 create role qflare_jobs nologin;
+create role qflare_queues nologin;
 grant qflare_jobs to qflare_owner with inherit false, set true, admin false;
 grant qflare_owner to qflare_migrator with inherit false, set true, admin false;
 
+-- schema bullmq, of qflare_owner
+grant usage on schema bullmq to qflare_queues;
+alter default privileges for role qflare_owner in schema bullmq grant usage on sequences to qflare_queues;
+alter default privileges for role qflare_owner in schema bullmq grant execute on functions to qflare_queues;
+alter default privileges for role qflare_owner in schema bullmq grant delete, insert, select, update on tables to qflare_queues;
 -- schema public, of pg_database_owner
 grant usage on schema public to public;
 grant usage on schema public to qflare_api;
 grant usage on schema public to qflare_auditor;
 grant usage on schema public to qflare_jobs;
+grant usage on schema public to qflare_queues;
 grant usage on schema public to qflare_sequencer;
 grant usage on schema public to qflare_worker;
 
@@ -858,6 +865,7 @@ create table schema_migration (
 alter table schema_migration owner to qflare_owner;
 grant select on schema_migration to qflare_api;
 grant select on schema_migration to qflare_auditor;
+grant select on schema_migration to qflare_queues;
 grant select on schema_migration to qflare_sequencer;
 grant select on schema_migration to qflare_worker;
 

@@ -2,8 +2,10 @@ import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { defaultCheckpointFile } from './checkpoint-file.ts'
+import { type DatabaseUrls, databaseProblems, databaseUrls } from './database-settings.ts'
 import { type ProfileName, profileNames } from './profile.ts'
 import { type RotationTimes, rotationTimes, rotationVariables } from './rotation-setting.ts'
+import { temporalRedisProblems } from './temporal-redis-setting.ts'
 import { type WitnessSetting, witnessSetting } from './witness-setting.ts'
 
 /** Everything that the environment decides, decided once. Secrets are not in here: see secrets.ts. */
@@ -22,7 +24,11 @@ export interface Config {
   limits: LimitsPerMinute
   dataDirectory: string
   /** Undefined: the embedded PostgreSQL. */
-  database: Record<'api' | 'auditor' | 'worker' | 'sequencer' | 'migrator', string> | undefined
+  database: DatabaseUrls | undefined
+  /** What processes share and may lose: queues, limits, news of what was revoked. Undefined: queues are in PostgreSQL. */
+  redisUrl: string | undefined
+  /** Where processes share temporal keys; undefined: files of one process. */
+  temporalRedisUrl: string | undefined
   databaseConnections: number
   trustDomain: string
   profile: ProfileName
@@ -71,6 +77,9 @@ export class ConfigError extends Error {
 }
 
 const postgresUrl = z.string().regex(/^postgres(ql)?:\/\//, 'is not a postgresql:// URL')
+const redisUrl = z
+  .string()
+  .refine((text) => /^rediss?:\/\//.test(text) && URL.canParse(text), 'is not a redis:// or rediss:// URL')
 const commaSeparated = z.string().transform((text) =>
   text
     .split(',')
@@ -125,8 +134,11 @@ const environment = z.object({
   QFLARE_DATABASE_URL_AUDITOR: postgresUrl.optional(),
   QFLARE_DATABASE_URL_WORKER: postgresUrl.optional(),
   QFLARE_DATABASE_URL_SEQUENCER: postgresUrl.optional(),
+  QFLARE_DATABASE_URL_QUEUES: postgresUrl.optional(),
   QFLARE_DATABASE_URL_MIGRATOR: postgresUrl.optional(),
   QFLARE_DATABASE_CONNECTIONS: decimal(2, 200).default(10),
+  REDIS_URL: redisUrl.optional(),
+  QFLARE_TEMPORAL_REDIS_URL: redisUrl.optional(),
   QFLARE_ROOT_KEY_FILE: z.string().min(1).optional(),
   QFLARE_TRUST_DOMAIN: z
     .string()
@@ -167,6 +179,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     ...operatorProblems(present),
     ...databaseProblems(present),
     ...rolesProblems(present),
+    ...temporalRedisProblems(present),
   ]
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems)
   const variables = parsed.data
@@ -190,6 +203,8 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     },
     dataDirectory,
     database: databaseUrls(variables),
+    redisUrl: variables.REDIS_URL,
+    temporalRedisUrl: variables.QFLARE_TEMPORAL_REDIS_URL,
     databaseConnections: variables.QFLARE_DATABASE_CONNECTIONS,
     trustDomain: variables.QFLARE_TRUST_DOMAIN,
     profile: variables.QFLARE_PROFILE,
@@ -259,39 +274,10 @@ function operatorProblems(variables: Present): string[] {
   return [`QFLARE_OPERATOR_PORT: ${port} is the port of the API already; take another one.`]
 }
 
-function databaseUrls(variables: Variables): Config['database'] {
-  const {
-    DATABASE_URL: api,
-    QFLARE_DATABASE_URL_AUDITOR: auditor,
-    QFLARE_DATABASE_URL_WORKER: worker,
-    QFLARE_DATABASE_URL_SEQUENCER: sequencer,
-    QFLARE_DATABASE_URL_MIGRATOR: migrator,
-  } = variables
-  return api && auditor && worker && sequencer && migrator ? { api, auditor, worker, sequencer, migrator } : undefined
-}
-
 /** The embedded PostgreSQL belongs to one process, and its keys are made by a worker. */
 function rolesProblems({ QFLARE_ROLES: roles, DATABASE_URL: url }: Present): string[] {
   if (roles?.trim() !== 'sequencer' || url !== undefined) return []
   return [
     'QFLARE_ROLES: a sequencer alone needs a database that others use too: set DATABASE_URL, or add api and worker.',
   ]
-}
-
-const roleDatabases = [
-  'QFLARE_DATABASE_URL_AUDITOR',
-  'QFLARE_DATABASE_URL_WORKER',
-  'QFLARE_DATABASE_URL_SEQUENCER',
-  'QFLARE_DATABASE_URL_MIGRATOR',
-]
-
-function databaseProblems(variables: Present): string[] {
-  const isOwn = variables.DATABASE_URL !== undefined
-  return roleDatabases
-    .filter((name) => (variables[name] !== undefined) !== isOwn)
-    .map((name) =>
-      isOwn
-        ? `${name}: is required with DATABASE_URL: each role has a login of its own.`
-        : `${name}: is set without DATABASE_URL, so that the embedded PostgreSQL would be used. Set DATABASE_URL too, or leave it out.`,
-    )
 }

@@ -49,9 +49,27 @@ export function createMetrics() {
       labelNames: ['state'],
       registers,
     }),
+    jobs: new Counter({
+      name: 'qflare_jobs_total',
+      help: 'Runs of jobs by their result: completed, failed (it is tried again), dead (it is kept as failed), stopped, stalled',
+      labelNames: ['queue', 'result'],
+      registers,
+    }),
+    jobSeconds: new Histogram({
+      name: 'qflare_job_duration_seconds',
+      help: 'Time of the runs of jobs',
+      labelNames: ['queue'],
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 300, 1800, 7200],
+      registers,
+    }),
     clockOffsetSeconds: new Gauge({
       name: 'qflare_clock_offset_seconds',
       help: 'What this process adds to its clock to have the database’s',
+      registers,
+    }),
+    redisClockOffsetSeconds: new Gauge({
+      name: 'qflare_redis_clock_offset_seconds',
+      help: 'What is to be added to the clock of the queues’ Redis to have the database’s',
       registers,
     }),
     databaseConnections: new Gauge({

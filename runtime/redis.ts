@@ -76,7 +76,13 @@ export async function readRedisSetting(redis: Redis, setting: string): Promise<s
     const value = answer[1]
     if (value !== undefined) return value
   } catch (cause) {
+    if (!isReply(cause)) throw new RedisError(`Redis does not answer: ${String(cause)}`, { cause })
     throw new RedisError(`Redis does not tell its setting ${setting}; allow CONFIG GET to this user.`, { cause })
   }
   throw new RedisError(`This Redis has no setting ${setting}.`)
+}
+
+/** An error that Redis itself answered with, and not one of the way to it. */
+function isReply(error: unknown): boolean {
+  return error instanceof Error && error.name === 'ReplyError'
 }

@@ -1,5 +1,4 @@
-import type { Database } from '../database/open.ts'
-import { findApiToken } from '../database/repositories/api-tokens.ts'
+import type { ApiCredential } from '../database/repositories/api-tokens.ts'
 import { isUuid } from '../protocol/encoding.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import type { Clock } from '../runtime/clock.ts'
@@ -16,7 +15,7 @@ const MAX_HEADER_LENGTH = 512
 export type Authenticate = (authorization: string | undefined) => Promise<Caller>
 
 export function createAuthenticate(parts: {
-  database: Database
+  findApiToken: (id: string) => Promise<ApiCredential | undefined>
   accessTokens: AccessTokens
   crypto: Primitives
   clock: Clock
@@ -27,7 +26,7 @@ export function createAuthenticate(parts: {
   async function verifyApiToken(token: string): Promise<Caller> {
     const credential = token.slice(API_TOKEN_PREFIX.length)
     const id = credential.split('.')[0] ?? ''
-    const stored = isUuid(id) ? await findApiToken(parts.database, id) : undefined
+    const stored = isUuid(id) ? await parts.findApiToken(id) : undefined
     const hash = hashCredential(crypto, credential)
     if (stored === undefined || !crypto.equal(hash, stored.secretHash)) throw refused()
     if (apiTokenStatusAt(stored, parts.clock.now()) !== 'open') throw refused()

@@ -1,4 +1,6 @@
+import type { Queue } from 'bullmq'
 import type { Database } from '../database/open.ts'
+import { findApiToken } from '../database/repositories/api-tokens.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import type { WriteEvent } from '../runtime/audit-events.ts'
 import { createBoundedQueue } from '../runtime/bounded-queue.ts'
@@ -6,6 +8,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Config } from '../runtime/config.ts'
 import type { ServiceKeys } from '../runtime/custody/service-keys.ts'
 import type { Wrapper } from '../runtime/custody/wrapper.ts'
+import type { JobQueues } from '../runtime/job-queues.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { TemporalKeyStore } from '../runtime/temporal/temporal-key-store.ts'
@@ -17,10 +20,12 @@ import { createNoteRefusedAccess } from './services/note-refused-access.ts'
 import { createPublishedKeys } from './services/published-keys.ts'
 import { createReadiness } from './services/readiness.ts'
 import { createTemporalKeys } from './services/temporal-keys.ts'
+import { createVerifyStoredKeys } from './services/verify-stored-keys.ts'
+import { openSharedState } from './shared-state.ts'
 import { startListeners } from './start-listeners.ts'
 
 export interface ServerParts {
-  config: Pick<Config, 'http' | 'operator' | 'limits' | 'trustDomain' | 'exchangeQueueLength'>
+  config: Pick<Config, 'http' | 'operator' | 'limits' | 'redisUrl' | 'trustDomain' | 'exchangeQueueLength'>
   version: string
   database: Database
   /** As qflare_auditor. */
@@ -31,6 +36,9 @@ export interface ServerParts {
   crypto: Primitives
   clock: Clock
   isScheduleHealthy: () => boolean
+  jobQueues: JobQueues
+  /** BullMQ's, for their page on the operator port. */
+  queues: readonly Pick<Queue, 'name'>[]
   writeEvent: WriteEvent
   logger: Logger
   metrics: Metrics
@@ -49,9 +57,11 @@ const EXCHANGE_CONCURRENCY = 16
 
 /** Everything of the API process; the only place of it that opens a socket. Throws ListenError, and ConfigError for TLS files. */
 export async function composeServer(parts: ServerParts): Promise<RunningServer> {
+  await using stack = new AsyncDisposableStack()
   const { config, database, crypto, clock, metrics } = parts
   const { keyring } = parts.serviceKeys
   const temporalKeys = createTemporalKeys({ database, store: parts.store, keyring, crypto, clock })
+  stack.defer(() => temporalKeys.close())
   const accessTokens = createAccessTokens({ database, temporalKeys, crypto, clock })
   const publishedKeys = createPublishedKeys({
     database,
@@ -60,17 +70,21 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     clock,
     rootKid: parts.serviceKeys.rootKid,
   })
-  const limits = createRateLimits(config.limits, metrics)
+  const shared = openSharedState(config.redisUrl, parts.serviceKeys.rootKid, parts.logger)
+  stack.defer(() => shared.close())
+  const limits = createRateLimits(config.limits, metrics, shared.createRateLimit)
   const queue = createBoundedQueue(EXCHANGE_CONCURRENCY, config.exchangeQueueLength)
   let isDraining = false
   const readiness = createReadiness({
     database,
     auditor: parts.auditor,
     temporalKeys,
+    verifyStoredKeys: createVerifyStoredKeys({ database, store: parts.store, crypto }),
     clock,
     wrapper: parts.wrapper,
     isDraining: () => isDraining,
     isScheduleHealthy: parts.isScheduleHealthy,
+    jobQueues: parts.jobQueues,
   })
   observe(metrics, { database, clock, waiting: queue.waiting })
   const pin = parts.serviceKeys.rootKid
@@ -89,30 +103,40 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     limits,
     queue,
     readiness,
+    jobQueues: parts.jobQueues,
     crypto,
     clock,
     writeEvent: parts.writeEvent,
     metrics,
+    announceRevoked: shared.announceRevoked,
   })
-  const authenticate = createAuthenticate({ database, accessTokens, crypto, clock })
+  const readApiToken = (id: string) => findApiToken(database, id)
+  const authenticate = createAuthenticate({
+    findApiToken: (id) => shared.apiTokens?.get(id, () => readApiToken(id)) ?? readApiToken(id),
+    accessTokens,
+    crypto,
+    clock,
+  })
   const listeners = await startListeners(parts, {
     routes,
     authenticate,
     limits,
-    noteRefusedAccess: createNoteRefusedAccess(parts),
+    noteRefusedAccess: createNoteRefusedAccess({ ...parts, limit: shared.createRateLimit('refused_access', 1) }),
     trustProxy: config.http.trustProxy,
     corsOrigins: config.http.corsOrigins,
+    queues: parts.queues,
     logger: parts.logger,
     metrics,
   })
 
+  const running = stack.move()
   return {
     url: listeners.api.url,
     operatorUrl: listeners.operator?.url,
     async close() {
       isDraining = true
       await listeners.close()
-      temporalKeys.close()
+      await running.disposeAsync()
     },
   }
 }

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import type { Queue } from 'bullmq'
 import express, { type Express, type NextFunction, type Request, type Response } from 'express'
 import helmet from 'helmet'
 import { isUuid } from '../protocol/encoding.ts'
@@ -17,6 +18,7 @@ import {
   noteRateLimit,
   weighRequest,
 } from './limit-requests.ts'
+import { BOARD_PATH, queueBoard } from './queue-board.ts'
 import { RateLimitedError, type RateLimits } from './rate-limits.ts'
 import { readBody } from './read-body.ts'
 import { logError, toProblem } from './respond-error.ts'
@@ -33,6 +35,8 @@ export interface HttpParts {
   noteRefusedAccess: NoteRefusedAccess
   /** Whoever reaches this port may call what is for the machine itself. */
   isOperatorPort: boolean
+  /** Shown on the operator port. */
+  queues: readonly Pick<Queue, 'name'>[]
   trustProxy: string[] | undefined
   corsOrigins: readonly string[]
   logger: Logger
@@ -58,6 +62,7 @@ export function createHttpApp(parts: HttpParts): Express {
   app.use(allowOrigins(parts.corsOrigins))
   app.use(limitAddress(parts.limits, new Set(machinePaths(parts.routes))))
   app.use(answerPreflight)
+  if (parts.isOperatorPort) app.use(BOARD_PATH, queueBoard(parts))
   for (const route of parts.routes) app[route.method](route.path, answerRoute(route, parts))
   refuseOtherMethods(app, parts.routes)
   app.use(() => {
@@ -121,7 +126,7 @@ function answerRoute(route: Route, parts: HttpParts) {
     const caller =
       route.access === 'anyone' || route.access === 'machine'
         ? anonymous
-        : await authenticateWithinLimits(parts, req, res)
+        : await authenticateWithinLimits(parts, req.get('authorization'), req, res)
     res.locals.caller = caller
     const requestId = String(res.locals.requestId)
     try {
@@ -225,7 +230,7 @@ function answerError(logger: Logger) {
     // The rest of a body that is too large is thrown away as it comes: closing would reset the connection of a client that
     // still sends, and the refusal would be lost. The server's requestTimeout bounds this.
     if (problem.status === 413) req.resume()
-    if (problem.status === 401) res.set('www-authenticate', 'Bearer')
+    if (problem.status === 401) res.set('www-authenticate', String(res.locals.challenge ?? 'Bearer'))
     res
       .status(problem.status)
       .set('cache-control', 'no-store')

@@ -20,10 +20,10 @@ export function limitAddress(limits: RateLimits, freePaths: ReadonlySet<string>)
  */
 export async function authenticateWithinLimits(
   { authenticate, limits }: { authenticate: Authenticate; limits: RateLimits },
+  authorization: string | undefined,
   req: Request,
   res: Response,
 ): Promise<Caller> {
-  const authorization = req.get('authorization')
   let caller: Caller
   try {
     caller = await authenticate(authorization)

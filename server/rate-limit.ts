@@ -1,6 +1,6 @@
 import { RateLimiterMemory } from 'rate-limiter-flexible'
 
-const WINDOW_SECONDS = 60
+export const WINDOW_SECONDS = 60
 
 /**
  * Keys that one limit remembers, about 500 bytes each. The one that was seen first is forgotten for one more: who has that many
@@ -20,8 +20,8 @@ export interface RateLimitState {
 }
 
 /**
- * Counts requests by key, each in a window of a minute that begins with its first request. The counts are this process's own and
- * are gone when it ends; a store that processes share can take their place.
+ * Counts requests by key, each in a window of a minute that begins with its first request: of this process, whose counts are gone
+ * when it ends, or of all that share a Redis (shared-rate-limit.ts).
  */
 export interface RateLimit {
   /** Counts one request, or something that weighs as several; -1 takes one back. */
@@ -50,24 +50,31 @@ export function createMemoryRateLimit(limit: number, maxKeys = MAX_KEYS): RateLi
     await limiter.delete(forgotten)
   }
 
-  const toState = (consumed: number, msBeforeNext: number, isExceeded: boolean): RateLimitState => ({
-    limit,
-    remaining: Math.max(0, limit - consumed),
-    resetSeconds: Math.max(1, Math.ceil(msBeforeNext / 1000)),
-    isExceeded,
-  })
-
   return {
     async take(key, requests = 1) {
       await remember(key)
       // It counts as `consume` does, and does not throw when the limit is exceeded, which under attack is the common case.
       const { consumedPoints, msBeforeNext } = await limiter.penalty(key, requests)
-      return toState(consumedPoints, msBeforeNext, consumedPoints > limit)
+      return toRateLimitState(limit, consumedPoints, msBeforeNext, consumedPoints > limit)
     },
     async peek(key) {
       const found = await limiter.get(key)
-      if (found === null || found.msBeforeNext <= 0) return toState(0, WINDOW_SECONDS * 1000, false)
-      return toState(found.consumedPoints, found.msBeforeNext, found.consumedPoints >= limit)
+      if (found === null || found.msBeforeNext <= 0) return toRateLimitState(limit, 0, WINDOW_SECONDS * 1000, false)
+      return toRateLimitState(limit, found.consumedPoints, found.msBeforeNext, found.consumedPoints >= limit)
     },
+  }
+}
+
+export function toRateLimitState(
+  limit: number,
+  consumed: number,
+  msBeforeNext: number,
+  isExceeded: boolean,
+): RateLimitState {
+  return {
+    limit,
+    remaining: Math.max(0, limit - consumed),
+    resetSeconds: Math.max(1, Math.ceil(msBeforeNext / 1000)),
+    isExceeded,
   }
 }

@@ -43,14 +43,19 @@ export interface RateLimits {
   count(name: RateLimitName, key: string, requests?: number): Promise<RateLimitState | undefined>
 }
 
-export function createRateLimits(perMinute: LimitsPerMinute, metrics: Metrics): RateLimits {
-  const create = (limit: number): RateLimit | undefined => (limit === 0 ? undefined : createMemoryRateLimit(limit))
+/** `createLimit` makes one that is on: by default, of this process alone. */
+export function createRateLimits(
+  perMinute: LimitsPerMinute,
+  metrics: Metrics,
+  createLimit: (name: RateLimitName, limit: number) => RateLimit = (_name, limit) => createMemoryRateLimit(limit),
+): RateLimits {
+  const create = (name: RateLimitName, limit: number) => (limit === 0 ? undefined : createLimit(name, limit))
   const limits: Record<RateLimitName, RateLimit | undefined> = {
-    address: create(perMinute.address),
-    address_refused: create(perMinute.addressRefused),
-    api_token: create(perMinute.apiToken),
-    device: create(perMinute.device),
-    organization: create(perMinute.organization),
+    address: create('address', perMinute.address),
+    address_refused: create('address_refused', perMinute.addressRefused),
+    api_token: create('api_token', perMinute.apiToken),
+    device: create('device', perMinute.device),
+    organization: create('organization', perMinute.organization),
   }
 
   function refuseExceeded(name: RateLimitName, state: RateLimitState | undefined): void {

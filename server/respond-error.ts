@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { DatabaseError } from '../database/errors.ts'
 import { timestamp, uuid } from '../protocol/wire.ts'
 import type { LogFields, Logger } from '../runtime/logger.ts'
+import { TemporalStoreError } from '../runtime/temporal/temporal-key-store.ts'
 import { errorCodes, errorTable, ServiceError } from './errors.ts'
 
 /** RFC 9457, with the members of ours: docs/errors.md says what each code means. */
@@ -52,6 +53,9 @@ function toServiceError(error: unknown): ServiceError {
   if (error instanceof ServiceError) return error
   if (error instanceof DatabaseError && error.code === 'unavailable') {
     return new ServiceError('unavailable', 'The database is away.', { cause: error })
+  }
+  if (error instanceof TemporalStoreError) {
+    return new ServiceError('unavailable', 'The store of temporal keys is away.', { cause: error })
   }
   if (isEventRefused(error)) {
     return new ServiceError('unavailable', 'The audit log takes no event; nothing was changed.', { cause: error })

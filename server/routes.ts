@@ -5,6 +5,7 @@ import type { BoundedQueue } from '../runtime/bounded-queue.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Keyring } from '../runtime/custody/keyring.ts'
 import type { Signer } from '../runtime/custody/signer.ts'
+import type { JobQueues } from '../runtime/job-queues.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { ProfileName } from '../runtime/profile.ts'
 import type { RateLimits } from './rate-limits.ts'
@@ -18,6 +19,7 @@ import { confirmExchangeRoute } from './routes/confirm-exchange.ts'
 import { deviceLifeCycleRoutes } from './routes/device-life-cycle.ts'
 import { deviceRoutes } from './routes/devices.ts'
 import { enrollmentTokenRoutes } from './routes/enrollment-tokens.ts'
+import { jobRoutes } from './routes/jobs.ts'
 import { openExchangeRoute } from './routes/open-exchange.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { organizationRoutes } from './routes/organizations.ts'
@@ -37,6 +39,7 @@ import { createDevices } from './services/devices.ts'
 import { createEnrollmentTokens } from './services/enrollment-tokens.ts'
 import { createExportAuditLog } from './services/export-audit-log.ts'
 import { createIssueAttestationResult } from './services/issue-attestation-result.ts'
+import { createJobs } from './services/jobs.ts'
 import { createOpenExchange } from './services/open-exchange.ts'
 import { createOrganizations } from './services/organizations.ts'
 import type { PublishedKeys } from './services/published-keys.ts'
@@ -62,10 +65,12 @@ export interface RouteParts {
   queue: BoundedQueue
   limits: RateLimits
   readiness: Readiness
+  jobQueues: JobQueues
   crypto: Primitives
   clock: Clock
   writeEvent: WriteEvent
   metrics: Metrics
+  announceRevoked: (apiTokenId: string) => void
 }
 
 /** Every route of the API with the service behind it. */
@@ -98,6 +103,7 @@ export function listRoutes(parts: RouteParts): Route[] {
     confirmExchangeRoute(createConfirmExchange(parts)),
     renewAccessTokenRoute(createRenewAccessToken(parts)),
     ...sessionRoutes(createSessions(parts)),
+    ...jobRoutes(createJobs(parts)),
     ...auditTreeRoutes(auditLog),
     ...auditEventRoutes(auditLog, createExportAuditLog({ auditor: parts.auditor, auditLog })),
   ]

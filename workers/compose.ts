@@ -1,89 +1,88 @@
 import type { Database } from '../database/open.ts'
 import { countLiveTemporalKeys } from '../database/repositories/temporal-keys.ts'
-import { bucketAt, SKEW_MS } from '../protocol/exchange/bucket.ts'
-import type { Primitives } from '../protocol/primitives.ts'
-import type { WriteEvent } from '../runtime/audit-events.ts'
-import type { Clock } from '../runtime/clock.ts'
-import type { Keyring } from '../runtime/custody/keyring.ts'
-import type { Signer } from '../runtime/custody/signer.ts'
-import type { Logger } from '../runtime/logger.ts'
-import type { Metrics } from '../runtime/metrics.ts'
-import type { TemporalKeyStore } from '../runtime/temporal/temporal-key-store.ts'
-import { createDestructionLimit, destroyTemporalKeys } from './jobs/destroy-temporal-keys.ts'
+import { logOrigin } from '../protocol/log/checkpoint.ts'
+import { readCheckpointFile } from '../runtime/checkpoint-file.ts'
+import type { Config } from '../runtime/config.ts'
+import type { LiveServiceKeys } from '../runtime/custody/live-service-keys.ts'
+import type { ComposedQueues } from './compose-queues.ts'
+import { createDestructionLimit } from './jobs/destroy-temporal-keys.ts'
 import { destroyUnknownRecords } from './jobs/destroy-unknown-records.ts'
-import { makeSessionPartitions } from './jobs/make-session-partitions.ts'
-import { makeTemporalKeys } from './jobs/make-temporal-keys.ts'
+import { makePartitionsAhead } from './jobs/make-session-partitions.ts'
+import { destroyOverdueKeys, makeKeysAhead } from './jobs/schedule-temporal-keys.ts'
+import type { WorkerParts } from './parts.ts'
+import { jobs } from './queues.ts'
+import { createCheckpointSigner } from './sequencer/sign-checkpoint.ts'
+import { type RunningWorkers, startWorkers } from './start-workers.ts'
 
-export interface WorkerParts {
-  database: Database
-  store: TemporalKeyStore
-  keyring: Keyring
-  bucketSigner: Signer
-  crypto: Primitives
-  clock: Clock
-  writeEvent: WriteEvent
-  logger: Logger
-  metrics: Metrics
+type Common = Pick<
+  WorkerParts,
+  'database' | 'store' | 'wrapper' | 'crypto' | 'clock' | 'writeEvent' | 'logger' | 'metrics'
+>
+
+export interface ComposeWorkersParts extends Common, Pick<ComposedQueues, 'backend' | 'queues'> {
+  config: Pick<Config, 'trustDomain' | 'roles' | 'audit' | 'rotation'>
+  serviceKeys: LiveServiceKeys
+  /** As qflare_sequencer, to read the whole log. */
+  storedLog: Database
 }
-
-export interface Workers {
-  /** The last run made every key that should exist, and nothing was held back. */
-  isHealthy(): boolean
-  close(): Promise<void>
-}
-
-/** How often the schedule looks at the clock, and how often it looks whether every key is still there; milliseconds. */
-const TICK_MS = 2_000
-const INSPECT_MS = 30_000
 
 /**
- * The schedule of temporal keys and partitions, in this process: one run at a time. The first run is over when this
- * resolves, so that whoever starts afterwards finds the keys; overdue ones are destroyed before new ones are made.
+ * The workers of every queue. Partitions and keys are there when this resolves, so that whoever starts afterwards finds them;
+ * overdue keys are destroyed before new ones are made.
  */
-export async function composeWorkers(parts: WorkerParts): Promise<Workers> {
-  const limit = createDestructionLimit(() => performance.now())
-  let isHealthy = false
-  let inspected = { bucket: -1, at: 0 }
-  let running: Promise<void> | undefined
-
-  async function run(): Promise<void> {
-    const now = parts.clock.now()
-    const { destroyed, isHeldBack } = await destroyTemporalKeys(parts, limit, now)
-    for (const key of destroyed)
-      parts.logger.info(`${key.kind} key destroyed`, { epoch: key.number, generation: key.generation })
-    if (isHeldBack)
-      parts.logger.error('The clock ran ahead: keys are overdue, but are not destroyed faster than time passes')
-    isHealthy = !isHeldBack
-    if (inspected.bucket === bucketAt(now + SKEW_MS) && performance.now() < inspected.at + INSPECT_MS) return
-    const partitions = await makeSessionPartitions(parts.database, now)
-    if (partitions.length > 0) parts.logger.info('session partitions made', { names: partitions })
-    const made = await makeTemporalKeys(parts, now)
-    if (made.length > 0) parts.logger.info('temporal keys made', { count: made.length, epoch: bucketAt(now) })
-    const alive = await parts.database.withoutOrganization(countLiveTemporalKeys)
-    for (const { kind, count } of alive) parts.metrics.temporalKeys.set({ state: kind }, count)
-    inspected = { bucket: bucketAt(now + SKEW_MS), at: performance.now() }
-  }
-
-  const unknown = await destroyUnknownRecords(parts, parts.clock.now())
+export async function composeWorkers(composed: ComposeWorkersParts): Promise<RunningWorkers> {
+  const { backend, queues, clock, logger } = composed
+  const parts = toParts(composed)
+  const unknown = await destroyUnknownRecords(parts, clock.now())
   if (unknown.length > 0)
-    parts.logger.warn('temporal keys that the database does not know were destroyed', { count: unknown.length })
-  await run()
-  const timer = setInterval(() => {
-    running ??= run()
-      .catch((error: unknown) => {
-        isHealthy = false
-        parts.logger.error('the schedule of temporal keys failed and will be tried again', {}, error)
-      })
-      .finally(() => {
-        running = undefined
-      })
-  }, TICK_MS)
+    logger.warn('temporal keys that the database does not know were destroyed', { count: unknown.length })
+  // The job does it again and again: a worker that starts beside a clock that jumped destroys nothing, and makes keys all the same.
+  await destroyOverdueKeys(parts, clock.now()).catch((error: unknown) =>
+    logger.error('overdue keys were not destroyed at the start', {}, error),
+  )
+  await makePartitionsAhead(parts, clock.now())
+  await makeKeysAhead(parts, clock.now())
+  observe(parts)
+  return startWorkers({ backend, queues, jobs, parts })
+}
 
+function toParts(composed: ComposeWorkersParts): WorkerParts {
+  const { backend, config, serviceKeys, database, store, crypto, clock, writeEvent, logger, metrics } = composed
+  const { checkpointFile } = config.audit
+  const checkpointSigner = createCheckpointSigner(crypto, logOrigin(config.trustDomain), serviceKeys)
+  const hasFile = config.roles.includes('sequencer')
   return {
-    isHealthy: () => isHealthy,
-    async close() {
-      clearInterval(timer)
-      await running
+    database,
+    store,
+    crypto,
+    clock,
+    writeEvent,
+    logger,
+    metrics,
+    keyring: serviceKeys.keyring,
+    bucketSigner: serviceKeys.bucketSigner,
+    wrapper: composed.wrapper,
+    rotation: config.rotation,
+    refreshKeys: serviceKeys.refresh,
+    destructionLimit: createDestructionLimit(() => performance.now(), clock.now()),
+    readRedisClock: backend.readClock,
+    storedLog: {
+      database: composed.storedLog,
+      // Of now: what a retired key signed, or its successor, is no finding.
+      get keys() {
+        return checkpointSigner.keys
+      },
+      readCheckpointFile: hasFile ? () => readCheckpointFile(checkpointFile) : undefined,
     },
   }
+}
+
+/** Of all processes: whichever of them made or destroyed a key. */
+function observe({ database, metrics }: WorkerParts): void {
+  Object.assign(metrics.temporalKeys, {
+    async collect() {
+      const alive = await database.withoutOrganization(countLiveTemporalKeys)
+      for (const { kind, count } of alive) metrics.temporalKeys.set({ state: kind }, count)
+    },
+  })
 }

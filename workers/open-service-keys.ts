@@ -30,10 +30,7 @@ export async function openLiveServiceKeys(
   if (mayMake) await initializeKeys({ database, wrapper, crypto, writeEvent }, config, now)
   const [first] = await database.withoutOrganization((tx) => listTrustBundles(tx, 0))
   if (first === undefined) {
-    throw new DatabaseError(
-      'refused',
-      'The database has no keys yet: start a process with the roles api and worker first.',
-    )
+    throw new DatabaseError('refused', 'The database has no keys yet: start a process with the role worker first.')
   }
   if (first.trustDomain !== trustDomain) {
     throw new ConfigError([

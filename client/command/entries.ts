@@ -146,4 +146,24 @@ export const entries: readonly Entry[] = [
     summary: 'admin of the service: the organizations',
     load: async () => (await import('./organization-list.ts')).organizationList,
   },
+  {
+    name: 'jobs failed',
+    summary: 'admin of the service: runs of jobs that were kept as failed',
+    load: async () => (await import('./jobs-failed.ts')).jobsFailed,
+  },
+  {
+    name: 'jobs retry',
+    summary: 'admin of the service: run again what was kept as failed',
+    load: async () => (await import('./jobs-retry.ts')).jobsRetry,
+  },
+  {
+    name: 'jobs run',
+    summary: 'admin of the service: run a job now',
+    load: async () => (await import('./jobs-run.ts')).jobsRun,
+  },
+  {
+    name: 'jobs list',
+    summary: 'admin of the service: its jobs, their schedules and how they are',
+    load: async () => (await import('./jobs-list.ts')).jobsList,
+  },
 ]

@@ -26,6 +26,30 @@ export async function listTemporalKeys(tx: Tx, kind: TemporalKeyKind, number: nu
   return rows.map(toTemporalKey)
 }
 
+/** The newest generation of every key from `firstNumber` on. */
+export async function listNewestTemporalKeys(tx: Tx, firstNumber: number): Promise<TemporalKeyRow[]> {
+  const rows = await tx
+    .selectFrom('temporal_key')
+    .distinctOn(['kind', 'number'])
+    .select(columns)
+    .where('number', '>=', firstNumber)
+    .orderBy('kind')
+    .orderBy('number')
+    .orderBy('generation', 'desc')
+    .execute()
+  return rows.map(toTemporalKey)
+}
+
+/** Until the transaction ends: whoever makes a record whose row is about to follow. Many at once. */
+export async function shareTemporalRecords(tx: Tx): Promise<void> {
+  await sql`select pg_advisory_xact_lock_shared(hashtext('qflare temporal records'))`.execute(tx)
+}
+
+/** Until the transaction ends: every record that any process made has its row, or never gets one. */
+export async function lockTemporalRecords(tx: Tx): Promise<void> {
+  await sql`select pg_advisory_xact_lock(hashtext('qflare temporal records'))`.execute(tx)
+}
+
 /** Alive ones whose number is below, the oldest first. */
 export async function listOverdueTemporalKeys(tx: Tx, numberBelow: number): Promise<TemporalKeyRow[]> {
   const rows = await tx

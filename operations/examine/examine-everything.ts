@@ -12,8 +12,10 @@ import { examineDataFolder } from './examine-data-folder.ts'
 import { examinePostgres, type PostgresExamination } from './examine-postgres.ts'
 import { examineService } from './examine-service.ts'
 import { examineTemporalKeys } from './examine-temporal-keys.ts'
+import { examineTemporalRedis } from './examine-temporal-redis.ts'
 import { examineTls } from './examine-tls.ts'
 import { errorText, type Finding, findingsOf } from './finding.ts'
+import type { KnownKeys } from './stored-key-findings.ts'
 
 /** Of the examination of one part. */
 const LIMIT_MS = 30_000
@@ -49,13 +51,12 @@ interface InsideParts {
 
 /** What needs the database, where it can be asked; and what is left of it where it cannot. */
 async function examineInside(parts: InsideParts, postgres: PostgresExamination): Promise<Finding[]> {
-  const { config, uid, hasFolder } = parts
+  const { config, hasFolder } = parts
   const { dataDirectory } = config
   if (postgres.connection === undefined) {
     const findings = [await examineRootKey(parts, postgres.isNew), synchronization()]
+    findings.push(...(await guarded('temporal keys', () => examineStore(parts, Date.now(), undefined))))
     if (!hasFolder) return findings
-    const options = { dataDirectory, uid, now: Date.now(), known: undefined }
-    findings.push(...(await guarded('temporal keys', () => examineTemporalKeys(options))))
     findings.push(...(await guarded('admin token', () => examineAdminToken(dataDirectory, undefined))))
     return findings
   }
@@ -72,18 +73,27 @@ async function examineDatabase(
   parts: InsideParts & { database: ReturnType<typeof openDatabase> },
   isInUse: boolean,
 ): Promise<Finding[]> {
-  const { config, crypto, database, uid, hasFolder } = parts
+  const { config, crypto, database, hasFolder } = parts
   const { dataDirectory } = config
   const { findings, now } = await examineClock(database)
   const custody = await examineCustody(parts, now)
   findings.push(...custody.findings)
-  if (!hasFolder) return findings
   const rootKid = custody.opened?.serviceKeys.rootKid
   const known = rootKid === undefined ? undefined : { database, crypto, rootKid, isInUse }
-  const keys = () => examineTemporalKeys({ dataDirectory, uid, now, known })
-  findings.push(...(await guarded('temporal keys', keys)))
+  findings.push(...(await guarded('temporal keys', () => examineStore(parts, now, known))))
+  if (!hasFolder) return findings
   findings.push(...(await guarded('admin token', () => examineAdminToken(dataDirectory, { database, crypto, now }))))
   return findings
+}
+
+/** Of temporal keys, wherever they are. */
+async function examineStore(
+  { config: { dataDirectory, temporalRedisUrl: url }, uid, hasFolder }: InsideParts,
+  now: number,
+  known: KnownKeys | undefined,
+): Promise<Finding[]> {
+  if (url !== undefined) return examineTemporalRedis({ url, now, known })
+  return hasFolder ? examineTemporalKeys({ dataDirectory, uid, now, known }) : []
 }
 
 async function examinePostgresInTime(config: Config, isOurs: boolean): Promise<PostgresExamination> {

@@ -73,7 +73,9 @@ async function examineUrls(urls: NonNullable<Config['database']>): Promise<Postg
     ['QFLARE_DATABASE_URL_AUDITOR', urls.auditor],
     ['QFLARE_DATABASE_URL_WORKER', urls.worker],
     ['QFLARE_DATABASE_URL_SEQUENCER', urls.sequencer],
+    ['QFLARE_DATABASE_URL_QUEUES', urls.queues],
   ] as const) {
+    if (connectionString === undefined) continue
     try {
       await checkServer({ connectionString, connectionTimeoutMillis: 5_000 }, undefined)
       findings.push(ok(`${name} answers, with the rights of one role and this release's schema`))

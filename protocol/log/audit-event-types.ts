@@ -50,12 +50,31 @@ export const auditEventTypes = {
     subject: [],
     data: ['fromIndex', 'toIndex', 'newestAt'],
   },
+  'audit_log.difference_found': {
+    severity: 'critical',
+    meaning:
+      'The nightly reading of the whole log found that it is not what was signed; the first difference of so many.',
+    subject: [],
+    data: ['logSize', 'count', 'index', 'what'],
+  },
   'access.refused': {
     severity: 'warning',
     meaning:
       'Somebody with good credentials asked for what they do not allow; once a minute for each caller and route.',
     subject: [],
     data: ['route'],
+  },
+  'job.run_requested': {
+    severity: 'notice',
+    meaning: 'An administrator of the service had a job run once, besides its schedule.',
+    subject: ['job', 'runId'],
+    data: [],
+  },
+  'job.retry_requested': {
+    severity: 'notice',
+    meaning: 'An administrator of the service had a run that was kept as failed run again.',
+    subject: ['job', 'runId'],
+    data: [],
   },
   'organization.created': {
     severity: 'notice',
@@ -230,7 +249,8 @@ export const auditEventTypes = {
   },
   'temporal_key.unknown_destroyed': {
     severity: 'notice',
-    meaning: 'A start destroyed a key that this database does not know, after a crash or a restore.',
+    meaning:
+      'A key was destroyed that this database does not know, or knows as destroyed: after a crash or a restore, or put there by somebody.',
     subject: ['kind', 'number', 'generation'],
     data: ['recordHash', 'how'],
   },

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { chmod, link, mkdir, readdir, readFile, stat, statfs, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { syncFolder, writeNewFile } from '../durable-file.ts'
+import { parseRecordName, toRecordName } from './record-name.ts'
 import type { TemporalKeyName, TemporalKeyStore } from './temporal-key-store.ts'
 
 /** tmpfs and ramfs, statfs(2). */
@@ -9,17 +10,13 @@ const memoryFileSystems = new Set([0x01021994, 0x858458f6])
 
 /** The records in a folder, without making or changing it; drafts and what else lies there are left out. */
 export async function listRecords(folder: string): Promise<TemporalKeyName[]> {
-  return (await readFolder(folder)).flatMap((entry) => {
-    const [, kind, number, generation] = /^(epoch|bucket)-(\d{1,15})-(\d{1,9})$/.exec(entry) ?? []
-    if (kind === undefined) return []
-    return [{ kind: kind as TemporalKeyName['kind'], number: Number(number), generation: Number(generation) }]
-  })
+  return (await readFolder(folder)).map(parseRecordName).filter((name) => name !== undefined)
 }
 
 /** The sealed record, without making or changing anything. */
 export async function findRecord(folder: string, name: TemporalKeyName): Promise<Uint8Array | undefined> {
   try {
-    return await readFile(join(folder, fileNameOf(name)))
+    return await readFile(join(folder, toRecordName(name)))
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined
     throw error
@@ -34,8 +31,8 @@ export async function openFileTemporalKeyStore(folder: string): Promise<Temporal
     throw new Error(`${folder} belongs to another user: temporal keys cannot be kept there.`)
   }
   if ((mode & 0o077) !== 0) await chmod(folder, 0o700)
-  const pathOf = (name: TemporalKeyName) => join(folder, fileNameOf(name))
-  const draftsOf = (name: TemporalKeyName) => `.draft-${fileNameOf(name)}-`
+  const pathOf = (name: TemporalKeyName) => join(folder, toRecordName(name))
+  const draftsOf = (name: TemporalKeyName) => `.draft-${toRecordName(name)}-`
 
   return {
     isErasable: await isOnMemory(folder),
@@ -71,10 +68,6 @@ export async function openFileTemporalKeyStore(folder: string): Promise<Temporal
 
 export async function isOnMemory(folder: string): Promise<boolean> {
   return memoryFileSystems.has((await statfs(folder)).type)
-}
-
-function fileNameOf({ kind, number, generation }: TemporalKeyName): string {
-  return `${kind}-${number}-${generation}`
 }
 
 async function readFolder(folder: string): Promise<string[]> {

@@ -19,3 +19,11 @@ export interface TemporalKeyName {
   number: number
   generation: number
 }
+
+/** The store is away, or refuses: what was asked of it may have been done or not. */
+export class TemporalStoreError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'TemporalStoreError'
+  }
+}

@@ -35,6 +35,8 @@ export function createApiTokens(parts: {
   crypto: Primitives
   clock: Clock
   writeEvent: WriteEvent
+  /** After the commit. */
+  announceRevoked: (id: string) => void
 }) {
   const { database, clock } = parts
   return {
@@ -98,6 +100,7 @@ export function createApiTokens(parts: {
         )
         await insertEvents(tx, [event])
       })
+      parts.announceRevoked(id)
     },
   }
 }

@@ -3,7 +3,7 @@ import { insertEvents } from '../../database/repositories/audit-outbox.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { actorOf, type Operator, type SessionCaller } from '../caller.ts'
-import { createMemoryRateLimit } from '../rate-limit.ts'
+import type { RateLimit } from '../rate-limit.ts'
 
 /** `route`: its method and path as they are declared, nothing of the request's own. */
 export type NoteRefusedAccess = (
@@ -14,14 +14,15 @@ export type NoteRefusedAccess = (
 
 /**
  * The event that somebody asked for what is not allowed to him. One per caller, route and minute, so that whoever asks again and
- * again does not fill the log; how often it was is in the request log. The count is this process's own.
+ * again does not fill the log; how often it was is in the request log. `limit` lets one through.
  */
 export function createNoteRefusedAccess(parts: {
   database: Database
   clock: Clock
   writeEvent: WriteEvent
+  limit: RateLimit
 }): NoteRefusedAccess {
-  const limit = createMemoryRateLimit(1)
+  const { limit } = parts
   return async (caller, { method, path }, requestId) => {
     const route = `${method.toUpperCase()} ${path}`
     const key = `${caller.id} ${route}`

@@ -1,10 +1,15 @@
 import type { Database } from '../../database/open.ts'
 import { findPublishedCheckpoint } from '../../database/repositories/audit-reader.ts'
-import { bucketAt } from '../../protocol/exchange/bucket.ts'
+import { listOverdueTemporalKeys } from '../../database/repositories/temporal-keys.ts'
+import { bucketAt, GRACE_MS } from '../../protocol/exchange/bucket.ts'
 import { type Clock, MAX_CLOCK_OFFSET_MS } from '../../runtime/clock.ts'
 import type { Wrapper } from '../../runtime/custody/wrapper.ts'
+import type { JobQueues } from '../../runtime/job-queues.ts'
+import { TemporalStoreError } from '../../runtime/temporal/temporal-key-store.ts'
 import type { TemporalKeys } from './temporal-keys.ts'
+import type { VerifyStoredKeys } from './verify-stored-keys.ts'
 
+/** `detail`: what is not well, also where it keeps nobody from anything yet. */
 export interface Check {
   ok: boolean
   detail?: string
@@ -13,10 +18,22 @@ export interface Check {
 /** The clock is compared every minute. */
 const MAX_MEASUREMENT_AGE_MS = 180_000
 
+/** A worker looks every few seconds; keys that it did not destroy by then have nobody who does. */
+const MAX_OVERDUE_MS = 60_000
+
 /** An idle log signs one every minute. */
 const MAX_CHECKPOINT_AGE_SECONDS = 180
 
-export const checkNames = ['database', 'temporalKeys', 'clock', 'schedule', 'custody', 'auditLog', 'shutdown'] as const
+export const checkNames = [
+  'database',
+  'temporalKeys',
+  'clock',
+  'schedule',
+  'queues',
+  'custody',
+  'auditLog',
+  'shutdown',
+] as const
 type CheckName = (typeof checkNames)[number]
 
 export type Readiness = ReturnType<typeof createReadiness>
@@ -27,14 +44,16 @@ export function createReadiness(parts: {
   /** As qflare_auditor. */
   auditor: Database
   temporalKeys: TemporalKeys
+  verifyStoredKeys: VerifyStoredKeys
   clock: Clock
   wrapper: Wrapper
   isDraining: () => boolean
   /** Of the schedule of temporal keys, where it runs in this process. */
   isScheduleHealthy: () => boolean
+  jobQueues: Pick<JobQueues, 'findTrouble'>
 }) {
   const { clock } = parts
-  const checks: Record<CheckName, () => Promise<void>> = {
+  const checks: Record<CheckName, () => Promise<string | undefined | void>> = {
     database: async () => {
       await parts.database.readClock()
     },
@@ -45,6 +64,7 @@ export function createReadiness(parts: {
         if (key === undefined) throw new Error(`The key of bucket ${bucket} is missing.`)
       }
       await parts.temporalKeys.getEpochKeys(current, current + 13)
+      return findStoreOutage(() => parts.verifyStoredKeys(current))
     },
     clock: async () => {
       const offsetMs = Math.round(clock.offsetMs())
@@ -56,6 +76,20 @@ export function createReadiness(parts: {
     schedule: async () => {
       if (!parts.isScheduleHealthy())
         throw new Error('The schedule of temporal keys failed, or the clock ran ahead; see the log.')
+      const overdueBelow = bucketAt(clock.now() - GRACE_MS - MAX_OVERDUE_MS)
+      const overdue = await parts.database.withoutOrganization((tx) => listOverdueTemporalKeys(tx, overdueBelow))
+      if (overdue.length === 0) return
+      throw new Error(
+        `${overdue.length} temporal keys are overdue: no worker destroys them, or the clock ran ahead; see the workers’ logs.`,
+      )
+    },
+    // Never not ready: an exchange needs no queue, and workers keep the temporal keys without one.
+    async queues() {
+      try {
+        return await parts.jobQueues.findTrouble()
+      } catch (error) {
+        return error instanceof Error ? error.message : 'failed'
+      }
     },
     custody: () => parts.wrapper.checkHealth(),
     auditLog: async () => {
@@ -88,10 +122,21 @@ export function createReadiness(parts: {
   }
 }
 
-async function outcome(run: () => Promise<void>): Promise<Check> {
+/** While the store is away this process goes on with the keys that it has: what it makes is good if they are still there then. */
+async function findStoreOutage(verify: () => Promise<void>): Promise<string | undefined> {
   try {
-    await run()
-    return { ok: true }
+    await verify()
+    return undefined
+  } catch (error) {
+    if (error instanceof TemporalStoreError) return error.message
+    throw error
+  }
+}
+
+async function outcome(run: () => Promise<string | undefined | void>): Promise<Check> {
+  try {
+    const detail = await run()
+    return typeof detail === 'string' ? { ok: true, detail } : { ok: true }
   } catch (error) {
     return { ok: false, detail: error instanceof Error ? error.message : 'failed' }
   }

@@ -2,6 +2,7 @@ import type { Database } from '../../database/open.ts'
 import {
   type BucketCertificateRow,
   findBucketCertificate,
+  listNewestTemporalKeys,
   listTemporalKeys,
   type TemporalKeyRow,
 } from '../../database/repositories/temporal-keys.ts'
@@ -21,16 +22,19 @@ export interface EpochKey {
   seal: Uint8Array
   /** Key of the access tokens that expire in this epoch. */
   accessToken: Uint8Array
+  generation: number
 }
 
 export interface BucketKey {
   certificate: BucketCertificate
   key: DecapsulationKey
+  generation: number
 }
 
 /**
  * The temporal keys as the API uses them: read from the store, held against what the database recorded, and kept until the
- * grace is over, when a timer drops them. A key that was destroyed or lost is undefined.
+ * grace is over or another process recorded their destruction or a newer generation; then a timer drops them. A key that was
+ * destroyed or lost is undefined. An epoch key is used before anything else is awaited, or it may have been wiped.
  */
 export interface TemporalKeys {
   findEpochKey(epoch: number): Promise<EpochKey | undefined>
@@ -39,6 +43,8 @@ export interface TemporalKeys {
   findBucketKey(suite: Suite, bucket: number): Promise<BucketKey | undefined>
   /** Drops every cached key whose time is over; called by a timer, and by tests. */
   dropEnded(): void
+  /** Drops every cached key that is not the newest of its name any more; called by a timer, and by tests. */
+  dropReplaced(): Promise<void>
   close(): void
 }
 
@@ -68,7 +74,7 @@ export function createTemporalKeys(parts: {
     const secret = await findSecret(row)
     if (secret === undefined) return undefined
     const accessToken = crypto.hmac512(secret, encode('QFLARE-v1 access token key', u64(epoch))).subarray(0, 32)
-    return { seal: secret, accessToken }
+    return { seal: secret, accessToken, generation: row?.generation ?? 0 }
   }
 
   async function readBucketKey(suite: Suite, bucket: number): Promise<BucketKey | undefined> {
@@ -83,19 +89,53 @@ export function createTemporalKeys(parts: {
     seed.fill(0)
     // The certificate stands in the database, the key outside: a certificate of another key is not served.
     if (!crypto.equal(key.encapsulationKey, certificate.publicKey)) return undefined
-    return { certificate: toCertificate(certificate), key }
+    return { certificate: toCertificate(certificate), key, generation: row.generation }
   }
 
-  const timer = setInterval(() => dropEnded(), DROP_EVERY_MS).unref()
+  let isLooking = false
+  const timer = setInterval(() => {
+    dropEnded()
+    if (isLooking) return
+    isLooking = true
+    // The database is away, and without it no key is used; a second later it is asked again.
+    void dropReplaced()
+      .catch(() => {})
+      .finally(() => {
+        isLooking = false
+      })
+  }, DROP_EVERY_MS).unref()
+
+  /** What was lost is made anew by a worker, elsewhere perhaps, and may be destroyed by one whose clock is ahead of ours. */
+  async function dropReplaced(): Promise<void> {
+    const cachedNumbers = [...epochs.keys(), ...[...buckets.keys()].map(bucketOf)]
+    if (cachedNumbers.length === 0) return
+    const first = Math.min(...cachedNumbers)
+    const newest = await parts.database.withoutOrganization((tx) => listNewestTemporalKeys(tx, first))
+    const alive = new Map(
+      newest.filter(({ destroyedAt }) => destroyedAt === undefined).map((row) => [nameOf(row), row]),
+    )
+    const isReplaced = (kind: TemporalKeyRow['kind'], number: number, { generation }: { generation: number }) =>
+      alive.get(nameOf({ kind, number }))?.generation !== generation
+    for (const [epoch, reading] of epochs) {
+      const key = await reading.catch(() => undefined)
+      if (key === undefined || !isReplaced('epoch', epoch, key)) continue
+      if (epochs.get(epoch) === reading) epochs.delete(epoch)
+      wipeSoon(key)
+    }
+    for (const [name, reading] of buckets) {
+      const key = await reading.catch(() => undefined)
+      if (key !== undefined && isReplaced('bucket', bucketOf(name), key)) buckets.delete(name)
+    }
+  }
+
   function dropEnded(): void {
     const now = clock.now()
     for (const [epoch, key] of epochs) {
       if (now < (epoch + 1) * BUCKET_MS + GRACE_MS) continue
       epochs.delete(epoch)
-      key.then(wipe, () => {})
+      key.then(wipeSoon, () => {})
     }
-    for (const name of buckets.keys())
-      if (now >= (Number(name.split(' ')[1]) + 1) * BUCKET_MS + GRACE_MS) buckets.delete(name)
+    for (const name of buckets.keys()) if (now >= (bucketOf(name) + 1) * BUCKET_MS + GRACE_MS) buckets.delete(name)
   }
 
   const findEpochKey = (epoch: number) => {
@@ -107,7 +147,8 @@ export function createTemporalKeys(parts: {
     async getEpochKeys(first, last) {
       const numbers = Array.from({ length: last - first + 1 }, (_, i) => first + i)
       const keys = await Promise.all(numbers.map(findEpochKey))
-      if (keys.some((key) => key === undefined)) {
+      // While one was read another may have been dropped: nothing may be sealed under what is left of it.
+      if (keys.some((key) => key === undefined || isWiped(key))) {
         throw new ServiceError('unavailable', 'Temporal keys are missing; they are being made anew.')
       }
       return keys as EpochKey[]
@@ -117,15 +158,32 @@ export function createTemporalKeys(parts: {
       return cached(buckets, `${suite} ${bucket}`, () => readBucketKey(suite, bucket))
     },
     dropEnded,
+    dropReplaced,
     close() {
       clearInterval(timer)
     },
   }
 }
 
-function wipe(key: EpochKey | undefined): void {
-  key?.seal.fill(0)
-  key?.accessToken.fill(0)
+function nameOf({ kind, number }: Pick<TemporalKeyRow, 'kind' | 'number'>): string {
+  return `${kind}-${number}`
+}
+
+/** Of a name in the cache, `<suite> <bucket>`. */
+function bucketOf(name: string): number {
+  return Number(name.split(' ')[1])
+}
+
+function isWiped({ seal }: EpochKey): boolean {
+  return seal.every((byte) => byte === 0)
+}
+
+/** In a turn of its own: who was given the key before has used it by then. */
+function wipeSoon(key: EpochKey | undefined): void {
+  setImmediate(() => {
+    key?.seal.fill(0)
+    key?.accessToken.fill(0)
+  })
 }
 
 /** Keeps what was found; what was not found, or failed, is asked for again. */

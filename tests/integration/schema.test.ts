@@ -60,6 +60,8 @@ test.each([
   'create view open_session as select id from session',
   'create table newcomer (id uuid)',
   'create schema elsewhere',
+  'grant usage on schema bullmq to qflare_api',
+  'set local role qflare_owner; alter default privileges in schema bullmq grant select on tables to qflare_api; reset role',
 ])('the description tells: %s', async (change) => {
   await sql.query(change)
   expect(await describeSchema(sql)).not.toBe(migrated)

@@ -123,7 +123,7 @@ describe('the limit of destruction', () => {
 
   test('allows what is overdue at the start, then one bucket per five minutes of monotonic time', () => {
     let monotonic = 12_345
-    const limit = createDestructionLimit(() => monotonic)
+    const limit = createDestructionLimit(() => monotonic, 1_000 * BUCKET_MS + GRACE_MS)
     expect(limit.allow(1_000)).toBe(1_000)
     const afterJump = 1_288
     const allowed = range(0, 3).map((five) => {
@@ -135,11 +135,16 @@ describe('the limit of destruction', () => {
     expect(limit.allow(afterJump)).toBe(1_004)
   })
 
+  test('does not take a jump before the first run for a late start', () => {
+    const limit = createDestructionLimit(() => 12_345, 1_000 * BUCKET_MS + GRACE_MS)
+    expect(limit.allow(1_288)).toBe(1_001)
+  })
+
   test('never holds back a clock that runs as it should, wherever in its bucket the process started', () => {
     for (const offset of [0, 1, GRACE_MS, BUCKET_MS - 1]) {
       const begun = start + offset
       let now = begun
-      const limit = createDestructionLimit(() => now - begun)
+      const limit = createDestructionLimit(() => now - begun, begun)
       for (; now < begun + minutes(120); now += 1_999) {
         const overdue = bucketAt(now - GRACE_MS)
         expect(limit.allow(overdue)).toBe(overdue)
@@ -150,7 +155,7 @@ describe('the limit of destruction', () => {
   test('lets a jump of the clock by a day destroy one bucket’s keys at once, and tells that it holds back', async () => {
     await schedule.make()
     let monotonic = 0
-    const limit = createDestructionLimit(() => monotonic)
+    const limit = createDestructionLimit(() => monotonic, middle)
     expect(await schedule.destroy(middle, limit)).toEqual({ destroyed: [], isHeldBack: false })
     const tomorrow = middle + minutes(24 * 60)
     // The previous bucket is in its grace no longer: it, and nothing of the present one, is due in the next five minutes.

@@ -12,7 +12,7 @@ const READY_WITHIN_MS = 60_000
 const ENDS_WITHIN_MS = 30_000
 
 /** Requests without end from one address are what this is about, and what limits are against. */
-const noLimits = Object.fromEntries(
+export const noLimits = Object.fromEntries(
   ['CONNECTIONS', 'ADDRESS', 'ADDRESS_REFUSED', 'API_TOKEN', 'DEVICE', 'ORGANIZATION'].map((name) => [
     `QFLARE_LIMIT_${name}`,
     '0',

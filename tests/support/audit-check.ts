@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
+import { checkAuditLog } from '../../database/check-audit-log.ts'
 import type { Database } from '../../database/open.ts'
-import { checkAuditLog } from '../../operations/check-audit-log.ts'
 import { readCheckpointFile } from '../../runtime/checkpoint-file.ts'
 import { crypto, type TestService } from './service.ts'
 

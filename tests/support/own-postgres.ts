@@ -27,6 +27,7 @@ export function loginsOf(postgres: Pick<EmbeddedPostgres, 'host'>): Record<strin
     QFLARE_DATABASE_URL_AUDITOR: urlOfRole('auditor'),
     QFLARE_DATABASE_URL_WORKER: urlOfRole('worker'),
     QFLARE_DATABASE_URL_SEQUENCER: urlOfRole('sequencer'),
+    QFLARE_DATABASE_URL_QUEUES: urlOfRole('queues'),
     QFLARE_DATABASE_URL_MIGRATOR: urlOfRole('migrator'),
   }
 }

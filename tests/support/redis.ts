@@ -18,7 +18,10 @@ export interface TestRedis {
   /** `kill -9`; what it held is gone. */
   kill(): Promise<void>
   /** After `kill`, on the same port, empty. */
-  restart(): Promise<void>
+  restart(settings?: Record<string, string>): Promise<void>
+  /** It takes connections and answers nothing, until `resume`. */
+  pause(): void
+  resume(): void
   stop(): Promise<void>
 }
 
@@ -42,11 +45,14 @@ export async function startTestRedis(settings: Record<string, string> = {}): Pro
     url,
     client,
     kill: () => end('SIGKILL'),
-    async restart() {
-      child = await start(port, all)
+    async restart(settings = {}) {
+      child = await start(port, { ...all, ...settings })
     },
+    pause: () => void child.kill('SIGSTOP'),
+    resume: () => void child.kill('SIGCONT'),
     async stop() {
       client.disconnect()
+      child.kill('SIGCONT')
       await end('SIGTERM')
       await rm(folder, { recursive: true, force: true })
     },
@@ -71,7 +77,7 @@ async function start(port: number, settings: Record<string, string>): Promise<Ch
   return child
 }
 
-function findFreePort(): Promise<number> {
+export function findFreePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()
     server.once('error', reject)

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Queue } from 'bullmq'
 import type { Database } from '../../database/open.ts'
 import { readKeyState } from '../../database/repositories/service-keys.ts'
 import { BUCKET_MS, bucketAt } from '../../protocol/exchange/bucket.ts'
@@ -11,12 +12,13 @@ import { createEventWriter } from '../../runtime/audit-events.ts'
 import type { LimitsPerMinute, TlsFiles } from '../../runtime/config.ts'
 import { followServiceKeys, type LiveServiceKeys } from '../../runtime/custody/live-service-keys.ts'
 import { createRootKeyWrapper } from '../../runtime/custody/wrapper.ts'
+import type { JobQueues } from '../../runtime/job-queues.ts'
 import { createLogger, type Logger } from '../../runtime/logger.ts'
 import { createMetrics } from '../../runtime/metrics.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { openFileTemporalKeyStore } from '../../runtime/temporal/file-temporal-key-store.ts'
 import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
-import { composeServer } from '../../server/compose.ts'
+import { composeServer, type RunningServer } from '../../server/compose.ts'
 import { createTemporalKeys } from '../../server/services/temporal-keys.ts'
 import { initializeDefaultOrganization, initializeKeys } from '../../workers/initialize-service.ts'
 import { destroyTemporalKeys } from '../../workers/jobs/destroy-temporal-keys.ts'
@@ -45,7 +47,16 @@ export interface TestService {
   log: TestLog
   /** One run of the schedule at the service's time, and a fresh checkpoint; events stay in the outbox until `log.sequence`. */
   tick(): Promise<void>
+  /** One more process of the API on the same database, log and clock, with connections and memory of its own. */
+  startNode(options?: NodeOptions): Promise<RunningServer>
   close(): Promise<void>
+}
+
+export interface NodeOptions {
+  store?: TemporalKeyStore
+  redisUrl?: string
+  limits?: Partial<LimitsPerMinute>
+  isScheduleHealthy?: () => boolean
 }
 
 /** The real service on a real database, in this process, with a clock that the test owns. */
@@ -65,7 +76,12 @@ export async function startTestService(
     limits?: Partial<LimitsPerMinute>
     maxConnections?: number
     logger?: Logger
+    /** None without it. */
+    jobQueues?: JobQueues
+    queues?: readonly Pick<Queue, 'name'>[]
     wrapStore?: (store: TemporalKeyStore) => TemporalKeyStore
+    /** Of limits and caches. */
+    redisUrl?: string
     /** Of the API alone, to hold a request where a test wants it. */
     wrapDatabase?: (database: Database) => Database
     /** 32 bytes. */
@@ -132,34 +148,40 @@ export async function startTestService(
   }
   const temporalKeys = createTemporalKeys({ database: api, store, keyring: serviceKeys.keyring, crypto, clock })
   const timer = options.isRealTime ? setInterval(next, 1_000) : undefined
-  const server = await composeServer({
-    config: {
-      http: {
-        host: '127.0.0.1',
-        port: 0,
-        trustProxy: options.trustProxy,
-        corsOrigins: options.corsOrigins ?? [],
-        connectionsPerAddress: options.connectionsPerAddress ?? 0,
-        tls: options.tls,
+  const startServer = (database: Database, auditor: Database, node: NodeOptions) =>
+    composeServer({
+      config: {
+        http: {
+          host: '127.0.0.1',
+          port: 0,
+          trustProxy: options.trustProxy,
+          corsOrigins: options.corsOrigins ?? [],
+          connectionsPerAddress: options.connectionsPerAddress ?? 0,
+          tls: options.tls,
+        },
+        operator: options.hasOperatorPort ? { host: '127.0.0.1', port: 0 } : undefined,
+        limits: { address: 0, addressRefused: 0, apiToken: 0, device: 0, organization: 0, ...node.limits },
+        redisUrl: node.redisUrl,
+        trustDomain: 'test.example',
+        exchangeQueueLength: options.exchangeQueueLength ?? 512,
       },
-      operator: options.hasOperatorPort ? { host: '127.0.0.1', port: 0 } : undefined,
-      limits: { address: 0, addressRefused: 0, apiToken: 0, device: 0, organization: 0, ...options.limits },
-      trustDomain: 'test.example',
-      exchangeQueueLength: options.exchangeQueueLength ?? 512,
-    },
-    version: '0.0.0-test',
-    database: api,
-    auditor: database.open('qflare_auditor'),
-    store,
-    serviceKeys,
-    wrapper,
-    crypto: options.crypto ?? crypto,
-    clock,
-    isScheduleHealthy: () => true,
-    writeEvent,
-    logger: options.logger ?? createLogger('silent'),
-    metrics: createMetrics(),
-  })
+      version: '0.0.0-test',
+      database,
+      auditor,
+      store: node.store ?? store,
+      serviceKeys,
+      wrapper,
+      crypto: options.crypto ?? crypto,
+      clock,
+      jobQueues: options.jobQueues ?? noJobs,
+      queues: options.queues ?? [],
+      isScheduleHealthy: node.isScheduleHealthy ?? (() => true),
+      writeEvent,
+      logger: options.logger ?? createLogger('silent'),
+      metrics: createMetrics(),
+    })
+  const server = await startServer(api, database.open('qflare_auditor'), options)
+  const nodes: RunningServer[] = []
   return {
     url: server.url,
     operatorUrl: server.operatorUrl,
@@ -171,16 +193,33 @@ export async function startTestService(
     log,
     tick,
     deriveKey: (names) => deriveServerKey({ database, temporalKeys, crypto }, names),
+    async startNode(node = {}) {
+      const started = await startServer(database.open('qflare_api', 4), database.open('qflare_auditor', 2), node)
+      nodes.push(started)
+      return started
+    },
     async close() {
       temporalKeys.close()
       clearInterval(timer)
       await ticking
-      await server.close()
+      for (const node of [...nodes, server]) await node.close()
       serviceKeys.close()
       await database.drop()
       await rm(folder, { recursive: true, force: true })
     },
   }
+}
+
+/** Queues with one job in them, which nobody runs. */
+const noJobs: JobQueues = {
+  canRun: (name) => name === 'idle',
+  list: async () => [],
+  listFailed: async () => [],
+  findFailed: async (id) =>
+    id === 'long:1' ? { id, job: 'idle', queue: 'long', failedAt: 0, attempts: 1, reason: 'none' } : undefined,
+  retry: async () => true,
+  run: async () => {},
+  findTrouble: async () => undefined,
 }
 
 function realTime(): { now: number } {

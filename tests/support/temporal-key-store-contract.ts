@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import { bucketAt } from '../../protocol/exchange/bucket.ts'
 import type { TemporalKeyName, TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
 
 /** One place where records are kept, for one test. */
@@ -10,7 +11,7 @@ export interface StorePlace {
 
 /** What every temporal key store promises. `makePlace` gives an empty place and removes it at the end of the test. */
 export function describeTemporalKeyStore(title: string, makePlace: () => Promise<StorePlace>): void {
-  const name: TemporalKeyName = { kind: 'epoch', number: 5_930_000, generation: 0 }
+  const name: TemporalKeyName = { kind: 'epoch', number: bucketAt(Date.now()), generation: 0 }
   const makeRecord = () => new Uint8Array(randomBytes(67))
 
   describe(`${title} as a temporal key store`, () => {

@@ -43,7 +43,7 @@ export interface KeySchedule {
   serviceKeys: ServiceKeys
   /** Before each test: no temporal key, and an empty store in a folder of its own. */
   begin(): Promise<{ folder: string; store: TemporalKeyStore }>
-  /** One of three processes, each with its own connection. */
+  /** One of three processes, each with its own connections. */
   worker(number?: 0 | 1 | 2): MakeTemporalKeysParts
   /** A process that ends when it has changed the store and is about to record that. */
   crashingWorker(): MakeTemporalKeysParts
@@ -53,6 +53,8 @@ export interface KeySchedule {
     now: number,
     limit?: DestructionLimit,
     worker?: MakeTemporalKeysParts,
+    /** By the machine's clock. */
+    machineNow?: number,
   ): Promise<{ destroyed: string[]; isHeldBack: boolean }>
   inStore(): Promise<string[]>
   listEvents(type: 'made' | 'destroyed' | 'unknown_destroyed'): Promise<KeyEvent[]>
@@ -60,7 +62,7 @@ export interface KeySchedule {
 
 export async function openKeySchedule(): Promise<KeySchedule> {
   const database = await createTestDatabase()
-  const pools = [0, 1, 2].map(() => database.open('qflare_worker', 1)) as [Database, Database, Database]
+  const pools = [0, 1, 2].map(() => database.open('qflare_worker', 2)) as [Database, Database, Database]
   const writeEvent = createEventWriter(crypto)
   const wrapper = createRootKeyWrapper(crypto, crypto.randomBytes(32))
   const begun = { trustDomain: 'test.example', profile: 'default' } as const
@@ -95,8 +97,8 @@ export async function openKeySchedule(): Promise<KeySchedule> {
     async make(now = middle, parts = worker()) {
       return (await makeTemporalKeys(parts, now)).map(nameOf).sort()
     },
-    async destroy(now, limit = unlimited, parts = worker()) {
-      const { destroyed, isHeldBack } = await destroyTemporalKeys(parts, limit, now)
+    async destroy(now, limit = unlimited, parts = worker(), machineNow = now) {
+      const { destroyed, isHeldBack } = await destroyTemporalKeys(parts, limit, now, machineNow)
       return { destroyed: destroyed.map(nameOf).sort(), isHeldBack }
     },
     async inStore() {

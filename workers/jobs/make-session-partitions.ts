@@ -2,6 +2,7 @@
 
 import type { Database } from '../../database/open.ts'
 import { makeSessionPartition } from '../../database/repositories/temporal-keys.ts'
+import type { Logger } from '../../runtime/logger.ts'
 
 const DAY_MS = 86_400_000
 const DAYS_AHEAD = 3
@@ -15,4 +16,9 @@ export async function makeSessionPartitions(database: Database, now: number): Pr
     if (isNew) made.push(name)
   }
   return made
+}
+
+export async function makePartitionsAhead(parts: { database: Database; logger: Logger }, now: number): Promise<void> {
+  const names = await makeSessionPartitions(parts.database, now)
+  if (names.length > 0) parts.logger.info('session partitions made', { names })
 }

@@ -1,12 +1,13 @@
 // Running it twice is harmless: a record is made once by the store, and a key that exists is left as it is.
 
 import { DatabaseError } from '../../database/errors.ts'
-import type { Database } from '../../database/open.ts'
+import type { Database, Tx } from '../../database/open.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
 import {
   insertBucketCertificate,
   insertTemporalKey,
   listTemporalKeys,
+  shareTemporalRecords,
   type TemporalKeyRow,
 } from '../../database/repositories/temporal-keys.ts'
 import { toBase64url } from '../../protocol/encoding.ts'
@@ -16,7 +17,7 @@ import type { Primitives } from '../../protocol/primitives.ts'
 import { signatureContexts } from '../../protocol/suites.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
-import { keyVersionOf } from '../../runtime/custody/sealed-record.ts'
+import { keyVersionOf, SealError } from '../../runtime/custody/sealed-record.ts'
 import { currentOf, type Signer } from '../../runtime/custody/signer.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { TemporalKeyName, TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
@@ -27,6 +28,7 @@ import {
   sealTemporalRecord,
   temporalSecretBytes,
 } from '../../runtime/temporal/temporal-record.ts'
+import { destroyIfUnknown } from './destroy-unknown-records.ts'
 
 export interface MakeTemporalKeysParts {
   database: Database
@@ -66,18 +68,20 @@ async function makeKey(
   // A record that was lost is never made again under its name: sessions under it are over, the next generation begins.
   const name = { kind, number, generation: (newest?.generation ?? -1) + 1 }
   const draft = parts.crypto.randomBytes(temporalSecretBytes[kind])
-  const record = await parts.store.makeOnce(name, sealTemporalRecord(parts.keyring, name, draft))
+  const sealed = sealTemporalRecord(parts.keyring, name, draft)
   draft.fill(0)
-  const secret = await openTemporalRecord(parts.keyring, name, record)
   try {
-    await recordKey(parts, name, record, secret, now)
+    await parts.database.withOrganization(NIL_UUID, async (tx) => {
+      await shareTemporalRecords(tx)
+      await recordKey(parts, tx, { name, record: await parts.store.makeOnce(name, sealed) }, now)
+    })
     return [name]
   } catch (error) {
     // Another worker was faster and recorded the same record.
     if (error instanceof DatabaseError && error.code === 'duplicate') return []
+    // Somebody put there what does not open. It goes, or no key of this name could be made; the next run makes it.
+    if (error instanceof SealError) await destroyIfUnknown(parts, name, now)
     throw error
-  } finally {
-    secret.fill(0)
   }
 }
 
@@ -88,31 +92,33 @@ async function isIntact(parts: MakeTemporalKeysParts, row: TemporalKeyRow): Prom
 
 async function recordKey(
   parts: MakeTemporalKeysParts,
-  name: TemporalKeyName,
-  record: Uint8Array,
-  secret: Uint8Array,
+  tx: Tx,
+  { name, record }: { name: TemporalKeyName; record: Uint8Array },
   now: number,
 ): Promise<void> {
-  const { crypto } = parts
-  const recordHash = crypto.hash256(record)
-  const keyVersion = keyVersionOf(record, 'temporalKey')
-  const certificate = name.kind === 'bucket' ? await certify(parts, name.number, secret) : undefined
-  await parts.database.withOrganization(NIL_UUID, async (tx) => {
-    await insertTemporalKey(tx, { ...name, recordHash, keyVersion }, now)
-    if (certificate !== undefined) await insertBucketCertificate(tx, { ...certificate, generation: name.generation })
-    const event = parts.writeEvent(
-      {
-        organizationId: NIL_UUID,
-        actor: { type: 'service', id: NIL_UUID },
-        type: 'temporal_key.made',
-        subject: { kind: name.kind, number: name.number, generation: name.generation },
-        data: { recordHash: toBase64url(recordHash) },
-        requestId: newId(),
-      },
-      now,
-    )
-    await insertEvents(tx, [event])
-  })
+  const recordHash = parts.crypto.hash256(record)
+  // A record that does not open is not recorded either, of an epoch as little as of a bucket.
+  const secret = await openTemporalRecord(parts.keyring, name, record)
+  let certificate: Awaited<ReturnType<typeof certify>> | undefined
+  try {
+    if (name.kind === 'bucket') certificate = await certify(parts, name.number, secret)
+  } finally {
+    secret.fill(0)
+  }
+  await insertTemporalKey(tx, { ...name, recordHash, keyVersion: keyVersionOf(record, 'temporalKey') }, now)
+  if (certificate !== undefined) await insertBucketCertificate(tx, { ...certificate, generation: name.generation })
+  const event = parts.writeEvent(
+    {
+      organizationId: NIL_UUID,
+      actor: { type: 'service', id: NIL_UUID },
+      type: 'temporal_key.made',
+      subject: { kind: name.kind, number: name.number, generation: name.generation },
+      data: { recordHash: toBase64url(recordHash) },
+      requestId: newId(),
+    },
+    now,
+  )
+  await insertEvents(tx, [event])
 }
 
 async function certify(parts: MakeTemporalKeysParts, bucket: number, seed: Uint8Array) {

@@ -19,16 +19,52 @@ test('logins for roles without DATABASE_URL are refused: the embedded database w
     QFLARE_DATABASE_URL_WORKER: 'postgresql://worker@db/qflare',
     QFLARE_DATABASE_URL_SEQUENCER: 'postgresql://sequencer@db/qflare',
     QFLARE_DATABASE_URL_MIGRATOR: 'postgresql://migrator@db/qflare',
+    QFLARE_DATABASE_URL_QUEUES: 'postgresql://queues@db/qflare',
   }
   expect(problemsOf(logins)).toEqual(
     Object.keys(logins).map((name) =>
       expect.stringMatching(new RegExp(`^${name}: is set without DATABASE_URL, .*embedded PostgreSQL`)),
     ),
   )
-  expect(problemsOf({ ...logins, DATABASE_URL: 'postgresql://api@db/qflare' })).toEqual([])
+  const all = { ...logins, DATABASE_URL: 'postgresql://api@db/qflare' }
+  expect(problemsOf(all)).toEqual([])
+  expect(problemsOf({ ...all, REDIS_URL: 'rediss://:secret@redis:6380/1' })).toEqual([])
+})
+
+test('the login of the queues is required where there is no Redis for them', () => {
+  const logins = {
+    DATABASE_URL: 'postgresql://api@db/qflare',
+    QFLARE_DATABASE_URL_AUDITOR: 'postgresql://auditor@db/qflare',
+    QFLARE_DATABASE_URL_WORKER: 'postgresql://worker@db/qflare',
+    QFLARE_DATABASE_URL_SEQUENCER: 'postgresql://sequencer@db/qflare',
+    QFLARE_DATABASE_URL_MIGRATOR: 'postgresql://migrator@db/qflare',
+  }
+  expect(problemsOf(logins)).toEqual([expect.stringMatching(/^QFLARE_DATABASE_URL_QUEUES: is required .*REDIS_URL/)])
+  expect(problemsOf({ ...logins, REDIS_URL: 'redis://redis' })).toEqual([])
+  expect(problemsOf({ ...logins, REDIS_URL: 'http://redis' })).toEqual([expect.stringMatching(/^REDIS_URL: is not a/)])
 })
 
 test('a sequencer alone is refused without DATABASE_URL: nobody would make what it sequences', () => {
   expect(problemsOf({ QFLARE_ROLES: 'sequencer' })).toEqual([expect.stringMatching(/^QFLARE_ROLES: a sequencer alone/)])
   expect(problemsOf({ QFLARE_ROLES: 'worker,sequencer' })).toEqual([])
+})
+
+test('temporal keys are in a Redis of their own, where several processes share a database', () => {
+  const names = ['AUDITOR', 'WORKER', 'SEQUENCER', 'QUEUES', 'MIGRATOR'].map((role) => `QFLARE_DATABASE_URL_${role}`)
+  const logins = Object.fromEntries(['DATABASE_URL', ...names].map((name) => [name, 'postgresql://role@db/qflare']))
+  const temporal = { QFLARE_TEMPORAL_REDIS_URL: 'redis://keys' }
+  const expectProblem = (env: Record<string, string>, text: RegExp) =>
+    expect(problemsOf(env)).toEqual([expect.stringMatching(text)])
+  expectProblem(temporal, /^QFLARE_TEMPORAL_REDIS_URL: .*set DATABASE_URL too/)
+  expectProblem({ REDIS_URL: 'http://queues' }, /^REDIS_URL: is not a redis:/)
+  for (const QFLARE_ROLES of ['api', 'worker', 'api, sequencer', 'worker,sequencer']) {
+    expectProblem({ ...logins, QFLARE_ROLES }, /^QFLARE_TEMPORAL_REDIS_URL: is required where the roles api and worker/)
+    expect(problemsOf({ ...logins, ...temporal, QFLARE_ROLES })).toEqual([])
+  }
+  for (const QFLARE_ROLES of ['', 'api,worker', 'sequencer'])
+    expect(problemsOf({ ...logins, QFLARE_ROLES })).toEqual([])
+  for (const REDIS_URL of ['redis://keys', 'redis://keys:6379/3', 'redis://:secret@keys/1']) {
+    expectProblem({ ...logins, ...temporal, REDIS_URL }, /^QFLARE_TEMPORAL_REDIS_URL: is the Redis of REDIS_URL/)
+  }
+  expect(problemsOf({ ...logins, ...temporal, REDIS_URL: 'redis://keys:6380' })).toEqual([])
 })

@@ -31,6 +31,8 @@ describe('loadConfig', () => {
       limits: { address: 60_000, addressRefused: 600, apiToken: 12_000, device: 120, organization: 120_000 },
       dataDirectory: join(process.cwd(), '.qflare'),
       database: undefined,
+      redisUrl: undefined,
+      temporalRedisUrl: undefined,
       databaseConnections: 10,
       trustDomain: 'qflare.local',
       profile: 'default',
@@ -74,7 +76,10 @@ describe('loadConfig', () => {
       QFLARE_DATABASE_URL_AUDITOR: 'postgresql://auditor@db/qflare',
       QFLARE_DATABASE_URL_WORKER: 'postgres://worker@db/qflare',
       QFLARE_DATABASE_URL_SEQUENCER: 'postgresql://sequencer@db/qflare',
+      QFLARE_DATABASE_URL_QUEUES: 'postgresql://queues@db/qflare',
       QFLARE_DATABASE_URL_MIGRATOR: 'postgresql://migrator@db/qflare',
+      REDIS_URL: 'redis://:secret@queues:6379/1',
+      QFLARE_TEMPORAL_REDIS_URL: 'rediss://keys',
       QFLARE_DATABASE_CONNECTIONS: '200',
       QFLARE_TRUST_DOMAIN: 'fleet-1.example',
       QFLARE_PROFILE: 'cnsa-2.0',
@@ -108,8 +113,11 @@ describe('loadConfig', () => {
         auditor: 'postgresql://auditor@db/qflare',
         worker: 'postgres://worker@db/qflare',
         sequencer: 'postgresql://sequencer@db/qflare',
+        queues: 'postgresql://queues@db/qflare',
         migrator: 'postgresql://migrator@db/qflare',
       },
+      redisUrl: 'redis://:secret@queues:6379/1',
+      temporalRedisUrl: 'rediss://keys',
       databaseConnections: 200,
       trustDomain: 'fleet-1.example',
       profile: 'cnsa-2.0',
@@ -132,6 +140,7 @@ describe('loadConfig', () => {
       HOST: '0.0.0.0',
       PORT: '65536',
       DATABASE_URL: 'mysql://db',
+      QFLARE_TEMPORAL_REDIS_URL: 'redis',
       QFLARE_DATABASE_CONNECTIONS: '1',
       QFLARE_TRUST_DOMAIN: 'Upper.example',
       QFLARE_PROFILE: 'cnsa-1.0',
@@ -144,6 +153,7 @@ describe('loadConfig', () => {
       'PORT',
       'DATABASE_URL',
       'QFLARE_DATABASE_CONNECTIONS',
+      'QFLARE_TEMPORAL_REDIS_URL',
       'QFLARE_TRUST_DOMAIN',
       'QFLARE_PROFILE',
       'QFLARE_ROLES.1',
@@ -155,6 +165,7 @@ describe('loadConfig', () => {
       'QFLARE_DATABASE_URL_WORKER',
       'QFLARE_DATABASE_URL_SEQUENCER',
       'QFLARE_DATABASE_URL_MIGRATOR',
+      'QFLARE_DATABASE_URL_QUEUES',
     ])
   })
 
@@ -162,7 +173,7 @@ describe('loadConfig', () => {
     const empty = Object.fromEntries(configVariables.map((name) => [name, '']))
     expect(loadConfig(empty)).toEqual(loadConfig({}))
     const problems = problemsOf({ DATABASE_URL: 'postgres://db', QFLARE_DATABASE_URL_WORKER: '' })
-    expect(problems).toHaveLength(4)
+    expect(problems).toHaveLength(5)
   })
 
   test.each([

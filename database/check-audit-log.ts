@@ -1,12 +1,12 @@
-import type { Database } from '../database/open.ts'
-import { countBeyond, listEventIds, listStoredEntries } from '../database/repositories/audit-check.ts'
-import { readTiles, tileKey } from '../database/repositories/audit-reader.ts'
 import { createLogCheck, type Difference, type LogCheck, tilesBottomUp } from '../protocol/log/log-check.ts'
 import { TILE_WIDTH, type TilePlace } from '../protocol/log/tiles.ts'
 import type { VerifierKey } from '../protocol/log/verifier-key.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import { checkLogHeads } from './check-log-heads.ts'
 import { checkRemovedEntries } from './check-removed-entries.ts'
+import type { Database } from './open.ts'
+import { countBeyond, listEventIds, listStoredEntries } from './repositories/audit-check.ts'
+import { readTiles, tileKey } from './repositories/audit-reader.ts'
 
 /** More of them say nothing new. */
 const MAX_DIFFERENCES = 100
@@ -29,10 +29,11 @@ export async function checkAuditLog(parts: {
   database: Database
   crypto: Primitives
   keys: readonly VerifierKey[]
-  /** Undefined where there is none. */
-  readCheckpointFile: () => Promise<string | undefined>
+  /** Gives undefined where it is missing; is undefined where this machine is not the one that has it. */
+  readCheckpointFile: (() => Promise<string | undefined>) | undefined
   signal: AbortSignal
-  onProgress: (done: number, total: number) => void
+  /** What it throws ends the reading. */
+  onProgress: (done: number, total: number) => void | Promise<void>
 }): Promise<LogCheckReport> {
   const { database, crypto, signal } = parts
   const { state, checkpoints, heads, differences } = await checkLogHeads(parts)
@@ -44,7 +45,7 @@ export async function checkAuditLog(parts: {
     signal.throwIfAborted()
     if (countFound() >= MAX_DIFFERENCES) break
     inTree.push(...(await checkStored(database, check, place)))
-    if (place.level === 0) parts.onProgress(place.tile * TILE_WIDTH + place.width, size)
+    if (place.level === 0) await parts.onProgress(place.tile * TILE_WIDTH + place.width, size)
   }
   differences.push(...inTree, ...(await checkRemovedEntries(database, check.missing(), signal)))
   // After a difference in a tile there is no tree to compare; nor is there where not all was read.

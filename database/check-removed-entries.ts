@@ -1,8 +1,8 @@
 import { setTimeout } from 'node:timers/promises'
-import type { Database } from '../database/open.ts'
-import { listRemovedPartitions, listServiceEvents } from '../database/repositories/audit-check.ts'
 import type { Difference, IndexRange } from '../protocol/log/log-check.ts'
 import { readEntry } from '../protocol/log/read-entry.ts'
+import type { Database } from './open.ts'
+import { listRemovedPartitions, listServiceEvents } from './repositories/audit-check.ts'
 
 /** A running sequencer takes an event into the log well within these. */
 const TRIES = 5

@@ -1,0 +1,56 @@
+/** A login for each role. */
+export interface DatabaseUrls {
+  api: string
+  auditor: string
+  worker: string
+  sequencer: string
+  /** Undefined where the queues are on Redis. */
+  queues: string | undefined
+  migrator: string
+}
+
+type Variables = Record<string, unknown>
+
+const required = [
+  'QFLARE_DATABASE_URL_AUDITOR',
+  'QFLARE_DATABASE_URL_WORKER',
+  'QFLARE_DATABASE_URL_SEQUENCER',
+  'QFLARE_DATABASE_URL_MIGRATOR',
+]
+const QUEUES = 'QFLARE_DATABASE_URL_QUEUES'
+
+export function databaseUrls(variables: {
+  DATABASE_URL?: string | undefined
+  QFLARE_DATABASE_URL_AUDITOR?: string | undefined
+  QFLARE_DATABASE_URL_WORKER?: string | undefined
+  QFLARE_DATABASE_URL_SEQUENCER?: string | undefined
+  QFLARE_DATABASE_URL_QUEUES?: string | undefined
+  QFLARE_DATABASE_URL_MIGRATOR?: string | undefined
+}): DatabaseUrls | undefined {
+  const {
+    DATABASE_URL: api,
+    QFLARE_DATABASE_URL_AUDITOR: auditor,
+    QFLARE_DATABASE_URL_WORKER: worker,
+    QFLARE_DATABASE_URL_SEQUENCER: sequencer,
+    QFLARE_DATABASE_URL_QUEUES: queues,
+    QFLARE_DATABASE_URL_MIGRATOR: migrator,
+  } = variables
+  return api && auditor && worker && sequencer && migrator
+    ? { api, auditor, worker, sequencer, queues, migrator }
+    : undefined
+}
+
+/** Each begins with the name of its variable. */
+export function databaseProblems(variables: Variables): string[] {
+  const isOwn = variables.DATABASE_URL !== undefined
+  const logins = isOwn && variables.REDIS_URL !== undefined ? required : [...required, QUEUES]
+  return logins
+    .filter((name) => (variables[name] !== undefined) !== isOwn)
+    .map((name) => {
+      if (!isOwn) {
+        return `${name}: is set without DATABASE_URL, so that the embedded PostgreSQL would be used. Set DATABASE_URL too, or leave it out.`
+      }
+      const when = name === QUEUES ? ', where there is no REDIS_URL' : ''
+      return `${name}: is required with DATABASE_URL${when}: each role has a login of its own.`
+    })
+}

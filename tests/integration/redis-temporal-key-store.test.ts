@@ -1,0 +1,166 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { BUCKET_MS, bucketAt, GRACE_MS } from '../../protocol/exchange/bucket.ts'
+import { createLogger } from '../../runtime/logger.ts'
+import { openRedis, RedisError, waitForRedis } from '../../runtime/redis.ts'
+import { openRedisTemporalKeyStore } from '../../runtime/temporal/redis-temporal-key-store.ts'
+import { TemporalStoreError } from '../../runtime/temporal/temporal-key-store.ts'
+import { hasRedis, startTestRedis, type TestRedis } from '../support/redis.ts'
+import { describeTemporalKeyStore } from '../support/temporal-key-store-contract.ts'
+
+const number = bucketAt(Date.now())
+const name = { kind: 'epoch', number, generation: 0 } as const
+
+describe.skipIf(!hasRedis)('temporal keys in Redis', () => {
+  let server: TestRedis
+  beforeAll(async () => {
+    server = await startTestRedis()
+  })
+  afterAll(() => server.stop())
+
+  async function connect(to = server): Promise<Redis> {
+    const redis = openRedis({ url: to.url, name: 'temporal', logger: createLogger('silent'), answerWithinMs: 300 })
+    onTestFinished(() => redis.disconnect())
+    await waitForRedis(redis, 'temporal')
+    return redis
+  }
+  async function startOther(settings: Record<string, string> = {}): Promise<TestRedis> {
+    const other = await startTestRedis(settings)
+    onTestFinished(() => other.stop())
+    return other
+  }
+
+  describeTemporalKeyStore('Redis', async () => {
+    const rootKid = randomUUID()
+    return { open: async () => openRedisTemporalKeyStore(await connect(), rootKid) }
+  })
+
+  test('roots of trust on one Redis see nothing of each other', async () => {
+    const [one, other] = [
+      await openRedisTemporalKeyStore(await connect(), 'one'),
+      await openRedisTemporalKeyStore(await connect(), 'other'),
+    ]
+    const record = randomBytes(67)
+    expect(await one.makeOnce(name, record)).toEqual(record)
+    expect(await other.list()).toEqual([])
+    expect(await other.makeOnce(name, randomBytes(67))).not.toEqual(record)
+    expect(await other.destroy(name)).toBe(true)
+    expect(await one.find(name)).toEqual(record)
+  })
+
+  test('many writers on many connections make one record of each key, and everybody gets that', async () => {
+    const rootKid = randomUUID()
+    const stores = await Promise.all(
+      Array.from({ length: 8 }, async () => openRedisTemporalKeyStore(await connect(), rootKid)),
+    )
+    const names = Array.from({ length: 10 }, (_, ahead) => ({ ...name, number: number + ahead }))
+    const answers = await Promise.all(
+      stores.map((store) => Promise.all(names.map((each) => store.makeOnce(each, randomBytes(67))))),
+    )
+    for (const [index, each] of names.entries()) {
+      const distinct = new Set(answers.map((records) => Buffer.from(records[index] as Uint8Array).toString('hex')))
+      const stored = await stores[0]?.find(each)
+      expect([...distinct]).toEqual([Buffer.from(stored as Uint8Array).toString('hex')])
+    }
+    expect(await stores[1]?.list()).toHaveLength(10)
+  })
+
+  test('a record that nobody destroys is gone ten minutes after its grace, by the clock of Redis alone', async () => {
+    const rootKid = randomUUID()
+    const store = await openRedisTemporalKeyStore(await connect(), rootKid)
+    await store.makeOnce({ ...name, number: number + 3 }, randomBytes(67))
+    const [key] = await server.client.keys(`*${rootKid}*`)
+    expect(await server.client.pexpiretime(key as string)).toBe((number + 4) * BUCKET_MS + GRACE_MS + 600_000)
+  })
+
+  test('a key whose time is over by the clock of Redis is not made, and that is said', async () => {
+    const store = await openRedisTemporalKeyStore(await connect(), randomUUID())
+    await expect(store.makeOnce({ ...name, number: number - 10 }, randomBytes(67))).rejects.toThrow(
+      `did not keep epoch-${number - 10}-0: is its clock right`,
+    )
+    expect(await store.list()).toEqual([])
+  })
+
+  test('after it was killed it is empty, and the same connection goes on', async () => {
+    const other = await startOther()
+    const redis = await connect(other)
+    const store = await openRedisTemporalKeyStore(redis, 'root')
+    await store.makeOnce(name, randomBytes(67))
+    await other.kill()
+    await expect(store.find(name)).rejects.toThrow(TemporalStoreError)
+    await expect(store.destroy(name)).rejects.toThrow(/^Redis \(temporal keys\) does not serve: /)
+    await expect(store.list()).rejects.toThrow(TemporalStoreError)
+    await other.restart()
+    await waitForRedis(redis, 'temporal')
+    expect(await store.list()).toEqual([])
+    expect(await store.find(name)).toBeUndefined()
+    const record = randomBytes(67)
+    expect(await store.makeOnce(name, record)).toEqual(record)
+  })
+
+  test('writers that are cut off by a kill make one record of each key when they try again', async () => {
+    const other = await startOther()
+    const redises = [await connect(other), await connect(other)]
+    const stores = await Promise.all(redises.map((redis) => openRedisTemporalKeyStore(redis, 'root')))
+    const names = Array.from({ length: 50 }, (_, ahead) => ({ ...name, number: number + ahead }))
+    const make = () =>
+      Promise.allSettled(
+        stores.flatMap((store) =>
+          names.map(async (each) => [each.number, await store.makeOnce(each, randomBytes(67))]),
+        ),
+      )
+    const first = make()
+    await other.kill()
+    await first
+    await other.restart()
+    await Promise.all(redises.map((redis) => waitForRedis(redis, 'temporal')))
+    const again = await make()
+    expect(again.filter(({ status }) => status === 'rejected')).toEqual([])
+    for (const each of names) {
+      const found = await Promise.all(stores.map((store) => store.find(each)))
+      expect(found[0]).toEqual(found[1])
+      expect(found[0]).toHaveLength(67)
+    }
+  })
+
+  test('a Redis that hangs is given up, and answers again when it goes on', async () => {
+    const other = await startOther()
+    const store = await openRedisTemporalKeyStore(await connect(other), 'root')
+    other.pause()
+    await expect(store.find(name)).rejects.toThrow(TemporalStoreError)
+    other.resume()
+    for (let tries = 0; tries < 100 && (await store.list().catch(() => undefined)) === undefined; tries++)
+      await sleep(50)
+    expect(await store.list()).toEqual([])
+  })
+
+  test.each([
+    [{ save: '3600 1' }, 'its save is "3600 1" and has to be ""'],
+    [{ appendonly: 'yes' }, 'its appendonly is "yes" and has to be "no"'],
+    [{ 'maxmemory-policy': 'allkeys-lru' }, 'its maxmemory-policy is "allkeys-lru" and has to be "noeviction"'],
+  ])('a Redis with %j is refused', async (settings: Record<string, string>, reason) => {
+    const other = await startOther(settings)
+    const redis = await connect(other)
+    await expect(openRedisTemporalKeyStore(redis, 'root')).rejects.toThrow(RedisError)
+    await expect(openRedisTemporalKeyStore(redis, 'root')).rejects.toThrow(reason)
+    expect(await other.client.dbsize()).toBe(0)
+  })
+
+  test('what is wrong is said all at once', async () => {
+    const redis = await connect(await startOther({ save: '60 1', appendonly: 'yes' }))
+    await expect(openRedisTemporalKeyStore(redis, 'root')).rejects.toThrow(/its save .*, its appendonly /)
+  })
+
+  test('nothing is written any more to one that was started anew and writes to a disk now', async () => {
+    const other = await startOther()
+    const redis = await connect(other)
+    const store = await openRedisTemporalKeyStore(redis, 'root')
+    await other.kill()
+    await other.restart({ appendonly: 'yes' })
+    await waitForRedis(redis, 'temporal')
+    await expect(store.makeOnce(name, randomBytes(67))).rejects.toThrow('its appendonly is "yes"')
+    expect(await other.client.dbsize()).toBe(0)
+  })
+})

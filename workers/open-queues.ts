@@ -1,0 +1,118 @@
+import {
+  type BackendFactory,
+  createPostgresBackend,
+  createRedisBackend,
+  type IQueueBackend,
+  Queue,
+  type QueueOptions,
+} from 'bullmq'
+import type { RoleConnection } from '../database/connect-roles.ts'
+import { openQueuePool } from '../database/open-queue-pool.ts'
+import type { Logger } from '../runtime/logger.ts'
+import { openRedis, RedisError, readRedisSetting, waitForRedis } from '../runtime/redis.ts'
+import { closeWithin } from './close-within.ts'
+import { type QueueName, queueNames } from './queue-settings.ts'
+
+/** Where the queues are: all of them on one connection, or one pool, of this process. */
+export interface QueueBackend {
+  kind: 'postgres' | 'redis'
+  /** For queues and workers, which name no connection of their own then. */
+  create: BackendFactory<IQueueBackend, object>
+  /** The clock of the Redis, in milliseconds since the Unix epoch; undefined where the queues are in PostgreSQL. */
+  readClock: (() => Promise<number>) | undefined
+  /** Commands would wait for it to be back. */
+  isAway(): boolean
+  close(): Promise<void>
+}
+
+export type JobQueue = Queue<unknown, unknown, string, unknown, unknown, string, IQueueBackend, object>
+
+export interface QueueBackendOptions {
+  redisUrl: string | undefined
+  /** As qflare_queues; undefined only where there is a Redis. */
+  connection: RoleConnection | undefined
+  /** Workers that this process will have: each waits for its jobs on a connection of its own. */
+  workers: number
+  logger: Logger
+}
+
+/** Opens Redis where it is set, else PostgreSQL. Throws RedisError for one that is away, or that may throw jobs away. */
+export async function openQueueBackend(options: QueueBackendOptions): Promise<QueueBackend> {
+  return options.redisUrl === undefined ? openPostgres(options) : openOnRedis(options.redisUrl, options.logger)
+}
+
+/** Seconds. BullMQ ignores a look at the next job that fails while PostgreSQL is away: nobody may sleep on it for long. */
+const MAX_BLOCK_SECONDS = 10
+
+const CLOSE_WITHIN_MS = 2_000
+
+function openPostgres({ connection, workers, logger }: QueueBackendOptions): QueueBackend {
+  if (connection === undefined) throw new Error('There is neither a Redis nor a login for the queues.')
+  const pool = openQueuePool({
+    connection,
+    workers,
+    onAway: (error) => logger.warn(`the queues in PostgreSQL are away: ${error.message}`),
+    onBack: () => logger.info('the queues in PostgreSQL are back'),
+  })
+  return {
+    kind: 'postgres',
+    create(name, opts, more) {
+      const backend = createPostgresBackend(name, { ...opts, connection: pool }, more)
+      return Object.defineProperty(backend, 'maximumBlockTimeout', { value: MAX_BLOCK_SECONDS })
+    },
+    readClock: undefined,
+    // A statement fails then, and waits for nothing.
+    isAway: () => false,
+    // A worker that did not end in its time keeps its connection.
+    close: () => closeWithin(CLOSE_WITHIN_MS, pool.end()),
+  }
+}
+
+async function openOnRedis(url: string, logger: Logger): Promise<QueueBackend> {
+  const redis = openRedis({ url, name: 'queues', logger, waits: true })
+  try {
+    await waitForRedis(redis, 'queues')
+    const policy = await readRedisSetting(redis, 'maxmemory-policy')
+    if (policy !== 'noeviction') {
+      throw new RedisError(
+        `The Redis of REDIS_URL has maxmemory-policy ${policy}, and would throw jobs away when it is full: set` +
+          ' maxmemory-policy noeviction, in redis.conf or with CONFIG SET.',
+      )
+    }
+  } catch (error) {
+    redis.disconnect()
+    throw error
+  }
+  return {
+    kind: 'redis',
+    create: (name, opts, more) => createRedisBackend(name, { ...opts, connection: redis }, more),
+    async readClock() {
+      const [seconds, microseconds] = await redis.time()
+      return Number(seconds) * 1_000 + Number(microseconds) / 1_000
+    },
+    isAway: () => redis.status !== 'ready',
+    close: async () => redis.disconnect(),
+  }
+}
+
+/** Every key begins so in a Redis; the braces keep them together in a cluster. */
+export const QUEUE_PREFIX = '{qflare}'
+
+/** BullMQ's event streams are for nobody here but a look at what went on. */
+const EVENTS_KEPT = 1_000
+
+/** The queues themselves, to add to and to look into. Throws when they cannot be used. */
+export async function openQueues(backend: QueueBackend, logger: Logger): Promise<Record<QueueName, JobQueue>> {
+  const options: QueueOptions<object> = {
+    connection: {},
+    prefix: QUEUE_PREFIX,
+    streams: { events: { maxLen: EVENTS_KEPT } },
+  }
+  const opened = queueNames.map((name): [QueueName, JobQueue] => {
+    const queue: JobQueue = new Queue(name, options, backend.create)
+    queue.on('error', (error) => logger.warn(`the queue ${name}: ${error.message}`))
+    return [name, queue]
+  })
+  await Promise.all(opened.map(([, queue]) => queue.waitUntilReady()))
+  return Object.fromEntries(opened) as Record<QueueName, JobQueue>
+}

@@ -1,0 +1,53 @@
+import { defineJob, type JobDefinition } from './job.ts'
+import { checkStoredLog } from './jobs/check-audit-log.ts'
+import { checkClocks } from './jobs/check-clocks.ts'
+import { makePartitionsAhead } from './jobs/make-session-partitions.ts'
+import { rotateOldKeks } from './jobs/rotate-keks.ts'
+import { rotateOldSigningKeys } from './jobs/rotate-signing-keys.ts'
+import { destroyOverdueKeys, makeKeysAhead } from './jobs/schedule-temporal-keys.ts'
+
+/** Every job, by its name. What happens when one does not run stands in docs/operations.md. */
+export const jobs = {
+  'destroy-temporal-keys': defineJob({
+    queue: 'keys',
+    schedule: { everyMs: 5_000 },
+    attempts: 1,
+    isVital: true,
+    run: destroyOverdueKeys,
+  }),
+  'make-temporal-keys': defineJob({
+    queue: 'keys',
+    schedule: { everyMs: 15_000 },
+    attempts: 1,
+    isVital: true,
+    run: makeKeysAhead,
+  }),
+  'make-session-partitions': defineJob({
+    queue: 'maintenance',
+    schedule: { everyMs: 600_000 },
+    run: makePartitionsAhead,
+  }),
+  'rotate-signing-keys': defineJob({
+    queue: 'maintenance',
+    schedule: { everyMs: 600_000 },
+    run: rotateOldSigningKeys,
+  }),
+  'rotate-keks': defineJob({
+    queue: 'long',
+    schedule: { everyMs: 600_000 },
+    run: rotateOldKeks,
+  }),
+  'check-clocks': defineJob({
+    queue: 'maintenance',
+    schedule: { everyMs: 60_000 },
+    attempts: 1,
+    run: checkClocks,
+  }),
+  'check-audit-log': defineJob({
+    queue: 'long',
+    schedule: { dailyAt: '03:40' },
+    attempts: 3,
+    backoffMs: 600_000,
+    run: checkStoredLog,
+  }),
+} satisfies Record<string, JobDefinition>
