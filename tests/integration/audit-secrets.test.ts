@@ -142,7 +142,7 @@ async function rotateIdentity(device: TestDevice): Promise<TestDevice> {
   await complete(400, { evidence: [{ format: 'tpm2' }] })
   const rotated = await rotate(service, device)
   secrets.push({ what: 'seed of a new identity', value: rotated.identitySeed })
-  const database = service.database.open('qflare_worker', 1)
+  const database = service.database.open('qflare_worker', 2)
   const parts = { database, writeEvent: createEventWriter(crypto), logger: createLogger('silent') }
   await flagOldIdentityKeys({ ...parts, identityKeyMaxAgeDays: 1 }, service.time.now + 90_000_000, async () => {})
   return rotated
@@ -189,7 +189,7 @@ async function recover(): Promise<void> {
   const keepToken = async (token: string) => {
     secrets.push({ what: 'recovered admin token', value: fromBase64url(token.split('.')[1] ?? '', 32) })
   }
-  const parts = { database: service.database.open('qflare_worker', 1), crypto, keepToken }
+  const parts = { database: service.database.open('qflare_worker', 2), crypto, keepToken }
   const { revoked } = await recoverAdminToken(parts, { organization: 'another', revokesOthers: true })
   expect(revoked).toHaveLength(1)
 }
@@ -199,7 +199,7 @@ async function destroyKeys(): Promise<void> {
   await service.tick()
   secrets.push(...(await listServiceSecrets(service, rootKey)))
   await service.store.makeOnce({ kind: 'epoch', number: 1, generation: 0 }, secret('record of an unknown key', 99))
-  const database = service.database.open('qflare_worker', 1)
+  const database = service.database.open('qflare_worker', 2)
   const parts = { database, store: service.store, crypto, writeEvent: createEventWriter(crypto) }
   expect(await destroyUnknownRecords(parts, service.time.now)).toHaveLength(1)
 }
