@@ -3,22 +3,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { findNearest } from './client/command/find-nearest.ts'
 import { checkServer } from './database/check-server.ts'
 import { connectRoles, type DatabaseRole, type RoleConnection } from './database/connect-roles.ts'
-import { DatabaseError } from './database/errors.ts'
 import { migrate } from './database/migrate.ts'
 import { type Database, openDatabase } from './database/open.ts'
-import { listActiveSigningKeys, listKeks, listTrustBundles } from './database/repositories/service-keys.ts'
+import { listTrustBundles } from './database/repositories/service-keys.ts'
 import { choosePrimitives } from './protocol/primitives/choose.ts'
-import type { Primitives } from './protocol/primitives.ts'
-import { trustBundle, verifyPinnedTrustBundle } from './protocol/trust.ts'
-import { createEventWriter, type WriteEvent } from './runtime/audit-events.ts'
+import { createEventWriter } from './runtime/audit-events.ts'
 import { createClock } from './runtime/clock.ts'
 import { type Config, ConfigError, loadConfig, readEnvironment } from './runtime/config.ts'
-import { openServiceKeys, type ServiceKeys } from './runtime/custody/service-keys.ts'
-import { createRootKeyWrapper, type Wrapper } from './runtime/custody/wrapper.ts'
 import { createLogger, type Logger } from './runtime/logger.ts'
 import { createMetrics } from './runtime/metrics.ts'
 import { readVersion } from './runtime/release.ts'
-import { adminTokenFile, keepAdminToken, loadRootKey, refuseLoneRootKey } from './runtime/secrets.ts'
+import { adminTokenFile, keepAdminToken, refuseLoneRootKey } from './runtime/secrets.ts'
 import { stopOnSignals } from './runtime/shutdown.ts'
 import { openTemporalKeyStore } from './runtime/temporal/open-temporal-key-store.ts'
 import { findUnknownVariables } from './runtime/unknown-variables.ts'
@@ -26,7 +21,8 @@ import { composeServer } from './server/compose.ts'
 import { composeWorkers } from './workers/compose.ts'
 import { composeQueues } from './workers/compose-queues.ts'
 import { composeSequencer } from './workers/compose-sequencer.ts'
-import { initializeDefaultOrganization, initializeKeys } from './workers/initialize-service.ts'
+import { initializeDefaultOrganization } from './workers/initialize-service.ts'
+import { openLiveServiceKeys } from './workers/open-service-keys.ts'
 
 const CLOCK_EVERY_MS = 60_000
 
@@ -80,7 +76,12 @@ export async function startService(
   const writeEvent = createEventWriter(crypto)
   const common = { crypto, clock, writeEvent, logger, metrics }
   if (!isFirst) await waitForFirstKeys(keeper, logger)
-  const { wrapper, serviceKeys } = await openKeys(config, env, { database: keeper, crypto, writeEvent }, clock.now())
+  const { wrapper, serviceKeys } = await openLiveServiceKeys(
+    { database: keeper, crypto, writeEvent, logger },
+    { config, env, mayMake: isFirst },
+    clock.now(),
+  )
+  stack.defer(() => serviceKeys.close())
   const keepToken = (token: string) => keepAdminToken(adminTokenFile(dataDirectory), token)
   if (isFirst) {
     await initializeDefaultOrganization({ database: keeper, crypto, writeEvent, keepToken }, clock.now())
@@ -114,7 +115,15 @@ export async function startService(
   let isScheduleHealthy = () => true
   if (hasWorkers) {
     const storedLog = await open('sequencer', 1)
-    const workers = await composeWorkers({ ...shared, ...queues, config, serviceKeys, database: keeper, storedLog })
+    const workers = await composeWorkers({
+      ...shared,
+      ...queues,
+      config,
+      wrapper,
+      serviceKeys,
+      database: keeper,
+      storedLog,
+    })
     stack.defer(() => workers.close())
     isScheduleHealthy = workers.isHealthy
   }
@@ -192,46 +201,6 @@ async function openRole(
   })
   stack.defer(() => database.close())
   return database
-}
-
-async function openKeys(
-  config: Config,
-  env: Record<string, string | undefined>,
-  parts: { database: Database; crypto: Primitives; writeEvent: WriteEvent },
-  now: number,
-): Promise<{ wrapper: Wrapper; serviceKeys: ServiceKeys }> {
-  const { dataDirectory, trustDomain } = config
-  const { database, crypto, writeEvent } = parts
-  const keks = await database.withoutOrganization(listKeks)
-  const isEmbedded = config.database === undefined
-  const mayMake = makesFirstKeys(config)
-  const rootKey = await loadRootKey({ env, dataDirectory, isEmbedded, mayMake: mayMake && keks.length === 0 })
-  const wrapper = createRootKeyWrapper(crypto, rootKey)
-  if (mayMake) await initializeKeys({ database, wrapper, crypto, writeEvent }, config, now)
-  const stored = await database.withoutOrganization(async (tx) => ({
-    keks: await listKeks(tx),
-    signingKeys: await listActiveSigningKeys(tx),
-    trust: await listTrustBundles(tx, 0),
-  }))
-  const [first] = stored.trust
-  if (first === undefined) {
-    throw new DatabaseError('refused', 'The database has no keys yet: start a process with the role worker first.')
-  }
-  if (first.trustDomain !== trustDomain) {
-    throw new ConfigError([
-      `QFLARE_TRUST_DOMAIN: is ${trustDomain}, but this service was begun as ${first.trustDomain}, which its devices know it by.`,
-    ])
-  }
-  const serviceKeys = await openServiceKeys(crypto, wrapper, stored)
-  if (serviceKeys.profile !== config.profile) {
-    throw new ConfigError([
-      `QFLARE_PROFILE: is ${config.profile}, but this service was begun as ${serviceKeys.profile}, and its keys are made for` +
-        ` that. Set QFLARE_PROFILE=${serviceKeys.profile}; another profile takes a new service in an empty QFLARE_DATA_DIR,` +
-        ' until a later release can replace keys.',
-    ])
-  }
-  verifyPinnedTrustBundle(crypto, trustBundle.parse(first), serviceKeys.rootKid)
-  return { wrapper, serviceKeys }
 }
 
 async function main(): Promise<void> {

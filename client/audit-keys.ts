@@ -1,4 +1,4 @@
-import { auditKeysOf } from '../protocol/log/audit-keys.ts'
+import { listAuditKeys, toVerifierKeys } from '../protocol/log/audit-keys.ts'
 import { logOrigin } from '../protocol/log/checkpoint.ts'
 import { formatVerifierKey, type VerifierKey } from '../protocol/log/verifier-key.ts'
 import type { Primitives } from '../protocol/primitives.ts'
@@ -11,9 +11,12 @@ import type { HttpClient } from './http.ts'
 export interface AuditKeys {
   /** Name of the log, which is that of its keys too. */
   origin: string
-  /** Every key that signs checkpoints or did, the oldest first; a key of the past verifies what was signed then. */
+  /**
+   * Every key that signs checkpoints, did or soon will, the oldest first, each with the time in which its signature counts: a key
+   * that was retired verifies what was signed until then.
+   */
   keys: VerifierKey[]
-  /** Those of the newest bundle. */
+  /** Those of the newest bundle: the one that signs, its successor where one is published, and for some time those before it. */
   current: VerifierKey[]
   /** The root key that vouches for the first bundle among these: the pin, or what the service itself names. */
   rootKid: string
@@ -34,16 +37,17 @@ export async function fetchAuditKeys(
   const [first, ...later] = fromPinned(await fetchBundles(http), pin)
   if (first === undefined) throw new QflareError('bad_answer', 'The answer has no trust bundle.')
   const rootKid = pin ?? rootKidOf(first)
-  let newest = verifyPinnedTrustBundle(crypto, first, rootKid)
-  const keys = new Map<string, VerifierKey>()
-  let current = auditKeysOf(crypto, newest)
-  for (const key of current) keys.set(formatVerifierKey(key), key)
+  const bundles = [verifyPinnedTrustBundle(crypto, first, rootKid)]
+  let newest = first
   for (const next of later) {
     newest = verifyNextTrustBundle(crypto, newest, next)
-    current = auditKeysOf(crypto, newest)
-    for (const key of current) keys.set(formatVerifierKey(key), key)
+    bundles.push(newest)
   }
-  return { origin: logOrigin(newest.trustDomain), keys: [...keys.values()], current, rootKid }
+  const origin = logOrigin(newest.trustDomain)
+  const keys = toVerifierKeys(crypto, origin, listAuditKeys(bundles))
+  const newestLines = toVerifierKeys(crypto, origin, listAuditKeys([newest])).map(formatVerifierKey)
+  const current = keys.filter((key) => newestLines.includes(formatVerifierKey(key)))
+  return { origin, keys, current, rootKid }
 }
 
 async function fetchBundles(http: HttpClient): Promise<TrustBundle[]> {

@@ -9,6 +9,7 @@ import { up as refusedCompletions } from './migrations/0008-refused-completions.
 import { up as auditLog } from './migrations/0009-audit-log.ts'
 import { up as federations } from './migrations/0010-federations.ts'
 import { up as sessionEnds } from './migrations/0011-session-ends.ts'
+import { up as keyRotation } from './migrations/0012-key-rotation.ts'
 import { up as identityRotation } from './migrations/0013-identity-rotation.ts'
 import { up as queues } from './migrations/0014-queues.ts'
 
@@ -25,6 +26,7 @@ export const migrations: readonly { name: string; up: string }[] = [
   { name: '0009-audit-log', up: auditLog },
   { name: '0010-federations', up: federations },
   { name: '0011-session-ends', up: sessionEnds },
+  { name: '0012-key-rotation', up: keyRotation },
   { name: '0013-identity-rotation', up: identityRotation },
   { name: '0014-queues', up: queues },
 ]

@@ -68,12 +68,40 @@ BEGIN ATOMIC
 END;
 -- of qflare_jobs; may be executed by qflare_owner: count_sessions_of_day(date)
 
+CREATE OR REPLACE FUNCTION public.count_stale_identity_macs(below_version bigint)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT count(*) AS count
+    FROM identity_key k
+   WHERE ((k.mac_key_version < count_stale_identity_macs.below_version) AND (k.mac_mismatched_at IS NULL));
+END;
+-- of qflare_jobs; may be executed by qflare_worker: count_stale_identity_macs(bigint)
+
 CREATE OR REPLACE FUNCTION public.current_organization()
  RETURNS uuid
  LANGUAGE sql
  STABLE PARALLEL SAFE
 RETURN (NULLIF(current_setting('qflare.organization_id'::text, true), ''::text))::uuid;
 -- of qflare_owner; may be executed by public: current_organization()
+
+CREATE OR REPLACE FUNCTION public.destroy_kek(kek_purpose integer, kek_number bigint, at_time timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ WITH hit AS (
+          UPDATE kek_version k SET status = 'DESTROYED'::text, sealed = NULL::bytea, destroyed_at = destroy_kek.at_time
+           WHERE ((k.purpose = destroy_kek.kek_purpose) AND (k.version = destroy_kek.kek_number) AND (k.status = 'RETIRED'::text) AND (k.retired_at <= (destroy_kek.at_time - '1 day'::interval)) AND (NOT is_kek_used(destroy_kek.kek_purpose, destroy_kek.kek_number, destroy_kek.at_time)))
+           RETURNING 1 AS "?column?"
+         )
+  SELECT (EXISTS ( SELECT
+            FROM hit)) AS "exists";
+END;
+-- of qflare_jobs; may be executed by qflare_worker: destroy_kek(integer,bigint,timestamp with time zone)
 
 CREATE OR REPLACE FUNCTION public.drop_session_partition(day date, ended_before timestamp with time zone)
  RETURNS bigint
@@ -138,6 +166,31 @@ BEGIN ATOMIC
    WHERE (o.name = find_organization.organization_name);
 END;
 -- of qflare_jobs; may be executed by qflare_worker: find_organization(text)
+
+CREATE OR REPLACE FUNCTION public.is_kek_used(kek_purpose integer, kek_number bigint, at_time timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT
+         CASE kek_purpose
+             WHEN 2 THEN (EXISTS ( SELECT
+                FROM signing_key s
+               WHERE (sealed_under(s.sealed_seed) = is_kek_used.kek_number)))
+             WHEN 3 THEN (EXISTS ( SELECT
+                FROM identity_key k
+               WHERE ((k.mac_key_version = is_kek_used.kek_number) AND (k.mac_mismatched_at IS NULL))))
+             WHEN 4 THEN (EXISTS ( SELECT
+                FROM challenge c
+               WHERE ((c.expires_at > is_kek_used.at_time) AND (sealed_under(c.sealed_challenge) = is_kek_used.kek_number))))
+             WHEN 5 THEN (EXISTS ( SELECT
+                FROM temporal_key t
+               WHERE ((t.destroyed_at IS NULL) AND ((t.key_version IS NULL) OR (t.key_version = is_kek_used.kek_number)))))
+             ELSE true
+         END AS "case";
+END;
+-- of qflare_jobs; may be executed by qflare_worker: is_kek_used(integer,bigint,timestamp with time zone)
 
 CREATE OR REPLACE FUNCTION public.is_readable_by_auditor(organization uuid)
  RETURNS boolean
@@ -249,6 +302,21 @@ BEGIN ATOMIC
   LIMIT list_organizations.page_size;
 END;
 -- of qflare_jobs; may be executed by qflare_api: list_organizations(uuid,integer)
+
+CREATE OR REPLACE FUNCTION public.list_stale_identity_macs(below_version bigint, page_size integer)
+ RETURNS TABLE(organization_id uuid, kid text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT k.organization_id,
+     k.kid
+    FROM identity_key k
+   WHERE ((k.mac_key_version < list_stale_identity_macs.below_version) AND (k.mac_mismatched_at IS NULL))
+   ORDER BY k.mac_key_version, k.organization_id, k.kid
+  LIMIT list_stale_identity_macs.page_size;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_stale_identity_macs(bigint,integer)
 
 CREATE OR REPLACE FUNCTION public.list_unflagged_identity_keys(made_before timestamp with time zone, batch_size integer)
  RETURNS TABLE(organization_id uuid, kid text)
@@ -372,6 +440,13 @@ begin
 end $function$;
 -- of qflare_owner; may be executed by qflare_sequencer: remove_audit_entries(timestamp with time zone)
 
+CREATE OR REPLACE FUNCTION public.sealed_under(record bytea)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN (((((get_byte(record, 3))::bigint * 16777216) + (get_byte(record, 4) * 65536)) + (get_byte(record, 5) * 256)) + get_byte(record, 6));
+-- of qflare_owner; may be executed by public: sealed_under(bytea)
+
 create table api_token (
   organization_id uuid not null,
   id uuid not null,
@@ -442,6 +517,7 @@ create table audit_checkpoint (
 alter table audit_checkpoint owner to qflare_owner;
 grant select on audit_checkpoint to qflare_auditor;
 grant insert, select on audit_checkpoint to qflare_sequencer;
+grant select (signed_at) on audit_checkpoint to qflare_worker;
 
 create table audit_cosignature (
   checkpoint_id bigint not null,
@@ -633,6 +709,8 @@ create table challenge (
 alter table challenge owner to qflare_owner;
 alter table challenge enable row level security;
 alter table challenge force row level security;
+create policy rotate_keys on challenge as permissive for select to qflare_jobs
+  using (true);
 create policy tenant on challenge as permissive for all to qflare_api, qflare_auditor, qflare_worker
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
@@ -641,6 +719,7 @@ create policy tenant_only on challenge as restrictive for all to qflare_api, qfl
   with check ((organization_id = current_organization()));
 grant insert, select on challenge to qflare_api;
 grant update (sealed_challenge, trust_sequence, expires_at, consumed_at, completion_hash, principal_id, mismatched_at) on challenge to qflare_api;
+grant select (sealed_challenge, expires_at) on challenge to qflare_jobs;
 
 create table directory (
   id uuid not null,
@@ -783,6 +862,7 @@ create table identity_key (
   mac bytea not null,
   mac_key_version bigint not null,
   created_at timestamp with time zone not null,
+  mac_mismatched_at timestamp with time zone,
   rotation_due_since timestamp with time zone,
   constraint identity_key_pkey PRIMARY KEY (organization_id, kid),
   constraint identity_key_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
@@ -792,11 +872,14 @@ create table identity_key (
 alter table identity_key owner to qflare_owner;
 CREATE UNIQUE INDEX identity_key_active ON public.identity_key USING btree (organization_id, principal_id) WHERE (status = 'ACTIVE'::text);
 CREATE INDEX identity_key_due ON public.identity_key USING btree (organization_id, principal_id) WHERE ((status = 'ACTIVE'::text) AND (rotation_due_since IS NOT NULL));
+CREATE INDEX identity_key_mac_version ON public.identity_key USING btree (mac_key_version, organization_id, kid) WHERE (mac_mismatched_at IS NULL);
 CREATE INDEX identity_key_principal ON public.identity_key USING btree (organization_id, principal_id);
 CREATE INDEX identity_key_unflagged ON public.identity_key USING btree (created_at) WHERE ((status = 'ACTIVE'::text) AND (rotation_due_since IS NULL));
 alter table identity_key enable row level security;
 alter table identity_key force row level security;
 create policy list_unflagged on identity_key as permissive for select to qflare_jobs
+  using (true);
+create policy rotate_keys on identity_key as permissive for select to qflare_jobs
   using (true);
 create policy tenant on identity_key as permissive for all to qflare_api, qflare_auditor, qflare_worker
   using ((organization_id = current_organization()))
@@ -805,26 +888,34 @@ create policy tenant_only on identity_key as restrictive for all to qflare_api, 
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant insert, select on identity_key to qflare_api;
+grant select on identity_key to qflare_worker;
 grant update (status, replaced_by) on identity_key to qflare_api;
-grant select (organization_id, kid, status, created_at, rotation_due_since) on identity_key to qflare_jobs;
-grant select (organization_id, kid, principal_id, alg, status, created_at, rotation_due_since), update (rotation_due_since) on identity_key to qflare_worker;
+grant select (organization_id, kid, status, mac_key_version, created_at, mac_mismatched_at, rotation_due_since) on identity_key to qflare_jobs;
+grant select (organization_id, kid, principal_id, alg, status, created_at, rotation_due_since), update (mac, mac_key_version, mac_mismatched_at, rotation_due_since) on identity_key to qflare_worker;
 
 create table kek_version (
   purpose integer not null,
   version bigint not null,
-  sealed bytea not null,
+  sealed bytea,
   status text not null,
   created_at timestamp with time zone not null,
+  due_at timestamp with time zone,
+  retired_at timestamp with time zone,
+  destroyed_at timestamp with time zone,
   constraint kek_version_pkey PRIMARY KEY (purpose, version),
+  constraint kek_version_is_sound CHECK ((((status = 'ACTIVE'::text) = (retired_at IS NULL)) AND ((status = 'DESTROYED'::text) = (destroyed_at IS NOT NULL)) AND ((status = 'DESTROYED'::text) = (sealed IS NULL)))),
   constraint kek_version_purpose_check CHECK (((purpose >= 1) AND (purpose <= 65535))),
-  constraint kek_version_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'RETIRED'::text]))),
+  constraint kek_version_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'RETIRED'::text, 'DESTROYED'::text]))),
   constraint kek_version_version_check CHECK (((version >= 1) AND (version <= '4294967295'::bigint)))
 );
 alter table kek_version owner to qflare_owner;
 CREATE UNIQUE INDEX kek_version_active ON public.kek_version USING btree (purpose) WHERE (status = 'ACTIVE'::text);
 grant select on kek_version to qflare_api;
+grant select on kek_version to qflare_jobs;
 grant select on kek_version to qflare_sequencer;
 grant insert, select on kek_version to qflare_worker;
+grant update (sealed, status, destroyed_at) on kek_version to qflare_jobs;
+grant update (status, due_at, retired_at) on kek_version to qflare_worker;
 
 create table organization (
   id uuid not null,
@@ -1044,20 +1135,27 @@ create table signing_key (
   key_use text not null,
   alg text not null,
   public_key bytea not null,
-  sealed_seed bytea not null,
+  sealed_seed bytea,
   status text not null,
   not_before timestamp with time zone not null,
   not_after timestamp with time zone not null,
+  published_at timestamp with time zone not null,
+  activated_at timestamp with time zone,
+  retired_at timestamp with time zone,
   constraint signing_key_pkey PRIMARY KEY (kid),
   constraint signing_key_check CHECK ((not_before < not_after)),
+  constraint signing_key_is_sound CHECK ((((status = 'PUBLISHED'::text) = (activated_at IS NULL)) AND ((status = 'RETIRED'::text) = (retired_at IS NOT NULL)) AND ((status = 'RETIRED'::text) = (sealed_seed IS NULL)))),
   constraint signing_key_key_use_check CHECK ((key_use = ANY (ARRAY['root'::text, 'bucket'::text, 'audit'::text, 'attestation'::text]))),
-  constraint signing_key_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'RETIRED'::text])))
+  constraint signing_key_status_check CHECK ((status = ANY (ARRAY['PUBLISHED'::text, 'ACTIVE'::text, 'RETIRED'::text])))
 );
 alter table signing_key owner to qflare_owner;
 CREATE UNIQUE INDEX signing_key_active ON public.signing_key USING btree (key_use, alg) WHERE (status = 'ACTIVE'::text);
+CREATE UNIQUE INDEX signing_key_published ON public.signing_key USING btree (key_use, alg) WHERE (status = 'PUBLISHED'::text);
 grant select on signing_key to qflare_api;
+grant select on signing_key to qflare_jobs;
 grant select on signing_key to qflare_sequencer;
 grant insert, select on signing_key to qflare_worker;
+grant update (sealed_seed, status, not_after, activated_at, retired_at) on signing_key to qflare_worker;
 
 create table temporal_key (
   kind text not null,
@@ -1068,6 +1166,7 @@ create table temporal_key (
   destroyed_at timestamp with time zone,
   sessions bigint,
   counted_at timestamp with time zone,
+  key_version bigint,
   constraint temporal_key_pkey PRIMARY KEY (kind, number, generation),
   constraint is_counted CHECK (((sessions IS NULL) = (counted_at IS NULL))),
   constraint temporal_key_generation_check CHECK ((generation >= 0)),
@@ -1079,6 +1178,7 @@ create table temporal_key (
 alter table temporal_key owner to qflare_owner;
 CREATE INDEX temporal_key_alive ON public.temporal_key USING btree (number) WHERE (destroyed_at IS NULL);
 grant select on temporal_key to qflare_api;
+grant select on temporal_key to qflare_jobs;
 grant insert, select on temporal_key to qflare_worker;
 grant update (destroyed_at, sessions, counted_at) on temporal_key to qflare_worker;
 

@@ -32,16 +32,28 @@ export interface Tables {
     expires_at: NullableTimestamp
     revoked_at: NullableTimestamp
   }
-  kek_version: { purpose: number; version: number; sealed: Bytes; status: 'ACTIVE' | 'RETIRED'; created_at: Timestamp }
+  kek_version: {
+    purpose: number
+    version: number
+    sealed: NullableBytes
+    status: 'ACTIVE' | 'RETIRED' | 'DESTROYED'
+    created_at: Timestamp
+    due_at: NullableTimestamp
+    retired_at: NullableTimestamp
+    destroyed_at: NullableTimestamp
+  }
   signing_key: {
     kid: string
     key_use: TrustKey['use']
     alg: SignatureAlgorithm
     public_key: Bytes
-    sealed_seed: Bytes
-    status: 'ACTIVE' | 'RETIRED'
+    sealed_seed: NullableBytes
+    status: 'PUBLISHED' | 'ACTIVE' | 'RETIRED'
     not_before: Timestamp
     not_after: Timestamp
+    published_at: Timestamp
+    activated_at: NullableTimestamp
+    retired_at: NullableTimestamp
   }
   trust_bundle: { sequence: number; body: Jsonb<WireTrustBundle>; created_at: Timestamp }
   temporal_key: {
@@ -49,6 +61,7 @@ export interface Tables {
     number: number
     generation: number
     record_hash: Bytes
+    key_version: number | null
     made_at: Timestamp
     destroyed_at: NullableTimestamp
     /** Of an epoch: sessions that held a chain under it, when they were counted last. */
@@ -91,6 +104,7 @@ export interface Tables {
     replaced_by: string | null
     mac: Bytes
     mac_key_version: number
+    mac_mismatched_at: NullableTimestamp
     created_at: Timestamp
     rotation_due_since: NullableTimestamp
   }

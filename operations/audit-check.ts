@@ -2,8 +2,8 @@ import { exitCodes } from '../client/command/exit-codes.ts'
 import { printResult, toList } from '../client/command/print.ts'
 import { withProgress } from '../client/command/progress.ts'
 import { checkAuditLog, type LogCheckReport } from '../database/check-audit-log.ts'
+import { toVerifierKeys } from '../protocol/log/audit-keys.ts'
 import { logOrigin } from '../protocol/log/checkpoint.ts'
-import { verifierKey } from '../protocol/log/verifier-key.ts'
 import { choosePrimitives } from '../protocol/primitives/choose.ts'
 import { readCheckpointFile } from '../runtime/checkpoint-file.ts'
 import { catchSignals } from './catch-signals.ts'
@@ -26,10 +26,7 @@ export const auditCheck = defineOperation({
     await using local = await openLocalDatabase(config, 'current', log, 'sequencer')
     const { database } = local
     const { serviceKeys } = await openCustody({ database, crypto, env, config })
-    const { auditSigner, auditSigner87 } = serviceKeys
-    const origin = logOrigin(config.trustDomain)
-    const keys = [verifierKey(crypto, origin, 'cosignature', auditSigner.publicKey)]
-    if (auditSigner87 !== undefined) keys.push(verifierKey(crypto, origin, 'mlDsa87', auditSigner87.publicKey))
+    const keys = toVerifierKeys(crypto, logOrigin(config.trustDomain), serviceKeys.auditKeys)
     const report = await withProgress(async (show) =>
       checkAuditLog({
         database,

@@ -86,7 +86,7 @@ export async function readManifest(folder: string): Promise<BackupManifest> {
 export async function verifyManifest(crypto: Primitives, rootKey: Uint8Array, manifest: BackupManifest): Promise<void> {
   const { mac, ...unsigned } = manifest
   const keyring = await openKeys(crypto, rootKey, manifest)
-  if (!keyring.isMac('identityMac', mac.version, manifestBytes(unsigned), fromBase64url(mac.value))) {
+  if (!(await keyring.isMac('identityMac', mac.version, manifestBytes(unsigned), fromBase64url(mac.value)))) {
     throw new OperationError(
       'backup_changed',
       `${MANIFEST_FILE} was changed after the backup was made. Take another backup.`,

@@ -23,6 +23,16 @@ export const entries: readonly Entry[] = [
     load: async () => (await import('./audit-check.ts')).auditCheck,
   },
   {
+    name: 'kek rotate',
+    summary: 'this machine: ask for the next version of the key-encryption keys',
+    load: async () => (await import('./kek-rotate.ts')).kekRotate,
+  },
+  {
+    name: 'trust ahead',
+    summary: 'this machine: give keys out again after a database was taken back',
+    load: async () => (await import('./trust-ahead.ts')).trustAhead,
+  },
+  {
     name: 'admin-token recover',
     summary: 'this machine: make a new admin token when the last one is lost',
     load: async () => (await import('./admin-token-recover.ts')).adminTokenRecover,

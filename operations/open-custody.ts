@@ -1,5 +1,6 @@
 import type { Database } from '../database/open.ts'
-import { listActiveSigningKeys, listKeks, listTrustBundles } from '../database/repositories/service-keys.ts'
+import { listKeks, listTrustBundles } from '../database/repositories/service-keys.ts'
+import { listActiveSigningKeys } from '../database/repositories/signing-keys.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import { type TrustBundle, trustBundle, verifyPinnedTrustBundle } from '../protocol/trust.ts'
 import type { Config } from '../runtime/config.ts'

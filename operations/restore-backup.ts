@@ -9,9 +9,11 @@ import type { Primitives } from '../protocol/primitives.ts'
 import { createEventWriter } from '../runtime/audit-events.ts'
 import { readCheckpointFile, writeCheckpointFile } from '../runtime/checkpoint-file.ts'
 import { newId } from '../runtime/ids.ts'
+import type { RotationTimes } from '../runtime/rotation-setting.ts'
 import { loadRootKey, writeSecretFileOnce } from '../runtime/secrets.ts'
 import { listTemporalHomes } from '../runtime/temporal/temporal-key-folder.ts'
 import { ARCHIVE_FILE, type BackupManifest, PASSWORD_FILE } from './backup-manifest.ts'
+import { bringTrustAhead, countBundlesSince } from './bring-trust-ahead.ts'
 import { openOwnDatabase } from './local-database.ts'
 import { OperationError } from './operation-error.ts'
 import { requireOwnFolder } from './require-own-folder.ts'
@@ -29,6 +31,7 @@ export async function restoreBackup(options: {
   folder: string
   dataDirectory: string
   checkpointFile: string
+  rotation: RotationTimes
   signal: AbortSignal
   log: (message: string) => void
   onProgress: (doneBytes: number) => void
@@ -44,7 +47,7 @@ export async function restoreBackup(options: {
     requireGenuine: (sha256) => requireGenuine(archive, sha256),
     prepare: async (superuser) => {
       await using local = await openOwnDatabase(superuser)
-      await recordRestore({ database: local.database, crypto: options.crypto }, backup.manifest)
+      await recordRestore({ ...options, database: local.database })
       for (const home of await listTemporalHomes(dataDirectory)) await rm(home, { recursive: true, force: true })
       signal.throwIfAborted()
       await bringCheckpoint(options.checkpointFile, backup.manifest, log)
@@ -72,24 +75,32 @@ async function bringCheckpoint(
   }
 }
 
-/** What the log says of it. The database is the one that was restored. */
-async function recordRestore(
-  parts: { database: Database; crypto: Primitives },
-  { rootKid, finishedAt, qflareVersion }: BackupManifest,
-): Promise<void> {
+/** What devices and the log are told of it. The database is the one that was restored. */
+async function recordRestore(parts: {
+  database: Database
+  crypto: Primitives
+  backup: VerifiedBackup
+  rotation: RotationTimes
+}): Promise<void> {
+  const { crypto, backup, rotation } = parts
+  const { rootKid, startedAt, finishedAt, qflareVersion } = backup.manifest
   const at = Math.floor(await parts.database.readClock())
-  const event = createEventWriter(parts.crypto)(
-    {
-      organizationId: NIL_UUID,
-      actor: { type: 'service', id: NIL_UUID },
-      type: 'service.restored',
-      subject: { rootKid },
-      data: { backupAt: finishedAt, qflareVersion },
-      requestId: newId(),
-    },
-    at,
-  )
-  await parts.database.withOrganization(NIL_UUID, (tx) => insertEvents(tx, [event]))
+  await parts.database.withOrganization(NIL_UUID, async (tx) => {
+    const count = countBundlesSince(rotation, Math.max(0, at - startedAt))
+    const trustSequence = await bringTrustAhead(tx, { crypto, rootKey: backup.rootKey }, count, at)
+    const event = createEventWriter(crypto)(
+      {
+        organizationId: NIL_UUID,
+        actor: { type: 'service', id: NIL_UUID },
+        type: 'service.restored',
+        subject: { rootKid },
+        data: { backupAt: finishedAt, qflareVersion, trustSequence },
+        requestId: newId(),
+      },
+      at,
+    )
+    await insertEvents(tx, [event])
+  })
 }
 
 async function requireNoOtherRootKey(dataDirectory: string, rootKey: Uint8Array): Promise<void> {

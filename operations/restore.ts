@@ -119,7 +119,7 @@ function requireProfile({ signingKeys }: BackupManifest, config: Config): void {
 
 async function place(
   parts: { backup: VerifiedBackup; crypto: Primitives; folder: string },
-  { dataDirectory, audit }: Config,
+  { dataDirectory, audit, rotation }: Config,
 ): Promise<void> {
   const total = fileOf(parts.backup.manifest, ARCHIVE_FILE).sizeBytes
   using interruption = catchSignals()
@@ -128,6 +128,7 @@ async function place(
       ...parts,
       dataDirectory,
       checkpointFile: audit.checkpointFile,
+      rotation,
       signal: interruption.signal,
       log: (message) => console.error(message),
       onProgress: (done) => report(`restoring: ${formatBytes(done)} of ${formatBytes(total)}`),

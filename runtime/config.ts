@@ -5,6 +5,7 @@ import type { FederationPolicyName } from '../protocol/rounds/federation-policie
 import { defaultCheckpointFile } from './checkpoint-file.ts'
 import { type DatabaseUrls, databaseProblems, databaseUrls } from './database-settings.ts'
 import { type ProfileName, profileNames } from './profile.ts'
+import { type RotationTimes, rotationTimes, rotationVariables } from './rotation-setting.ts'
 import { temporalRedisProblems } from './temporal-redis-setting.ts'
 import { type WitnessSetting, witnessSetting } from './witness-setting.ts'
 
@@ -43,6 +44,7 @@ export interface Config {
   }
   /** Of a federation that names none. */
   federationPolicy: FederationPolicyName
+  rotation: RotationTimes
   /** After which the identity key of a device is flagged; 0 is never. */
   identityKeyMaxAgeDays: number
   crypto: 'native' | 'portable' | undefined
@@ -154,6 +156,7 @@ const environment = z.object({
   QFLARE_WITNESSES: commaSeparated
     .pipe(z.array(witnessSetting).min(1, 'names no witness').max(16, 'names more than 16 witnesses'))
     .default([]),
+  ...rotationVariables,
   QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: decimal(0, 3_650).default(365),
   QFLARE_CRYPTO: z.enum(['native', 'portable']).optional(),
   QFLARE_EXCHANGE_QUEUE: decimal(1, 10_000).default(512),
@@ -218,6 +221,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
       witnesses: variables.QFLARE_WITNESSES,
     },
     federationPolicy: variables.DATABASE_URL === undefined ? 'development' : 'production',
+    rotation: rotationTimes(variables),
     identityKeyMaxAgeDays: variables.QFLARE_IDENTITY_KEY_MAX_AGE_DAYS,
     crypto: variables.QFLARE_CRYPTO,
     exchangeQueueLength: variables.QFLARE_EXCHANGE_QUEUE,

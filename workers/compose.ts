@@ -3,7 +3,7 @@ import { countLiveTemporalKeys } from '../database/repositories/temporal-keys.ts
 import { logOrigin } from '../protocol/log/checkpoint.ts'
 import { readCheckpointFile } from '../runtime/checkpoint-file.ts'
 import type { Config } from '../runtime/config.ts'
-import type { ServiceKeys } from '../runtime/custody/service-keys.ts'
+import type { LiveServiceKeys } from '../runtime/custody/live-service-keys.ts'
 import type { ComposedQueues } from './compose-queues.ts'
 import { createDestructionLimit } from './jobs/destroy-temporal-keys.ts'
 import { destroyUnknownRecords } from './jobs/destroy-unknown-records.ts'
@@ -14,11 +14,17 @@ import { jobs } from './queues.ts'
 import { createCheckpointSigner } from './sequencer/sign-checkpoint.ts'
 import { type RunningWorkers, startWorkers } from './start-workers.ts'
 
-type Common = Pick<WorkerParts, 'database' | 'store' | 'crypto' | 'clock' | 'writeEvent' | 'logger' | 'metrics'>
+type Common = Pick<
+  WorkerParts,
+  'database' | 'store' | 'wrapper' | 'crypto' | 'clock' | 'writeEvent' | 'logger' | 'metrics'
+>
 
 export interface ComposeWorkersParts extends Common, Pick<ComposedQueues, 'backend' | 'queues'> {
-  config: Pick<Config, 'trustDomain' | 'roles' | 'audit' | 'sessionRetentionDays' | 'identityKeyMaxAgeDays'>
-  serviceKeys: ServiceKeys
+  config: Pick<
+    Config,
+    'trustDomain' | 'roles' | 'audit' | 'rotation' | 'sessionRetentionDays' | 'identityKeyMaxAgeDays'
+  >
+  serviceKeys: LiveServiceKeys
   /** As qflare_sequencer, to read the whole log. */
   storedLog: Database
 }
@@ -46,6 +52,7 @@ export async function composeWorkers(composed: ComposeWorkersParts): Promise<Run
 function toParts(composed: ComposeWorkersParts): WorkerParts {
   const { backend, config, serviceKeys, database, store, crypto, clock, writeEvent, logger, metrics } = composed
   const { checkpointFile } = config.audit
+  const checkpointSigner = createCheckpointSigner(crypto, logOrigin(config.trustDomain), serviceKeys)
   const hasFile = config.roles.includes('sequencer')
   return {
     database,
@@ -57,13 +64,19 @@ function toParts(composed: ComposeWorkersParts): WorkerParts {
     metrics,
     keyring: serviceKeys.keyring,
     bucketSigner: serviceKeys.bucketSigner,
+    wrapper: composed.wrapper,
+    rotation: config.rotation,
+    refreshKeys: serviceKeys.refresh,
     destructionLimit: createDestructionLimit(() => performance.now(), clock.now()),
     retentionDays: config.sessionRetentionDays,
     identityKeyMaxAgeDays: config.identityKeyMaxAgeDays,
     readRedisClock: backend.readClock,
     storedLog: {
       database: composed.storedLog,
-      keys: createCheckpointSigner(crypto, logOrigin(config.trustDomain), serviceKeys).keys,
+      // Of now: what a retired key signed, or its successor, is no finding.
+      get keys() {
+        return checkpointSigner.keys
+      },
       readCheckpointFile: hasFile ? () => readCheckpointFile(checkpointFile) : undefined,
     },
   }

@@ -4,8 +4,10 @@ import type { WriteEvent } from '../runtime/audit-events.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Keyring } from '../runtime/custody/keyring.ts'
 import type { Signer } from '../runtime/custody/signer.ts'
+import type { Wrapper } from '../runtime/custody/wrapper.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
+import type { RotationTimes } from '../runtime/rotation-setting.ts'
 import type { TemporalKeyStore } from '../runtime/temporal/temporal-key-store.ts'
 import type { CheckAuditLogParts } from './jobs/check-audit-log.ts'
 import type { CheckClocksParts } from './jobs/check-clocks.ts'
@@ -18,6 +20,10 @@ export interface WorkerParts extends CheckClocksParts, CheckAuditLogParts {
   store: TemporalKeyStore
   keyring: Keyring
   bucketSigner: Signer
+  wrapper: Wrapper
+  rotation: RotationTimes
+  /** This process follows a rotation at once. */
+  refreshKeys: () => Promise<void>
   /** Of this process, from its start. */
   destructionLimit: DestructionLimit
   /** After the end of a day's last session. */

@@ -5,6 +5,8 @@ import { endSessionsInTime } from './jobs/end-sessions.ts'
 import { flagOldIdentityKeys } from './jobs/flag-old-identity-keys.ts'
 import { makePartitionsAhead } from './jobs/make-session-partitions.ts'
 import { pruneOldSessions } from './jobs/prune-sessions.ts'
+import { rotateOldKeks } from './jobs/rotate-keks.ts'
+import { rotateOldSigningKeys } from './jobs/rotate-signing-keys.ts'
 import { destroyOverdueKeys, makeKeysAhead } from './jobs/schedule-temporal-keys.ts'
 
 /** Every job, by its name. What happens when one does not run stands in docs/operations.md. */
@@ -38,6 +40,16 @@ export const jobs = {
     queue: 'maintenance',
     schedule: { everyMs: 3_600_000 },
     run: pruneOldSessions,
+  }),
+  'rotate-signing-keys': defineJob({
+    queue: 'maintenance',
+    schedule: { everyMs: 600_000 },
+    run: rotateOldSigningKeys,
+  }),
+  'rotate-keks': defineJob({
+    queue: 'long',
+    schedule: { everyMs: 600_000 },
+    run: rotateOldKeks,
   }),
   'check-clocks': defineJob({
     queue: 'maintenance',

@@ -6,7 +6,6 @@ import { startEmbeddedPostgres } from '../../database/embedded.ts'
 import { migrate } from '../../database/migrate.ts'
 import { type Database, openDatabase } from '../../database/open.ts'
 import { prepareEmbedded } from '../../database/prepare-embedded.ts'
-import { listActiveSigningKeys, listKeks } from '../../database/repositories/service-keys.ts'
 import { createNativePrimitives } from '../../protocol/primitives/native.ts'
 import { createEventWriter } from '../../runtime/audit-events.ts'
 import { openServiceKeys } from '../../runtime/custody/service-keys.ts'
@@ -16,6 +15,7 @@ import { temporalKeyFolder } from '../../runtime/temporal/temporal-key-folder.ts
 import { initializeKeys } from '../../workers/initialize-service.ts'
 import { makeSessionPartitions } from '../../workers/jobs/make-session-partitions.ts'
 import type { MakeTemporalKeysParts } from '../../workers/jobs/make-temporal-keys.ts'
+import { readServiceKeys } from '../../workers/open-service-keys.ts'
 
 export interface Schedule extends AsyncDisposable {
   /** Of a worker. */
@@ -64,11 +64,7 @@ async function openParts(database: Database, folder: string, now: number): Promi
   const wrapper = createRootKeyWrapper(crypto, crypto.randomBytes(32))
   const begun = { trustDomain: 'bench.example', profile: 'default' } as const
   await initializeKeys({ database, wrapper, crypto, writeEvent }, begun, now)
-  const stored = await database.withoutOrganization(async (tx) => ({
-    keks: await listKeks(tx),
-    signingKeys: await listActiveSigningKeys(tx),
-  }))
-  const { keyring, bucketSigner } = await openServiceKeys(crypto, wrapper, stored)
+  const { keyring, bucketSigner } = await openServiceKeys(crypto, wrapper, await readServiceKeys(database))
   const store = await openFileTemporalKeyStore(folder)
   return { database, store, keyring, bucketSigner, crypto, writeEvent }
 }

@@ -170,18 +170,34 @@ export interface NewCheckpoint {
   root: Uint8Array
   signedAt: number
   note: string
+  /** Ids of the keys that signed it. */
+  kids: readonly string[]
 }
 
-/** Its id. `condition_failed` when somebody else became the sequencer. */
+/** Its id. `condition_failed` when somebody else became the sequencer, or one of the keys was retired meanwhile. */
 export async function insertCheckpoint(database: Database, checkpoint: NewCheckpoint): Promise<number> {
-  const statement = {
+  // Whoever retires a key waits for this, and says how new a checkpoint may be that it signed.
+  const hold = {
+    name: 'hold_audit_keys',
+    text: `select pg_advisory_xact_lock_shared(hashtext('qflare audit keys'))`,
+    values: [],
+  }
+  const insert = {
     name: 'insert_checkpoint',
-    text: `with mine as (select from audit_log_state where epoch = $1 and size = $2 for update),
+    text: `with mine as (select from audit_log_state where epoch = $1 and size = $2
+        and not exists (select from signing_key where kid = any ($6::text[]) and status <> 'ACTIVE') for update),
       made as (insert into audit_checkpoint (size, root, signed_at, note) select $2, $3, $4, $5 from mine returning id)
       select expect_one((select count(*) from made)), (select id from made) as id`,
-    values: [checkpoint.epoch, checkpoint.size, checkpoint.root, new Date(checkpoint.signedAt), checkpoint.note],
+    values: [
+      checkpoint.epoch,
+      checkpoint.size,
+      checkpoint.root,
+      new Date(checkpoint.signedAt),
+      checkpoint.note,
+      checkpoint.kids,
+    ],
   }
-  const [, result] = await database.sendTransaction({ organizationId: '' }, [statement])
+  const [, , result] = await database.sendTransaction({ organizationId: '' }, [hold, insert])
   return Number(result?.rows[0]?.id)
 }
 

@@ -1,6 +1,5 @@
 import { sql } from 'kysely'
-import type { SignatureAlgorithm } from '../../protocol/suites.ts'
-import type { TrustKey, WireTrustBundle } from '../../protocol/trust.ts'
+import type { WireTrustBundle } from '../../protocol/trust.ts'
 import type { Tx } from '../open.ts'
 
 /** One initializer at a time; the others wait and find the work done. Held until the transaction ends. */
@@ -24,52 +23,27 @@ export async function insertKek(tx: Tx, kek: KekRow, createdAt: number): Promise
       sealed: kek.sealed,
       status: kek.active ? 'ACTIVE' : 'RETIRED',
       created_at: new Date(createdAt),
+      retired_at: kek.active ? null : new Date(createdAt),
     })
     .execute()
 }
 
+/** Those that are not destroyed. */
 export async function listKeks(tx: Tx): Promise<KekRow[]> {
   const rows = await tx.selectFrom('kek_version').select(['purpose', 'version', 'sealed', 'status']).execute()
-  return rows.map(({ purpose, version, sealed, status }) => ({ purpose, version, sealed, active: status === 'ACTIVE' }))
+  return rows.flatMap(({ purpose, version, sealed, status }) =>
+    sealed === null ? [] : [{ purpose, version, sealed, active: status === 'ACTIVE' }],
+  )
 }
 
-export interface SigningKeyRow {
-  kid: string
-  use: TrustKey['use']
-  alg: SignatureAlgorithm
-  publicKey: Uint8Array
-  sealedSeed: Uint8Array
-  notBefore: number
-  notAfter: number
-}
-
-export async function insertSigningKey(tx: Tx, key: SigningKeyRow): Promise<void> {
-  await tx
-    .insertInto('signing_key')
-    .values({
-      kid: key.kid,
-      key_use: key.use,
-      alg: key.alg,
-      public_key: key.publicKey,
-      sealed_seed: key.sealedSeed,
-      status: 'ACTIVE',
-      not_before: new Date(key.notBefore),
-      not_after: new Date(key.notAfter),
-    })
-    .execute()
-}
-
-export async function listActiveSigningKeys(tx: Tx): Promise<SigningKeyRow[]> {
-  const rows = await tx.selectFrom('signing_key').selectAll().where('status', '=', 'ACTIVE').execute()
-  return rows.map((row) => ({
-    kid: row.kid,
-    use: row.key_use,
-    alg: row.alg,
-    publicKey: row.public_key,
-    sealedSeed: row.sealed_seed,
-    notBefore: row.not_before,
-    notAfter: row.not_after,
-  }))
+/** Another text whenever a key of the service, its state or the trust bundle is another one: cheap enough to be asked for often. */
+export async function readKeyState(tx: Tx): Promise<string> {
+  const { rows } = await sql<{ state: string }>`
+    select concat_ws(' ',
+      (select string_agg(concat_ws('.', purpose, version, status), ',' order by purpose, version) from kek_version),
+      (select string_agg(concat_ws('.', kid, status), ',' order by kid) from signing_key where status <> 'RETIRED'),
+      (select max(sequence) from trust_bundle)) as state`.execute(tx)
+  return rows[0]?.state ?? ''
 }
 
 /** The body is kept in its wire form. */

@@ -66,7 +66,7 @@ export async function listOverdueTemporalKeys(tx: Tx, numberBelow: number): Prom
 
 export async function insertTemporalKey(
   tx: Tx,
-  row: Omit<TemporalKeyRow, 'destroyedAt'>,
+  row: Omit<TemporalKeyRow, 'destroyedAt'> & { keyVersion: number },
   madeAt: number,
 ): Promise<void> {
   await tx
@@ -76,6 +76,7 @@ export async function insertTemporalKey(
       number: row.number,
       generation: row.generation,
       record_hash: row.recordHash,
+      key_version: row.keyVersion,
       made_at: new Date(madeAt),
     })
     .execute()

@@ -57,7 +57,11 @@ export async function examineCustody(
       custody.ok(`the root key opens the keys of this database; root of trust ${rootKid}`),
       trustDomainFinding(opened.trust.trustDomain, parts.config.trustDomain),
       profileFinding(opened.serviceKeys.profile, parts.config.profile),
-      ...opened.trust.keys.map((key) => validityFinding(key, now)).filter((found) => found !== undefined),
+      // A key that was retired has ended, as it should.
+      ...opened.trust.keys
+        .filter(({ kid }) => stored.signingKeys.some((key) => key.kid === kid))
+        .map((key) => validityFinding(key, now))
+        .filter((found) => found !== undefined),
     ]
     return { findings, opened }
   } catch (error) {
@@ -86,9 +90,15 @@ function validityFinding(key: { use: string; kid: string; notAfter: number }, no
   const days = Math.floor((key.notAfter - now) / DAY_MS)
   const named = `the key ${key.kid} (${key.use})`
   if (now >= key.notAfter)
-    return trust.problem(`${named} has ended`, 'Devices refuse what it signs: it has to be replaced.')
+    return trust.problem(
+      `${named} has ended`,
+      'Devices refuse what it signs. Its successor is made while a process with the role worker runs.',
+    )
   if (key.notAfter - now > SOON_MS) return undefined
-  return trust.warning(`${named} ends in ${daysText(days)}`, 'Plan its replacement before then.')
+  return trust.warning(
+    `${named} ends in ${daysText(days)}`,
+    'It should have been replaced by its age: see whether a process with the role worker runs.',
+  )
 }
 
 function problemsOf(error: unknown): string {

@@ -1,5 +1,6 @@
 import type { Json } from '../encoding.ts'
 import { federationEventTypes } from './federation-event-types.ts'
+import { keyEventTypes } from './key-event-types.ts'
 
 /**
  * What an event asks of a person: `info` nothing, a working service does this all day; `notice` to be read in a review; `warning`
@@ -30,7 +31,7 @@ export const auditEventTypes = {
     severity: 'warning',
     meaning: 'The database was restored from a backup; what came after the backup is gone from it.',
     subject: ['rootKid'],
-    data: ['backupAt', 'qflareVersion'],
+    data: ['backupAt', 'qflareVersion', 'trustSequence'],
   },
   'audit_log.checkpoint_lost': {
     severity: 'critical',
@@ -253,6 +254,7 @@ export const auditEventTypes = {
     subject: [],
     data: ['day', 'sessions'],
   },
+  ...keyEventTypes,
   'temporal_key.made': {
     severity: 'info',
     meaning: 'The schedule made an epoch or bucket key.',

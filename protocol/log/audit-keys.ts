@@ -1,18 +1,29 @@
 import { fromBase64url } from '../encoding.ts'
 import type { Primitives } from '../primitives.ts'
 import type { TrustBundle, TrustKey } from '../trust.ts'
-import { logOrigin } from './checkpoint.ts'
-import { type NoteSignatureKind, noteSignatureKinds, type VerifierKey, verifierKey } from './verifier-key.ts'
+import { noteSignatureKinds, type VerifierKey, verifierKey } from './verifier-key.ts'
 
-/** Those of use `audit`, under the name of the trust domain's log. `bundle` is verified. */
-export function auditKeysOf(crypto: Primitives, { trustDomain, keys }: TrustBundle): VerifierKey[] {
+/**
+ * Every key of the log that these trust bundles name, the oldest first, as the newest of them that names it says: a key that was
+ * retired ends with its last checkpoint. `bundles`: verified by the caller, in order.
+ */
+export function listAuditKeys(bundles: readonly TrustBundle[]): TrustKey[] {
+  const keys = new Map<string, TrustKey>()
+  for (const key of bundles.flatMap((bundle) => bundle.keys)) if (key.use === 'audit') keys.set(key.kid, key)
+  return [...keys.values()]
+}
+
+/** As whose signatures a reader verifies checkpoints of the log `origin`. Keys of an algorithm that signs none are left out. */
+export function toVerifierKeys(crypto: Primitives, origin: string, keys: readonly TrustKey[]): VerifierKey[] {
   return keys.flatMap((key) => {
     const kind = kindOf(key)
-    return kind === undefined ? [] : verifierKey(crypto, logOrigin(trustDomain), kind, fromBase64url(key.publicKey))
+    if (kind === undefined) return []
+    const { notBefore, notAfter } = key
+    const made = verifierKey(crypto, origin, kind, fromBase64url(key.publicKey))
+    return [{ ...made, validity: { notBefore, notAfter } }]
   })
 }
 
-function kindOf({ use, alg }: TrustKey): NoteSignatureKind | undefined {
-  if (use !== 'audit') return undefined
+function kindOf({ alg }: TrustKey): VerifierKey['kind'] | undefined {
   return (['cosignature', 'mlDsa87'] as const).find((kind) => noteSignatureKinds[kind].alg === alg)
 }

@@ -118,7 +118,10 @@ function readTimestamp(signature: Uint8Array): number | undefined {
 
 /** Whose signatures a reader wants to see. */
 export interface CheckpointKeys {
-  /** Keys of the log: of each algorithm among them one has to have signed. All have the log's origin as their name. */
+  /**
+   * Keys of the log: of each algorithm among them one has to have signed, within its validity. All have the log's origin as their
+   * name.
+   */
   log: readonly VerifierKey[]
   /**
    * Keys of witnesses; the answer has one cosignature, the newest, of each that signed, by its name. One without a time is none:
@@ -149,16 +152,33 @@ export function verifyCheckpoint(crypto: Primitives, text: string, keys: Checkpo
   if (logKeys.length === 0) {
     throw new ProtocolError('log_invalid', `The checkpoint is of ${checkpoint.origin}, for which no key is given.`)
   }
-  const signatures = verifyAll(logKeys)
+  const found = verifyAll(logKeys)
+  const timely = found.filter(({ by, at }) => at === undefined || isValidAt(by, at))
+  const signedAt = Math.max(0, ...timely.flatMap(({ at }) => at ?? []))
+  // A signature without a time of its own is as old as the one beside it. Where none is timely, there is no time to be within.
+  const signatures = timely.filter(({ by, at }) => at !== undefined || signedAt === 0 || isValidAt(by, signedAt))
   for (const alg of new Set(logKeys.map(({ key }) => key.alg))) {
     if (signatures.some(({ by }) => by.key.alg === alg)) continue
+    const untimely = found.find(({ by }) => by.key.alg === alg)
     throw new ProtocolError(
       'log_invalid',
-      `No ${alg} key that is given for ${checkpoint.origin} signed the checkpoint.`,
+      untimely === undefined ? unsigned(alg, checkpoint) : outside(untimely, signedAt),
     )
   }
-  const signedAt = Math.max(0, ...signatures.flatMap(({ at }) => at ?? []))
   return { ...checkpoint, signedAt, signatures, cosignatures: newestOfEach(verifyAll(keys.witnesses ?? [])) }
+}
+
+function isValidAt({ validity }: VerifierKey, at: number): boolean {
+  return validity === undefined || (at >= validity.notBefore && at <= validity.notAfter)
+}
+
+function unsigned(alg: string, { origin }: Checkpoint): string {
+  return `No ${alg} key that is given for ${origin} signed the checkpoint.`
+}
+
+function outside({ by, at = 0 }: CheckpointSignature, signedAt: number): string {
+  const [when, end] = [at || signedAt, by.validity?.notAfter ?? 0].map((time) => new Date(time).toISOString())
+  return `The checkpoint is signed at ${when} by a key of the log (${by.key.alg}) that may not have signed then: it ended at ${end}.`
 }
 
 /** Who counts cosignatures counts witnesses: two lines, or two keys, of one name are one of them. */

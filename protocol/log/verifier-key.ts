@@ -17,6 +17,8 @@ export interface VerifierKey {
   /** 4 bytes. */
   keyId: Uint8Array
   key: VerificationKey
+  /** When it may have signed, both included, in milliseconds since the Unix epoch. Without it: at any time. */
+  validity?: { notBefore: number; notAfter: number }
 }
 
 /** `publicKey`: raw, of the kind's algorithm. Throws `key_invalid`, and `log_invalid` for a name that no note can hold. */
@@ -32,15 +34,21 @@ export function verifierKey(
   return { name, kind, keyId: noteKeyId(crypto, name, concatenate([identifier, publicKey])), key }
 }
 
+/** The same with the time at which it was retired, for a file of keys: what it signed until then, it did sign. */
+export function formatRetiredKey(key: VerifierKey, retiredAt: number): string {
+  return `${formatVerifierKey(key)} until ${new Date(retiredAt).toISOString()}`
+}
+
 /** The one line in which such a key is published: `<name>+<key id in hex>+<base64>` (C2SP signed-note, "Verifier keys"). */
 export function formatVerifierKey({ name, kind, keyId, key }: VerifierKey): string {
   const { identifier } = noteSignatureKinds[kind]
   return `${name}+${toHex(keyId)}+${toBase64Padded(concatenate([identifier, key.publicKey]))}`
 }
 
-/** Throws `key_invalid` for what is no verifier key, or one of a kind that is not known here. */
+/** With or without an end. Throws `key_invalid` for what is no verifier key, or one of a kind that is not known here. */
 export function parseVerifierKey(crypto: Primitives, text: string): VerifierKey {
-  const [, name, keyId, base64] = /^([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})$/.exec(text.trim()) ?? []
+  const [, name, keyId, base64, until] =
+    /^([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]+={0,2})(?: until (\S{1,40}))?$/.exec(text.trim()) ?? []
   if (name === undefined || base64 === undefined || !isKeyName(name)) {
     throw new ProtocolError('key_invalid', 'This is no verifier key: NAME+8 hexadecimal digits+base64.')
   }
@@ -49,10 +57,16 @@ export function parseVerifierKey(crypto: Primitives, text: string): VerifierKey 
     const { identifier } = noteSignatureKinds[kind]
     if (!identifier.every((byte, index) => bytes[index] === byte)) continue
     const parsed = verifierKey(crypto, name, kind, bytes.subarray(identifier.length))
-    if (toHex(parsed.keyId) === keyId) return parsed
+    if (toHex(parsed.keyId) === keyId) return until === undefined ? parsed : { ...parsed, validity: ending(until) }
     throw new ProtocolError('key_invalid', `The verifier key ${name}+${keyId} holds another key than its id says.`)
   }
   throw new ProtocolError('key_invalid', `The verifier key ${name}+${keyId} is of a kind that is not known here.`)
+}
+
+function ending(until: string): { notBefore: number; notAfter: number } {
+  const notAfter = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/.test(until) ? Date.parse(until) : Number.NaN
+  if (!Number.isNaN(notAfter)) return { notBefore: 0, notAfter }
+  throw new ProtocolError('key_invalid', 'The end of this verifier key is no time such as 2027-11-28T12:00:00Z.')
 }
 
 function decode(base64: string): Uint8Array {

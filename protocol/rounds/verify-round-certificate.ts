@@ -1,6 +1,6 @@
 import { canonicalJson, type Json } from '../encoding.ts'
 import { ProtocolError } from '../errors.ts'
-import { auditKeysOf } from '../log/audit-keys.ts'
+import { listAuditKeys, toVerifierKeys } from '../log/audit-keys.ts'
 import { logOrigin, type VerifiedCheckpoint } from '../log/checkpoint.ts'
 import { readEntry } from '../log/read-entry.ts'
 import { verifyTlogProof } from '../log/tlog-proof.ts'
@@ -75,7 +75,7 @@ export function checkRoundCertificate(
     throw new ProtocolError('trust_invalid', 'Nothing is trusted here: give the pin of a root key, or keys of the log.')
   }
   const bundles = attempt(() => verifyBundles(crypto, file.trust, rootPin))
-  const logKeys = auditKeys ?? bundles.value?.flatMap((bundle) => auditKeysOf(crypto, bundle)) ?? []
+  const logKeys = auditKeys ?? keysOfLog(crypto, bundles.value ?? [])
   const isRequired = trust.requireProof || rootPin === undefined
   const proof = attempt(() => verifyProof(crypto, file, logKeys, isRequired))
   const { certificate } = file
@@ -100,6 +100,12 @@ export function checkRoundCertificate(
     toCheck('proof', proof, describeProof(proof.value)),
   ]
   return { checks, logged: proof.value }
+}
+
+/** Of verified bundles, in order. */
+function keysOfLog(crypto: Primitives, bundles: readonly TrustBundle[]): VerifierKey[] {
+  const [first] = bundles
+  return first === undefined ? [] : toVerifierKeys(crypto, logOrigin(first.trustDomain), listAuditKeys(bundles))
 }
 
 interface Attempt<T> {
@@ -174,7 +180,8 @@ export function verifyRoundSignature(
 }
 
 function findAttestationKey(bundles: readonly TrustBundle[], wanted: string): TrustKey {
-  for (const { keys } of bundles) {
+  // The newest that names it says how long it is valid: a key that was retired ends then.
+  for (const { keys } of bundles.toReversed()) {
     const key = keys.find(({ use, kid }) => use === 'attestation' && kid === wanted)
     if (key !== undefined) return key
   }

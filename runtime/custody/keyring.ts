@@ -23,14 +23,20 @@ export interface WrappedKek {
   active: boolean
 }
 
-/** The key-encryption keys of the service, unwrapped. */
+/** The key-encryption keys of the service, unwrapped. What names a version may have to wait until that is known here. */
 export interface Keyring {
   seal(purpose: KeyringPurpose, place: SealedPlace, plaintext: Uint8Array): Uint8Array
-  open(purpose: KeyringPurpose, place: SealedPlace, record: Uint8Array): Uint8Array
+  /** Rejects with SealError. */
+  open(purpose: KeyringPurpose, place: SealedPlace, record: Uint8Array): Promise<Uint8Array>
+  /** Of the key that seals what is sealed now. */
+  activeVersion(purpose: KeyringPurpose): number
   /** HMAC-SHA3-256 under the active key, and its version. */
   mac(purpose: 'identityMac', message: Uint8Array): { mac: Uint8Array; version: number }
-  isMac(purpose: 'identityMac', version: number, message: Uint8Array, mac: Uint8Array): boolean
+  isMac(purpose: 'identityMac', version: number, message: Uint8Array, mac: Uint8Array): Promise<boolean>
 }
+
+/** A record or a MAC names a version that is not in this keyring: it is newer than the keyring, or destroyed. */
+export class UnknownKeyError extends SealError {}
 
 /** A new key-encryption key, wrapped for the table `kek_version`. */
 export async function wrapNewKek(crypto: Primitives, wrapper: Wrapper, purpose: KeyringPurpose, version: number) {
@@ -55,7 +61,9 @@ export async function openKeyring(
 
   function keyOf(purpose: KeyringPurpose, version: number): Uint8Array {
     const key = keys.get(`${purpose} ${version}`)
-    if (key === undefined) throw new SealError(`There is no key-encryption key ${version} of purpose ${purpose}.`)
+    if (key === undefined) {
+      throw new UnknownKeyError(`There is no key-encryption key ${version} of purpose ${purpose}.`)
+    }
     return key
   }
   function activeVersion(purpose: KeyringPurpose): number {
@@ -65,17 +73,19 @@ export async function openKeyring(
   }
 
   return {
+    activeVersion,
     seal(purpose, place, plaintext) {
       const keyVersion = activeVersion(purpose)
       return sealRecord(crypto, keyOf(purpose, keyVersion), { purpose, keyVersion }, place, plaintext)
     },
-    open: (purpose, place, record) =>
+    open: async (purpose, place, record) =>
       openRecord(crypto, keyOf(purpose, keyVersionOf(record, purpose)), purpose, place, record),
     mac(purpose, message) {
       const version = activeVersion(purpose)
       return { mac: crypto.hmac256(keyOf(purpose, version), message), version }
     },
-    isMac: (purpose, version, message, mac) => crypto.equal(crypto.hmac256(keyOf(purpose, version), message), mac),
+    isMac: async (purpose, version, message, mac) =>
+      crypto.equal(crypto.hmac256(keyOf(purpose, version), message), mac),
   }
 }
 

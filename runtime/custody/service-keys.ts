@@ -1,8 +1,9 @@
 import { encode } from '../../protocol/encoding.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
+import { listAuditKeys } from '../../protocol/log/audit-keys.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import type { SignatureAlgorithm } from '../../protocol/suites.ts'
-import type { TrustKey } from '../../protocol/trust.ts'
+import { type TrustKey, trustBundle, verifyPinnedTrustBundle, type WireTrustBundle } from '../../protocol/trust.ts'
 import { findProfileOf, type ProfileName, profiles } from '../profile.ts'
 import { type Keyring, keyringPurposes, openKeyring, type WrappedKek } from './keyring.ts'
 import { SealError, type SealedPlace, sealPurposes } from './sealed-record.ts'
@@ -21,6 +22,24 @@ export interface ServiceKeys {
   auditSigner: Signer
   /** Signs their second line, ML-DSA-87; undefined where the profile has none. */
   auditSigner87: Signer | undefined
+  /** The keys of the log that the trust bundles name, retired ones too; empty where no bundles are given. */
+  auditKeys: readonly TrustKey[]
+}
+
+/** As the database has them. */
+export interface StoredServiceKeys {
+  keks: readonly (Omit<WrappedKek, 'purpose'> & { purpose: number })[]
+  /** Those that sign. */
+  signingKeys: readonly SealedSigningKey[]
+  /** All of them, in order. */
+  trust?: readonly WireTrustBundle[]
+}
+
+export interface SealedSigningKey {
+  kid: string
+  use: TrustKey['use']
+  alg: SignatureAlgorithm
+  sealedSeed: Uint8Array
 }
 
 /** Where the seed of a signing key is sealed. */
@@ -28,14 +47,27 @@ export function signingKeyPlace(kid: string): SealedPlace {
   return { organizationId: NIL_UUID, table: 'signing_key', column: 'sealed_seed', primaryKey: encode(kid) }
 }
 
-/** Opens what the database holds of the service's keys. Throws SealError when the root key does not open them. */
+/** Throws SealError when the seed is not the one that was sealed for this key. */
+export async function openSigningKey(
+  crypto: Primitives,
+  keyring: Keyring,
+  { kid, alg, sealedSeed }: Omit<SealedSigningKey, 'use'>,
+): Promise<Signer> {
+  const seed = await keyring.open('signingKey', signingKeyPlace(kid), sealedSeed)
+  const signer = createLocalSigner(crypto, alg, seed)
+  seed.fill(0)
+  if (signer.keyId !== kid) throw new SealError(`The signing key ${kid} holds the seed of ${signer.keyId}.`)
+  return signer
+}
+
+/**
+ * Opens what the database holds of the service's keys. Throws SealError when the root key does not open them, and the ProtocolError
+ * `trust_invalid` for a trust bundle that the root of trust did not sign.
+ */
 export async function openServiceKeys(
   crypto: Primitives,
   wrapper: Wrapper,
-  stored: {
-    keks: readonly (Omit<WrappedKek, 'purpose'> & { purpose: number })[]
-    signingKeys: readonly { kid: string; use: TrustKey['use']; alg: SignatureAlgorithm; sealedSeed: Uint8Array }[]
-  },
+  stored: StoredServiceKeys,
 ): Promise<ServiceKeys> {
   const keks = stored.keks.map((kek) => {
     const purpose = keyringPurposes.find((name) => sealPurposes[name] === kek.purpose)
@@ -44,26 +76,30 @@ export async function openServiceKeys(
   })
   const keyring = await openKeyring(crypto, wrapper, keks)
 
-  function openSigner(use: TrustKey['use'], alg: SignatureAlgorithm): Signer {
+  const newest = stored.trust?.at(-1)
+  async function openSigner(use: TrustKey['use'], alg: SignatureAlgorithm): Promise<Signer> {
     const row = stored.signingKeys.find((key) => key.use === use && key.alg === alg)
     if (row === undefined) throw new SealError(`There is no active signing key of ${alg} for ${use}.`)
-    const seed = keyring.open('signingKey', signingKeyPlace(row.kid), row.sealedSeed)
-    const signer = createLocalSigner(crypto, row.alg, seed)
-    seed.fill(0)
-    if (signer.keyId !== row.kid) throw new SealError(`The signing key ${row.kid} holds the seed of ${signer.keyId}.`)
-    return signer
+    const isTrusted = newest?.keys.some((key) => key.kid === row.kid && key.use === use) ?? true
+    if (!isTrusted) throw new SealError(`The trust bundle has no key ${row.kid} for ${use}: it was put in its place.`)
+    return openSigningKey(crypto, keyring, row)
   }
 
   const profile = getProfileOf(stored.signingKeys)
   const { signing, audit } = profiles[profile]
+  const rootKid = (await openSigner('root', signing)).keyId
+  const bundles = (stored.trust ?? []).map((bundle) =>
+    verifyPinnedTrustBundle(crypto, trustBundle.parse(bundle), rootKid),
+  )
   return {
     keyring,
     profile,
-    rootKid: openSigner('root', signing).keyId,
-    bucketSigner: openSigner('bucket', signing),
-    attestationSigner: openSigner('attestation', signing),
-    auditSigner: openSigner('audit', 'ML-DSA-44'),
-    auditSigner87: audit.some((alg) => alg === 'ML-DSA-87') ? openSigner('audit', 'ML-DSA-87') : undefined,
+    rootKid,
+    bucketSigner: await openSigner('bucket', signing),
+    attestationSigner: await openSigner('attestation', signing),
+    auditSigner: await openSigner('audit', 'ML-DSA-44'),
+    auditSigner87: audit.some((alg) => alg === 'ML-DSA-87') ? await openSigner('audit', 'ML-DSA-87') : undefined,
+    auditKeys: listAuditKeys(bundles),
   }
 }
 

@@ -10,6 +10,36 @@ export interface Signer {
   sign(message: Uint8Array, context: SignatureContext): Promise<Uint8Array>
 }
 
+/** Another key after a rotation. */
+export interface LiveSigner extends Signer {
+  /** The key of now alone. */
+  readonly current: Signer
+}
+
+/** What a signature and the id that is written beside it are both taken from, whatever rotates in between. */
+export function currentOf(signer: Signer | LiveSigner): Signer {
+  return 'current' in signer ? signer.current : signer
+}
+
+/** Always the key that `current` answers. */
+export function liveSigner(current: () => Signer): LiveSigner {
+  return {
+    get current() {
+      return current()
+    },
+    get keyId() {
+      return current().keyId
+    },
+    get alg() {
+      return current().alg
+    },
+    get publicKey() {
+      return current().publicKey
+    },
+    sign: (message, context) => current().sign(message, context),
+  }
+}
+
 /** Signs in this process. `seed` is not kept. */
 export function createLocalSigner(crypto: Primitives, alg: SignatureAlgorithm, seed: Uint8Array): Signer {
   const key = crypto.importSigningKey(alg, seed)

@@ -16,7 +16,8 @@ export function sealTemporalRecord(keyring: Keyring, name: TemporalKeyName, secr
   return keyring.seal('temporalKey', placeOf(name), secret)
 }
 
-export function openTemporalRecord(keyring: Keyring, name: TemporalKeyName, record: Uint8Array): Uint8Array {
+/** Rejects with SealError. */
+export function openTemporalRecord(keyring: Keyring, name: TemporalKeyName, record: Uint8Array): Promise<Uint8Array> {
   return keyring.open('temporalKey', placeOf(name), record)
 }
 

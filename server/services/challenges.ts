@@ -20,7 +20,7 @@ export function sealChallenge(keyring: Keyring, at: ChallengePlace, challenge: U
   return keyring.seal('challenge', placeOf(at), challenge)
 }
 
-export function openChallenge(keyring: Keyring, at: ChallengePlace, sealedChallenge: Uint8Array): Uint8Array {
+export function openChallenge(keyring: Keyring, at: ChallengePlace, sealedChallenge: Uint8Array): Promise<Uint8Array> {
   return keyring.open('challenge', placeOf(at), sealedChallenge)
 }
 

@@ -8,7 +8,7 @@ import { type RoundCertificate, roundCertificateBytes } from '../../protocol/rou
 import { signatureContexts } from '../../protocol/suites.ts'
 import type { LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import type { Signer } from '../../runtime/custody/signer.ts'
+import { currentOf, type Signer } from '../../runtime/custody/signer.ts'
 import { actorOf, type SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
 import { admitCoordinator } from './admit-to-round.ts'
@@ -47,7 +47,7 @@ export type CloseRound = (
  * certificate; something else is `round_state`.
  */
 export function createCloseRound(parts: CloseRoundParts): CloseRound {
-  const { crypto, attestationSigner: signer } = parts
+  const { crypto } = parts
   return async (caller, name, closing, requestId) => {
     const { organizationId } = caller
     const asked = parts.clock.now()
@@ -65,6 +65,7 @@ export function createCloseRound(parts: CloseRoundParts): CloseRound {
       const facts = { organizationId, trustDomain: parts.trustDomain, federation, round, closedAt }
       const certificate = toRoundCertificate(facts, closing, participants)
       const signed = roundCertificateBytes(certificate)
+      const signer = currentOf(parts.attestationSigner)
       const signature = await signer.sign(signed, signatureContexts.round)
       const certificateHash = toBase64url(crypto.hash256(signed))
       const event = writeEnd(parts, caller, { certificate, certificateHash, requestId })

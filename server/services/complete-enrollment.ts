@@ -23,11 +23,11 @@ import type { Primitives } from '../../protocol/primitives.ts'
 import type { WireTrustBundle } from '../../protocol/trust.ts'
 import type { Happening, WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
+import { macIdentityKey } from '../../runtime/custody/identity-key-mac.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
-import { macIdentityKey } from './identity-key-macs.ts'
 import type { IssueAttestationResult } from './issue-attestation-result.ts'
 import { requireNewKey, withDuplicateKeyRefused } from './new-identity-key.ts'
 import { type Appraisal, appraiseEvidence, getPolicy, requireIdentityAlgorithm } from './policies.ts'
@@ -91,11 +91,12 @@ export function createCompleteEnrollment(parts: CompleteEnrollmentParts): Comple
         const challenge = await findEnrollmentChallenge(tx, enrollmentId)
         if (token === undefined || challenge === undefined) throw notFound()
         const now = parts.clock.now()
-        const trust = await getTrustBundle(tx, challenge.trustSequence)
-        const signedBytes = signedBytesOf(parts, organizationId, challenge, completion, trust)
-        const completionHash = parts.crypto.hash256(encode('completion', signedBytes, completion.signature))
-        if (challenge.consumedAt !== undefined) return repeatAnswer(parts, tx, challenge, completionHash, trust, now)
+        // Before it is opened: what sealed a challenge that is over may be gone.
         if (now >= challenge.expiresAt) throw challengeExpired()
+        const trust = await getTrustBundle(tx, challenge.trustSequence)
+        const signedBytes = await signedBytesOf(parts, organizationId, challenge, completion, trust)
+        const completionHash = parts.crypto.hash256(encode('completion', signedBytes, completion.signature))
+        if (challenge.consumedAt !== undefined) return repeatAnswer(parts, tx, challenge, completionHash, trust)
         const attempt = { organizationId, token, completion, trust, now, requestId }
         if (!isCompletionSigned(parts.crypto, completion, signedBytes)) return refuseUnsigned(parts, tx, attempt)
         if (!(await consumeChallenge(tx, enrollmentId, completionHash, now))) throw challengeExpired()
@@ -120,11 +121,10 @@ async function repeatAnswer(
   challenge: EnrollmentChallengeRow,
   completionHash: Uint8Array,
   trust: WireTrustBundle,
-  now: number,
 ): Promise<EnrolledDevice> {
   const { completionHash: first, principalId } = challenge
   const isSame = first !== undefined && parts.crypto.equal(first, completionHash)
-  if (!isSame || principalId === undefined || now >= challenge.expiresAt) throw challengeExpired()
+  if (!isSame || principalId === undefined) throw challengeExpired()
   const principal = await findPrincipal(tx, principalId)
   if (principal === undefined) throw notFound()
   const { id, tier, policyId, appraisedAt, expiresAt, ear } = await getFirstAttestation(tx, principalId)

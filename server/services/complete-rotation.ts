@@ -19,12 +19,12 @@ import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import type { LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
+import { macIdentityKey } from '../../runtime/custody/identity-key-mac.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
 import { getDevice } from './devices.ts'
-import { macIdentityKey } from './identity-key-macs.ts'
 import type { IssueAttestationResult } from './issue-attestation-result.ts'
 import { requireNewKey, withDuplicateKeyRefused } from './new-identity-key.ts'
 import { type Appraisal, appraiseEvidence, getPolicy, requireIdentityAlgorithm } from './policies.ts'
@@ -74,7 +74,7 @@ export function createCompleteRotation(parts: CompleteRotationParts): CompleteRo
         const now = parts.clock.now()
         // Before it is opened: by then its key may be gone.
         if (now >= challenge.expiresAt) throw challengeExpired()
-        const signedBytes = signedBytesOf(parts.keyring, principal, challenge, completion)
+        const signedBytes = await signedBytesOf(parts.keyring, principal, challenge, completion)
         const { oldSignature, newSignature, evidence } = completion
         const hashed = encode('rotation', signedBytes, oldSignature, newSignature, canonicalJson(evidence))
         const completionHash = crypto.hash256(hashed)
@@ -83,7 +83,8 @@ export function createCompleteRotation(parts: CompleteRotationParts): CompleteRo
         }
         const attempt = { principal, challenge, completion, signedBytes, now, requestId }
         const oldKey = await getIdentityKey(tx, challenge.oldKid)
-        if (!isSignedByOldKey(parts, oldKey, signedBytes, oldSignature)) return refuseUnsigned(parts, tx, attempt)
+        if (!(await isSignedByOldKey(parts, oldKey, signedBytes, oldSignature)))
+          return refuseUnsigned(parts, tx, attempt)
         if (!(await consumeRotationChallenge(tx, challengeId, completionHash, now))) throw challengeExpired()
         return rotate(parts, tx, attempt)
       }),

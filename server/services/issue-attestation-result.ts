@@ -3,7 +3,7 @@ import { toBase64url } from '../../protocol/encoding.ts'
 import { jwsSigningInput, toJwk } from '../../protocol/jws.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import { type SignatureAlgorithm, signatureContexts } from '../../protocol/suites.ts'
-import type { Signer } from '../../runtime/custody/signer.ts'
+import { currentOf, type Signer } from '../../runtime/custody/signer.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { Appraisal } from './policies.ts'
 
@@ -34,7 +34,7 @@ export function createIssueAttestationResult(parts: {
   signer: Signer
   version: string
 }): IssueAttestationResult {
-  const { crypto, signer } = parts
+  const { crypto } = parts
   return async ({ spiffeId, alg, publicKey, appraisal, policyId }, appraisedAt) => {
     const claims = earClaims({
       verifier: { developer: 'QFLARE', build: `qflare ${parts.version}` },
@@ -44,6 +44,7 @@ export function createIssueAttestationResult(parts: {
       tier: appraisal.tier,
       appraisals: appraisal.appraisals,
     })
+    const signer = currentOf(parts.signer)
     const input = jwsSigningInput({ alg: signer.alg, kid: signer.keyId, typ: 'JWT' }, claims)
     const signature = await signer.sign(new TextEncoder().encode(input), signatureContexts.empty)
     return {

@@ -15,13 +15,13 @@ import { signatureAlgorithmNames, signatureAlgorithms, signatureContexts } from 
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import { type BoundedQueue, QueueFullError } from '../../runtime/bounded-queue.ts'
 import type { Clock } from '../../runtime/clock.ts'
+import { isIdentityKeyGenuine } from '../../runtime/custody/identity-key-mac.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import type { Metrics } from '../../runtime/metrics.ts'
 import { ServiceError } from '../errors.ts'
 import type { RateLimitState } from '../rate-limit.ts'
 import type { RateLimits } from '../rate-limits.ts'
 import { createRunOnce, replayed, runWithinLimits } from './admit-exchange.ts'
-import { isIdentityKeyGenuine } from './identity-key-macs.ts'
 import { observeExchange } from './observe-exchange.ts'
 import { retryOnConflict } from './retry-on-conflict.ts'
 import { sealChains } from './session-chains.ts'
@@ -48,7 +48,7 @@ export type OpenExchange = (
 /** The server's first half of docs/protocol.md §4, its checks in the order that is given there. */
 export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
   const { crypto, clock, database } = parts
-  const dummy = makeDummyParty(crypto)
+  const dummy = makeDummyParty(crypto, parts.keyring)
   const runOnce = createRunOnce()
 
   return observed(parts.metrics, async (request, requestId) => {
@@ -73,7 +73,7 @@ export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
       const clientKey = await importClientKey(parts, request)
       const signatureBytes = request.signature.length
       const claimed = party !== undefined && takesSignature(party, signatureBytes) ? party : dummy(signatureBytes)
-      const identityKey = importIdentityKey(parts, claimed)
+      const identityKey = await importIdentityKey(parts, claimed)
       const isSigned = identityKey?.verify(th1, signatureContexts.exchange, request.signature) === true
       if (!isSigned || clientKey === undefined || party?.principal.status !== 'ACTIVE') {
         throw new ServiceError('exchange_refused', 'The device, its key or its signature is not accepted.')
@@ -143,13 +143,14 @@ function takesSignature({ principal }: Pick<ExchangeParty, 'principal'>, signatu
 }
 
 /** Undefined for a key whose MAC says that it was swapped in the database. */
-function importIdentityKey(
+async function importIdentityKey(
   parts: OpenExchangeParts,
   party: Pick<ExchangeParty, 'organizationId' | 'principal'>,
-): VerificationKey | undefined {
+): Promise<VerificationKey | undefined> {
   const { organizationId, principal } = party
   const { identityKey } = principal
-  const isGenuine = isIdentityKeyGenuine(parts.keyring, { ...identityKey, organizationId, principalId: principal.id })
+  const facts = { ...identityKey, organizationId, principalId: principal.id }
+  const isGenuine = await isIdentityKeyGenuine(parts.keyring, facts)
   const key = parts.crypto.importVerificationKey(identityKey.alg, identityKey.publicKey)
   return isGenuine || principal.id === NIL_UUID ? key : undefined
 }
@@ -246,12 +247,22 @@ function makeRoom(party: ExchangeParty, now: number): { keptIds: string[]; timed
  */
 function makeDummyParty(
   crypto: Primitives,
+  keyring: Keyring,
 ): (signatureBytes: number) => Pick<ExchangeParty, 'organizationId' | 'principal'> {
   const parties = signatureAlgorithmNames.map((alg) => {
     const seed = crypto.randomBytes(32)
     const { publicKey } = crypto.importSigningKey(alg, seed)
     seed.fill(0)
-    const identityKey = { kid: '', alg, publicKey, mac: new Uint8Array(32), macKeyVersion: 1 }
+    const identityKey = {
+      kid: '',
+      alg,
+      publicKey,
+      mac: new Uint8Array(32),
+      // Of one that is there, as a device's would be, whatever has rotated since.
+      get macKeyVersion() {
+        return keyring.activeVersion('identityMac')
+      },
+    }
     const session = { activeSessionId: undefined, pendingSessionIds: [], keyGeneration: 1 }
     const principal = { id: NIL_UUID, kind: 'device', status: 'ACTIVE', ...session, identityKey } as const
     return { organizationId: NIL_UUID, principal }

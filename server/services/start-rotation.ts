@@ -78,6 +78,6 @@ async function findOpenChallenge(
     return undefined
   }
   const at = { table: 'rotation_challenge', organizationId, id: last.id } as const
-  const challenge = openChallenge(parts.keyring, at, last.sealedChallenge)
+  const challenge = await openChallenge(parts.keyring, at, last.sealedChallenge)
   return { challengeId: last.id, challenge, expiresAt: last.expiresAt }
 }

@@ -69,7 +69,8 @@ export function createTemporalKeys(parts: {
     if (record === undefined) return undefined
     try {
       if (!crypto.equal(crypto.hash256(record), row.recordHash)) return undefined
-      return openTemporalRecord(parts.keyring, row, record)
+      // Awaited here: the record is wiped when this ends.
+      return await openTemporalRecord(parts.keyring, row, record)
     } finally {
       record.fill(0)
     }

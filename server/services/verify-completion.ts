@@ -9,18 +9,18 @@ import { ServiceError } from '../errors.ts'
 import { openChallenge } from './challenges.ts'
 
 /** What a completion of this challenge has to be signed over: the bytes of docs/protocol.md §3. */
-export function signedBytesOf(
+export async function signedBytesOf(
   parts: { keyring: Keyring; crypto: Primitives },
   organizationId: string,
   challenge: EnrollmentChallengeRow,
   completion: EnrollmentCompletion,
   trust: WireTrustBundle,
-): Uint8Array {
+): Promise<Uint8Array> {
   const { alg, publicKey } = completion.identityKey
   const at = { table: 'challenge', organizationId, id: challenge.id } as const
   return enrollmentBytes({
     enrollmentId: challenge.id,
-    challenge: openChallenge(parts.keyring, at, challenge.sealedChallenge),
+    challenge: await openChallenge(parts.keyring, at, challenge.sealedChallenge),
     alg,
     publicKey,
     name: completion.name,

@@ -4,35 +4,35 @@ import { ProtocolError } from '../../protocol/errors.ts'
 import { type RotationCompletion, rotationBytes } from '../../protocol/identity-rotation.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import { signatureContexts } from '../../protocol/suites.ts'
+import { isIdentityKeyGenuine } from '../../runtime/custody/identity-key-mac.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { ServiceError } from '../errors.ts'
 import { openChallenge } from './challenges.ts'
-import { isIdentityKeyGenuine } from './identity-key-macs.ts'
 
 /** What both keys have to sign under this challenge: the bytes of docs/protocol.md §8. */
-export function signedBytesOf(
+export async function signedBytesOf(
   keyring: Keyring,
   device: { organizationId: string; id: string },
   challenge: RotationChallengeRow,
   { identityKey }: RotationCompletion,
-): Uint8Array {
+): Promise<Uint8Array> {
   const at = { table: 'rotation_challenge', organizationId: device.organizationId, id: challenge.id } as const
   return rotationBytes({
     deviceId: device.id,
     oldKid: challenge.oldKid,
     ...identityKey,
-    challenge: openChallenge(keyring, at, challenge.sealedChallenge),
+    challenge: await openChallenge(keyring, at, challenge.sealedChallenge),
   })
 }
 
 /** Only the key that the device has now proves anything, and only while its MAC says that nobody swapped it in the database. */
-export function isSignedByOldKey(
+export async function isSignedByOldKey(
   parts: { keyring: Keyring; crypto: Primitives },
   oldKey: IdentityKeyRow & { isActive: boolean },
   signedBytes: Uint8Array,
   signature: Uint8Array,
-): boolean {
-  if (!oldKey.isActive || !isIdentityKeyGenuine(parts.keyring, oldKey)) return false
+): Promise<boolean> {
+  if (!oldKey.isActive || !(await isIdentityKeyGenuine(parts.keyring, oldKey))) return false
   const key = parts.crypto.importVerificationKey(oldKey.alg, oldKey.publicKey)
   return key.verify(signedBytes, signatureContexts.rotate, signature)
 }

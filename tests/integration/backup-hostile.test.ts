@@ -13,6 +13,7 @@ import {
   operate,
   operateJson,
 } from '../support/operations.ts'
+import { times } from '../support/rotation.ts'
 import { crypto } from '../support/service.ts'
 import { makeServiceFolder, removeServiceFolder, spawnService } from '../support/service-process.ts'
 
@@ -79,6 +80,7 @@ describe('what changes after it was verified', () => {
       backup: verified,
       dataDirectory,
       checkpointFile: join(dataDirectory, 'audit-checkpoint'),
+      rotation: times,
       signal,
       log: () => {},
     })

@@ -108,7 +108,7 @@ function learnKeys({ epoch, secrets }: KnownSession): Promise<{ canaries: Canary
       const name = { kind, number: epoch, generation: 0 }
       const record = await store.find(name)
       if (record === undefined) throw new Error(`there is no ${kind} key ${epoch}`)
-      canaries.push({ what: `${kind} key ${epoch}`, bytes: openTemporalRecord(keyring, name, record) })
+      canaries.push({ what: `${kind} key ${epoch}`, bytes: await openTemporalRecord(keyring, name, record) })
       canaries.push({ what: `${kind} record ${epoch}`, bytes: record })
       hashes.push({ what: 'hash of the record', bytes: crypto.hash256(record) })
     }

@@ -47,6 +47,34 @@ describe('migrate', () => {
     expect(await migrate(database.superuser)).toEqual([])
   })
 
+  test('lets the keys of a service that was begun before they rotated sign and seal on', async () => {
+    const { connection, sql } = await createEmptyDatabase()
+    // in the way of an index of 0012
+    await sql.query('set role qflare_owner; create table signing_key_published (); reset role')
+    await expect(migrate(connection)).rejects.toThrow(/signing_key_published.*already exists/)
+    await sql.query(`insert into signing_key
+      select kid, use, 'ML-DSA-44', '\\x01', '\\x02', status, '2026-01-02', '2028-01-02'
+        from (values ('a', 'bucket', 'ACTIVE'), ('b', 'bucket', 'RETIRED')) as t (kid, use, status)`)
+    await sql.query(`insert into kek_version select 2, version, '\\x01', status, '2026-01-02'
+      from (values (1, 'RETIRED'), (2, 'ACTIVE')) as t (version, status)`)
+    await sql.query('drop table signing_key_published')
+    await migrate(connection)
+    const { rows } =
+      await sql.query(`select kid, status, sealed_seed is null as erased, activated_at = not_before as begun,
+      retired_at is not null as over from signing_key order by kid`)
+    expect(rows).toEqual([
+      { kid: 'a', status: 'ACTIVE', erased: false, begun: true, over: false },
+      { kid: 'b', status: 'RETIRED', erased: true, begun: true, over: true },
+    ])
+    const keks = await sql.query(
+      'select version::int, status, retired_at is null as seals from kek_version order by version',
+    )
+    expect(keks.rows).toEqual([
+      { version: 1, status: 'RETIRED', seals: false },
+      { version: 2, status: 'ACTIVE', seals: true },
+    ])
+  })
+
   test('makes everything as qflare_owner', async () => {
     const { rows } = await database.sql.query(
       `select relname from pg_class where relnamespace = 'public'::regnamespace and relowner <> 'qflare_owner'::regrole`,

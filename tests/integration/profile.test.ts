@@ -127,8 +127,8 @@ describe('a service of profile cnsa-2.0', () => {
   })
 
   test('has one active key for each use and algorithm', async () => {
-    const copy = `insert into signing_key (kid, key_use, alg, public_key, sealed_seed, status, not_before, not_after)
-      select 'x', key_use, alg, public_key, sealed_seed, status, not_before, not_after from signing_key
+    const copy = `insert into signing_key (kid, key_use, alg, public_key, sealed_seed, status, not_before, not_after, published_at, activated_at)
+      select 'x', key_use, alg, public_key, sealed_seed, status, not_before, not_after, published_at, activated_at from signing_key
        where key_use = 'audit' and alg = $1`
     for (const alg of ['ML-DSA-44', 'ML-DSA-87']) {
       await expect(service.database.sql.query(copy, [alg])).rejects.toThrow(/signing_key_active/)
@@ -161,7 +161,11 @@ test('a service keeps the profile that it was begun with: start, doctor and rest
   const mistaken = await doctor()
   expect(mistaken).toMatchObject({ exitCode: 1 })
   expect(mistaken.stdout).toMatch(/QFLARE_PROFILE is default, but .* are those of cnsa-2\.0/)
-  await query(folder, `update signing_key set status = 'RETIRED' where key_use = 'audit' and alg = 'ML-DSA-87'`)
+  await query(
+    folder,
+    `update signing_key set status = 'RETIRED', sealed_seed = null, retired_at = now()
+    where key_use = 'audit' and alg = 'ML-DSA-87'`,
+  )
   await stop(right)
   const without = spawnService(folder, cnsa)
   expect(await without.ended(), 'it does not sign its log with less than its profile says').toBe(1)

@@ -42,7 +42,7 @@ describe('makeTemporalKeys', () => {
     for (const { subject, data } of events) {
       const record = (await store.find(subject)) as Uint8Array
       expect(data).toEqual({ recordHash: toBase64url(crypto.hash256(record)) })
-      const secret = openTemporalRecord(schedule.serviceKeys.keyring, subject, record)
+      const secret = await openTemporalRecord(schedule.serviceKeys.keyring, subject, record)
       expect(secret.length).toBe(subject.kind === 'epoch' ? 32 : 64)
     }
   })
@@ -74,7 +74,7 @@ describe('makeTemporalKeys', () => {
       const body = { suite, bucket: Number(row.bucket), notBefore, notAfter: notBefore + BUCKET_MS, kid, publicKey }
       expect(signer.verify(bucketCertificateBytes(body), signatureContexts.bucket, row.signature)).toBe(true)
       const name = { kind: 'bucket', number: body.bucket, generation: 0 } as const
-      const seed = openTemporalRecord(schedule.serviceKeys.keyring, name, (await store.find(name)) as Uint8Array)
+      const seed = await openTemporalRecord(schedule.serviceKeys.keyring, name, (await store.find(name)) as Uint8Array)
       expect(Buffer.from(crypto.importDecapsulationKey(suite, seed).encapsulationKey)).toEqual(publicKey)
     }
   })

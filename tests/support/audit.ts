@@ -92,3 +92,13 @@ export function verifyExport({ log }: Pick<TestService, 'log'>, lines: readonly 
   for (const line of lines) verifier.push(line)
   return verifier.finish()
 }
+
+/** A log can have events of these types, but not out of what a service does in one process. */
+export const eventsOfElsewhere = [
+  'service.restored',
+  'audit_log.checkpoint_lost',
+  'audit_log.entry_refused',
+  'audit_log.entries_removed',
+  'kek.rotation_requested',
+  'trust.brought_ahead',
+]

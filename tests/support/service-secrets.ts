@@ -27,15 +27,15 @@ export async function listServiceSecrets(service: TestService, rootKey: Uint8Arr
   }
   const keyring = await openKeyring(crypto, wrapper, keks)
   const { rows } = await service.database.sql.query<{ kid: string; key_use: string; sealed_seed: Buffer }>(
-    'select kid, key_use, sealed_seed from signing_key',
+    'select kid, key_use, sealed_seed from signing_key where sealed_seed is not null',
   )
   for (const { kid, key_use, sealed_seed } of rows) {
-    const value = keyring.open('signingKey', signingKeyPlace(kid), Uint8Array.from(sealed_seed))
+    const value = await keyring.open('signingKey', signingKeyPlace(kid), Uint8Array.from(sealed_seed))
     secrets.push({ what: `signing key ${key_use}`, value })
   }
   for (const name of await service.store.list()) {
     const record = (await service.store.find(name)) ?? new Uint8Array(0)
-    secrets.push({ what: `${name.kind} key ${name.number}`, value: openTemporalRecord(keyring, name, record) })
+    secrets.push({ what: `${name.kind} key ${name.number}`, value: await openTemporalRecord(keyring, name, record) })
   }
   return secrets
 }

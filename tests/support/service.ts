@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Queue } from 'bullmq'
 import type { Database } from '../../database/open.ts'
-import { listActiveSigningKeys, listKeks } from '../../database/repositories/service-keys.ts'
+import { readKeyState } from '../../database/repositories/service-keys.ts'
 import { BUCKET_MS, bucketAt } from '../../protocol/exchange/bucket.ts'
 import type { KeyPurpose } from '../../protocol/exchange/epochs.ts'
 import { createNativePrimitives } from '../../protocol/primitives/native.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import { createEventWriter } from '../../runtime/audit-events.ts'
 import type { LimitsPerMinute, TlsFiles } from '../../runtime/config.ts'
-import { openServiceKeys } from '../../runtime/custody/service-keys.ts'
+import { followServiceKeys, type LiveServiceKeys } from '../../runtime/custody/live-service-keys.ts'
 import { createRootKeyWrapper } from '../../runtime/custody/wrapper.ts'
 import type { JobQueues } from '../../runtime/job-queues.ts'
 import { createLogger, type Logger } from '../../runtime/logger.ts'
@@ -24,6 +24,7 @@ import { initializeDefaultOrganization, initializeKeys } from '../../workers/ini
 import { destroyTemporalKeys } from '../../workers/jobs/destroy-temporal-keys.ts'
 import { makeSessionPartitions } from '../../workers/jobs/make-session-partitions.ts'
 import { makeTemporalKeys } from '../../workers/jobs/make-temporal-keys.ts'
+import { readServiceKeys } from '../../workers/open-service-keys.ts'
 import { createTestDatabase, type TestDatabase } from './database.ts'
 import { openTestLog, type TestLog } from './log-writer.ts'
 import { deriveServerKey } from './server-keys.ts'
@@ -36,6 +37,8 @@ export interface TestService {
   adminToken: string
   database: TestDatabase
   store: TemporalKeyStore
+  /** As the processes follow them. */
+  serviceKeys: LiveServiceKeys
   /** The service's clock: it stands still until a test moves it. */
   time: { now: number }
   /** What the server derives for a session: 64 bytes, to be compared with what a client says. */
@@ -117,11 +120,13 @@ export async function startTestService(
     adminToken = token
   }
   await initializeDefaultOrganization({ database: worker, crypto, writeEvent, keepToken }, time.now)
-  const stored = await worker.withoutOrganization(async (tx) => ({
-    keks: await listKeks(tx),
-    signingKeys: await listActiveSigningKeys(tx),
-  }))
-  const serviceKeys = await openServiceKeys(crypto, wrapper, stored)
+  const serviceKeys = await followServiceKeys({
+    crypto,
+    wrapper,
+    logger: options.logger ?? createLogger('silent'),
+    readState: () => worker.withoutOrganization(readKeyState),
+    readKeys: () => readServiceKeys(worker),
+  })
   const log = await openTestLog({
     database: database.open('qflare_sequencer'),
     signers: serviceKeys,
@@ -186,6 +191,7 @@ export async function startTestService(
     adminToken,
     database,
     store,
+    serviceKeys,
     time,
     log,
     tick,
@@ -201,6 +207,7 @@ export async function startTestService(
       clearInterval(timer)
       await ticking
       for (const node of [...nodes, server]) await node.close()
+      serviceKeys.close()
       await database.drop()
       await rm(folder, { recursive: true, force: true })
     },

@@ -17,8 +17,8 @@ import type { Primitives } from '../../protocol/primitives.ts'
 import { signatureContexts } from '../../protocol/suites.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
-import { SealError } from '../../runtime/custody/sealed-record.ts'
-import type { Signer } from '../../runtime/custody/signer.ts'
+import { keyVersionOf, SealError } from '../../runtime/custody/sealed-record.ts'
+import { currentOf, type Signer } from '../../runtime/custody/signer.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { TemporalKeyName, TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
 import {
@@ -103,14 +103,14 @@ async function recordKey(
 ): Promise<void> {
   const recordHash = parts.crypto.hash256(record)
   // A record that does not open is not recorded either, of an epoch as little as of a bucket.
-  const secret = openTemporalRecord(parts.keyring, name, record)
+  const secret = await openTemporalRecord(parts.keyring, name, record)
   let certificate: Awaited<ReturnType<typeof certify>> | undefined
   try {
     if (name.kind === 'bucket') certificate = await certify(parts, name.number, secret)
   } finally {
     for (const bytes of [secret, record]) bytes.fill(0)
   }
-  await insertTemporalKey(tx, { ...name, recordHash }, now)
+  await insertTemporalKey(tx, { ...name, recordHash, keyVersion: keyVersionOf(record, 'temporalKey') }, now)
   if (certificate !== undefined) await insertBucketCertificate(tx, { ...certificate, generation: name.generation })
   const event = parts.writeEvent(
     {
@@ -128,9 +128,10 @@ async function recordKey(
 
 async function certify(parts: MakeTemporalKeysParts, bucket: number, seed: Uint8Array) {
   const publicKey = parts.crypto.importDecapsulationKey(SUITE, seed).encapsulationKey
-  const kid = parts.bucketSigner.keyId
+  const signer = currentOf(parts.bucketSigner)
+  const kid = signer.keyId
   const notBefore = bucket * BUCKET_MS
   const body = { suite: SUITE, bucket, notBefore, notAfter: notBefore + BUCKET_MS, kid, publicKey } as const
-  const signature = await parts.bucketSigner.sign(bucketCertificateBytes(body), signatureContexts.bucket)
+  const signature = await signer.sign(bucketCertificateBytes(body), signatureContexts.bucket)
   return { suite: SUITE, bucket, kid, publicKey, signature } as const
 }

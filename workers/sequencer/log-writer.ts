@@ -1,3 +1,4 @@
+import { DatabaseError } from '../../database/errors.ts'
 import type { Database } from '../../database/open.ts'
 import {
   appendBatch,
@@ -12,7 +13,7 @@ import {
 import { toBase64url } from '../../protocol/encoding.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import { parseCheckpointBody } from '../../protocol/log/checkpoint.ts'
-import { leafHash } from '../../protocol/log/merkle.ts'
+import { leafHash, type TreeHead } from '../../protocol/log/merkle.ts'
 import { parseNote } from '../../protocol/log/signed-note.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
@@ -79,6 +80,22 @@ export function createLogWriter(parts: LogWriterParts, { state, tree, signedAt: 
     }
   }
 
+  /** A key that was retired in between signs nothing that is stored: the one that follows it does, between two checkpoints. */
+  async function signAndStore(head: TreeHead, timestampSeconds: number): Promise<{ id: number; note: string }> {
+    const { note, kids } = await parts.signer.sign({ origin, ...head }, timestampSeconds)
+    await onStep('signed')
+    try {
+      return {
+        id: await insertCheckpoint(database, { epoch, ...head, signedAt: timestampSeconds * 1000, note, kids }),
+        note,
+      }
+    } catch (error) {
+      const isRefused = error instanceof DatabaseError && error.code === 'condition_failed'
+      if (!isRefused || !(await parts.signer.isReplaced(kids))) throw error
+      return signAndStore(head, timestampSeconds)
+    }
+  }
+
   return {
     size: () => tree.size(),
     signedAt: () => signedAt,
@@ -110,9 +127,7 @@ export function createLogWriter(parts: LogWriterParts, { state, tree, signedAt: 
       // Never earlier than the one before: a reader takes the newest time for the newest tree.
       const timestampSeconds = Math.floor(Math.max(parts.clock.now(), signedAt) / 1000)
       const head = { size: tree.size(), root: tree.root() }
-      const note = await parts.signer.sign({ origin, ...head }, timestampSeconds)
-      await onStep('signed')
-      const id = await insertCheckpoint(database, { epoch, ...head, signedAt: timestampSeconds * 1000, note })
+      const { id, note } = await signAndStore(head, timestampSeconds)
       await onStep('committed')
       await requireNotBehind(parts.checkpointFile, head.size)
       await writeCheckpointFile(parts.checkpointFile, note)

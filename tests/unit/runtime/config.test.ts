@@ -14,6 +14,8 @@ function problemsOf(env: Record<string, string | undefined>): string[] {
   return []
 }
 
+const DAY_MS = 86_400_000
+
 describe('loadConfig', () => {
   test('needs no variable: it listens on loopback and brings its own database', () => {
     expect(loadConfig({})).toEqual({
@@ -41,6 +43,11 @@ describe('loadConfig', () => {
         witnesses: [],
       },
       federationPolicy: 'development',
+      rotation: {
+        signingKeyAge: { bucket: 90 * DAY_MS, attestation: 90 * DAY_MS, audit: 365 * DAY_MS },
+        overlap: { bucket: 3_600_000, attestation: 3_600_000, audit: DAY_MS },
+        kekAge: 365 * DAY_MS,
+      },
       identityKeyMaxAgeDays: 365,
       crypto: undefined,
       exchangeQueueLength: 512,
@@ -81,6 +88,11 @@ describe('loadConfig', () => {
       QFLARE_ROLES: 'worker',
       QFLARE_CHECKPOINT_FILE: '/mnt/elsewhere/checkpoint',
       QFLARE_AUDIT_RETENTION_YEARS: '7',
+      QFLARE_SIGNING_KEY_DAYS: '365',
+      QFLARE_SIGNING_KEY_OVERLAP_MINUTES: '10',
+      QFLARE_AUDIT_KEY_DAYS: '600',
+      QFLARE_AUDIT_KEY_OVERLAP_DAYS: '30',
+      QFLARE_KEK_DAYS: '1',
       QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: '0',
       QFLARE_CRYPTO: 'portable',
       QFLARE_EXCHANGE_QUEUE: '1',
@@ -115,6 +127,11 @@ describe('loadConfig', () => {
       roles: ['worker'],
       audit: { checkpointFile: '/mnt/elsewhere/checkpoint', retentionYears: 7, witnesses: [] },
       federationPolicy: 'production',
+      rotation: {
+        signingKeyAge: { bucket: 365 * DAY_MS, attestation: 365 * DAY_MS, audit: 600 * DAY_MS },
+        overlap: { bucket: 600_000, attestation: 600_000, audit: 30 * DAY_MS },
+        kekAge: DAY_MS,
+      },
       identityKeyMaxAgeDays: 0,
       crypto: 'portable',
       exchangeQueueLength: 1,

@@ -1,8 +1,8 @@
 import { encode, uuidToBytes } from '../../protocol/encoding.ts'
 import type { SignatureAlgorithm } from '../../protocol/suites.ts'
-import type { Keyring } from '../../runtime/custody/keyring.ts'
+import { type Keyring, UnknownKeyError } from './keyring.ts'
 
-interface IdentityKeyFacts {
+export interface IdentityKeyFacts {
   organizationId: string
   principalId: string
   kid: string
@@ -15,11 +15,17 @@ export function macIdentityKey(keyring: Keyring, key: IdentityKeyFacts): { mac: 
   return keyring.mac('identityMac', message(key))
 }
 
-export function isIdentityKeyGenuine(
+/** A MAC under a version that is not there is none: a version is destroyed only when no genuine MAC is under it. */
+export async function isIdentityKeyGenuine(
   keyring: Keyring,
   key: IdentityKeyFacts & { mac: Uint8Array; macKeyVersion: number },
-): boolean {
-  return keyring.isMac('identityMac', key.macKeyVersion, message(key), key.mac)
+): Promise<boolean> {
+  try {
+    return await keyring.isMac('identityMac', key.macKeyVersion, message(key), key.mac)
+  } catch (error) {
+    if (error instanceof UnknownKeyError) return false
+    throw error
+  }
 }
 
 function message(key: IdentityKeyFacts): Uint8Array {

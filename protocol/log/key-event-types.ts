@@ -1,0 +1,63 @@
+/** Events of the keys of the service itself, for the table of all types. */
+export const keyEventTypes = {
+  'signing_key.published': {
+    severity: 'notice',
+    meaning: 'A successor of a signing key is in the trust bundle; it does not sign yet.',
+    subject: ['kid'],
+    data: ['use', 'alg', 'trustSequence'],
+  },
+  'signing_key.activated': {
+    severity: 'notice',
+    meaning: 'A signing key signs from here on, in the place of the one before it.',
+    subject: ['kid'],
+    data: ['use', 'alg', 'replaces'],
+  },
+  'signing_key.retired': {
+    severity: 'notice',
+    meaning: 'A signing key signs no more, and its seed is erased; what it signed until then stays good.',
+    subject: ['kid'],
+    data: ['use', 'alg', 'trustSequence', 'notAfter?'],
+  },
+  'signing_key.withdrawn': {
+    severity: 'notice',
+    meaning: 'A retired signing key is no longer in the trust bundle.',
+    subject: ['kid'],
+    data: ['use', 'alg', 'trustSequence'],
+  },
+  'trust.brought_ahead': {
+    severity: 'warning',
+    meaning: 'Whoever has the machine gave the keys of the database out again, for devices that are ahead of it.',
+    subject: [],
+    data: ['trustSequence', 'bundles'],
+  },
+  'kek.rotation_requested': {
+    severity: 'notice',
+    meaning: 'Whoever has the machine asked for the next version of a key-encryption key.',
+    subject: ['purpose', 'version'],
+    data: [],
+  },
+  'kek.made': {
+    severity: 'notice',
+    meaning: 'A new version of a key-encryption key seals from here on.',
+    subject: ['purpose', 'version'],
+    data: ['replaces', 'why'],
+  },
+  'kek.resealed': {
+    severity: 'info',
+    meaning: 'Values were sealed again, or MACs made again, under the newest version of their key-encryption key.',
+    subject: ['purpose', 'version'],
+    data: ['values'],
+  },
+  'kek.destroyed': {
+    severity: 'notice',
+    meaning: 'A version of a key-encryption key that nothing is sealed under any more was erased.',
+    subject: ['purpose', 'version'],
+    data: [],
+  },
+  'identity_key.mac_mismatched': {
+    severity: 'critical',
+    meaning: 'The identity key of a device is not the one that enrolled: somebody wrote to the database.',
+    subject: ['deviceId'],
+    data: ['kid'],
+  },
+} as const

@@ -1,0 +1,26 @@
+import { createEventWriter } from '../../runtime/audit-events.ts'
+import { createRootKeyWrapper } from '../../runtime/custody/wrapper.ts'
+import { resealValues } from '../../workers/jobs/reseal-values.ts'
+import { destroyUnusedKeks, makeKekVersions } from '../../workers/jobs/rotate-keks.ts'
+import { DAY_MS, pass, rotate, rotationParts, times } from './rotation.ts'
+import { crypto, type TestService } from './service.ts'
+
+/** A whole life of every key that rotates, with an identity key that somebody exchanged meanwhile. */
+export async function rotateEverything(service: TestService, rootKey: Uint8Array): Promise<void> {
+  const atOnce = { bucket: 0, attestation: 0, audit: 0 }
+  const ages = { bucket: DAY_MS, attestation: DAY_MS, audit: DAY_MS }
+  const parts = rotationParts(service, { rotation: { ...times, overlap: atOnce, signingKeyAge: ages } })
+  await pass(service, DAY_MS)
+  await rotate(service, parts)
+  const wrapper = createRootKeyWrapper(crypto, rootKey)
+  const kekParts = { ...parts, wrapper, writeEvent: createEventWriter(crypto) }
+  await makeKekVersions(kekParts, Number.MAX_SAFE_INTEGER, service.time.now)
+  await service.serviceKeys.refresh()
+  await service.database.sql.query(
+    `update identity_key set public_key = 'x' where kid = (select min(kid) from identity_key)`,
+  )
+  await resealValues(kekParts, service.time.now)
+  await pass(service, DAY_MS)
+  await rotate(service, parts)
+  await destroyUnusedKeks(kekParts, service.time.now)
+}
