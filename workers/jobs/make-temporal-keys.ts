@@ -104,13 +104,14 @@ async function recordKey(
   const recordHash = parts.crypto.hash256(record)
   // A record that does not open is not recorded either, of an epoch as little as of a bucket.
   const secret = await openTemporalRecord(parts.keyring, name, record)
+  const keyVersion = keyVersionOf(record, 'temporalKey')
   let certificate: Awaited<ReturnType<typeof certify>> | undefined
   try {
     if (name.kind === 'bucket') certificate = await certify(parts, name.number, secret)
   } finally {
     for (const bytes of [secret, record]) bytes.fill(0)
   }
-  await insertTemporalKey(tx, { ...name, recordHash, keyVersion: keyVersionOf(record, 'temporalKey') }, now)
+  await insertTemporalKey(tx, { ...name, recordHash, keyVersion }, now)
   if (certificate !== undefined) await insertBucketCertificate(tx, { ...certificate, generation: name.generation })
   const event = parts.writeEvent(
     {
