@@ -10,6 +10,11 @@ import { type QueueName, queueNames } from './queue-settings.ts'
 
 const MAX_FAILED = 200
 const ANSWER_MS = 3_000
+/**
+ * The ids of runs: those of `addJob`, and BullMQ's for a schedule. Any other text would be asked of the queues as it is, where
+ * PostgreSQL takes no NUL and Redis has other keys than runs.
+ */
+const runIdPattern = /^(?:[0-9a-f-]{36}|repeat:[\w-]+:[0-9]{1,16})$/
 const storedProgress = z.object({ done: z.number(), total: z.number() })
 
 /** The queues as the API sees them. `now` is this process's own clock, by which BullMQ goes. */
@@ -64,8 +69,10 @@ export function createJobQueues(parts: {
   async function findFailed(id: string): Promise<{ run: FailedRun; job: Job } | undefined> {
     const [queueName = '', ...rest] = id.split(':')
     const queue = queueNames.find((name) => name === queueName)
-    const job = queue === undefined ? undefined : await queues[queue].getJob(rest.join(':'))
-    if (queue === undefined || job === undefined || (await job.getState()) !== 'failed') return undefined
+    const runId = rest.join(':')
+    if (queue === undefined || !runIdPattern.test(runId)) return undefined
+    const job = await queues[queue].getJob(runId)
+    if (job === undefined || (await job.getState()) !== 'failed') return undefined
     return { run: toFailedRun(queue, job), job }
   }
 

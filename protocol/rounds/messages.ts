@@ -8,6 +8,8 @@ import { hashText, roundCertificate } from './round-certificate.ts'
 
 /** Of one call for round keys, and of one closing. */
 export const MAX_ROUND_DEVICES = 10_000
+/** Fifteen digits, as a path names it. */
+export const MAX_ROUND_NUMBER = 999_999_999_999_999
 
 const roundNumber = z.int().min(0)
 const distinct = (ids: readonly string[]) => new Set(ids).size === ids.length
@@ -28,7 +30,7 @@ export type FederationMember = z.output<typeof federationMember>
 export const roundRequest = z
   .strictObject({
     /** Above every round of the federation before it; the next one without it. */
-    round: z.int().min(1).optional(),
+    round: z.int().min(1).max(MAX_ROUND_NUMBER).optional(),
     /** Of whom fewer make the round fail; 1 without it. */
     minParticipants: z.int().min(1).max(MAX_ROUND_DEVICES).optional(),
   })

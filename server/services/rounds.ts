@@ -9,6 +9,7 @@ import {
   type Round,
   takeRoundNumber,
 } from '../../database/repositories/rounds.ts'
+import { MAX_ROUND_NUMBER } from '../../protocol/rounds/messages.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { actorOf, type Operator, type SessionCaller } from '../caller.ts'
@@ -32,7 +33,7 @@ export function createRounds(parts: { database: Database; clock: Clock; writeEve
   }
 
   return {
-    /** Its number: the next one, or the one wished for. Throws `round_state` where that is not above every round before. */
+    /** Its number: the next one, or the one wished for. Throws `round_state` where that is not above every round before, or too high. */
     open(
       caller: Operator | SessionCaller,
       federationId: string,
@@ -46,6 +47,9 @@ export function createRounds(parts: { database: Database; clock: Clock; writeEve
         const round = await takeRoundNumber(tx, federationId, wish.round)
         if (round === undefined) {
           throw new ServiceError('round_state', 'Rounds count up: there is this one, or a later one, already.')
+        }
+        if (round > MAX_ROUND_NUMBER) {
+          throw new ServiceError('round_state', 'The federation has had the last round that there can be.')
         }
         await insertRound(tx, { organizationId, federationId, round, minParticipants, openedAt })
         const event = parts.writeEvent(

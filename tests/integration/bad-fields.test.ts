@@ -1,16 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { fromBase64url, type Json, toBase64url } from '../../protocol/encoding.ts'
 import { newId } from '../../runtime/ids.ts'
-import {
-  call,
-  createToken,
-  enrollTestDevice,
-  initiate,
-  makeIdentity,
-  openExchange,
-  signCompletion,
-  startEnrollment,
-} from '../support/api.ts'
+import { call, createToken, makeIdentity, signCompletion, startEnrollment } from '../support/api.ts'
+import { type BodyRequest, type BodyRouteName, makeBodyRequests } from '../support/body-requests.ts'
 import { databaseContents, expectRefusal } from '../support/refusals.ts'
 import { startTestService, type TestService } from '../support/service.ts'
 
@@ -18,31 +10,11 @@ type Body = Record<string, Json>
 
 let service: TestService
 let contents: Record<string, string>
-let requests: Record<'token' | 'complete' | 'exchange' | 'confirm' | 'renew', { path: string; body: Body }>
+let requests: Record<BodyRouteName, BodyRequest>
 
 beforeAll(async () => {
   service = await startTestService()
-  const device = await enrollTestDevice(service)
-  const { deviceId } = device
-  const { credential } = await createToken(service)
-  const started = await startEnrollment(service, credential)
-  const opened = await openExchange(service, device)
-  const { wire } = await initiate(service, device)
-  const confirmation = toBase64url(opened.deviceConfirmation)
-  const proof = { nonce: toBase64url(new Uint8Array(32)), proof: confirmation }
-  requests = {
-    token: { path: '/v1/enrollment-tokens', body: { kind: 'device', name: 'edge', policyId: 'none', ttlSeconds: 60 } },
-    complete: {
-      path: `/v1/enrollments/${started.enrollmentId}/complete`,
-      body: signCompletion(started, makeIdentity().identityKey),
-    },
-    exchange: { path: '/v1/exchanges', body: wire },
-    confirm: { path: `/v1/exchanges/${opened.sessionId}/confirm`, body: { deviceId, confirmation } },
-    renew: {
-      path: `/v1/sessions/${opened.sessionId}/tokens`,
-      body: { deviceId, epoch: wire.bucket as number, ...proof },
-    },
-  }
+  requests = await makeBodyRequests(service)
 })
 afterAll(() => service.close())
 beforeEach(async () => {
@@ -54,18 +26,18 @@ async function expectNothingStored(): Promise<void> {
 }
 
 /** Sends the request with one member, given by its path, replaced by JSON text. */
-async function sendWith(name: keyof typeof requests, field: string, text: string) {
-  const { path, body } = requests[name]
+async function sendWith(name: BodyRouteName, field: string, text: string) {
+  const { method, path, token, body } = requests[name]
   const copy = structuredClone(body)
   const [last = '', ...parents] = field.split('.').reverse()
   let place = copy
   for (const key of parents.reverse()) place = place[key] as Body
   place[last] = '<here>'
   const raw = JSON.stringify(copy).replace('"<here>"', () => text)
-  return call(service, 'POST', path, { token: service.adminToken, raw })
+  return call(service, method, path, { token, raw })
 }
 
-function valueOf(name: keyof typeof requests, field: string): string {
+function valueOf(name: BodyRouteName, field: string): string {
   return field.split('.').reduce<Json>((value, key) => (value as Body)[key] as Json, requests[name].body) as string
 }
 
@@ -109,6 +81,7 @@ describe('a member is named when it holds', () => {
     ['confirm', 'confirmation'],
     ['renew', 'nonce'],
     ['renew', 'proof'],
+    ['close', 'aggregateHash'],
   ] as const)('bytes that are not base64url or of another length: %s %s', async (name, field) => {
     for (const text of badBytes(valueOf(name, field))) {
       expectRefusal(await sendWith(name, field, text), 400, 'malformed', field)
@@ -116,9 +89,28 @@ describe('a member is named when it holds', () => {
     await expectNothingStored()
   })
 
-  test.each(['exchange', 'confirm', 'renew'] as const)('what is no canonical UUID: %s deviceId', async (name) => {
+  test.each([
+    ['exchange', 'deviceId'],
+    ['confirm', 'deviceId'],
+    ['renew', 'deviceId'],
+    ['membership', 'sessionId'],
+    ['roundKeys', 'deviceIds.0'],
+    ['close', 'participants.0'],
+  ] as const)('what is no canonical UUID: %s %s', async (name, field) => {
     for (const text of [...badUuids.map((bad) => `"${bad}"`), ...noText]) {
-      expectRefusal(await sendWith(name, 'deviceId', text), 400, 'malformed', 'deviceId')
+      expectRefusal(await sendWith(name, field, text), 400, 'malformed', field)
+    }
+    await expectNothingStored()
+  })
+
+  test.each([
+    ['roundKeys', 'deviceIds'],
+    ['close', 'participants'],
+  ] as const)('what is no list of devices, each of them once: %s %s', async (name, field) => {
+    const tooMany = Array.from({ length: 10_001 }, () => newId())
+    const twice = [uuidText, newId(), uuidText]
+    for (const text of [JSON.stringify(tooMany), JSON.stringify(twice), `"${uuidText}"`, '{}', '1', 'null']) {
+      expectRefusal(await sendWith(name, field, text), 400, 'malformed', field)
     }
     await expectNothingStored()
   })
@@ -127,6 +119,9 @@ describe('a member is named when it holds', () => {
     ['exchange', 'bucket', []],
     ['renew', 'epoch', []],
     ['token', 'ttlSeconds', ['59', '2592001', '0']],
+    ['round', 'round', ['0', '1000000000000000', '9007199254740991']],
+    ['round', 'minParticipants', ['0', '10001']],
+    ['membership', 'epoch', []],
   ] as const)('what is no integer, or out of its range: %s %s', async (name, field, outOfRange) => {
     for (const text of [...noInteger, ...outOfRange]) {
       expectRefusal(await sendWith(name, field, text), 400, 'malformed', field)
@@ -140,6 +135,8 @@ describe('a member is named when it holds', () => {
     ['complete', 'identityKey.alg', 'ML-DSA-43'],
     ['token', 'kind', 'operator'],
     ['token', 'policyId', 'None'],
+    ['federation', 'policy', 'Production'],
+    ['membership', 'status', 'given'],
   ] as const)('a value that is not one of its own: %s %s', async (name, field, other) => {
     for (const text of [`"${other}"`, '""', '"__proto__"', '"toString"', ...noText]) {
       expectRefusal(await sendWith(name, field, text), 400, 'malformed', field)
@@ -147,13 +144,16 @@ describe('a member is named when it holds', () => {
     await expectNothingStored()
   })
 
-  test.each(['token', 'complete'] as const)('a name with other than visible characters: %s name', async (name) => {
-    const bad = ['', 'a\\u0000', '\\n', '\\u001b[2J', '\\u007f', '\\u0085', '\\u202e', '\\u200b', 'a'.repeat(129)]
-    for (const text of [...bad.map((each) => `"${each}"`), ...noText]) {
-      expectRefusal(await sendWith(name, 'name', text), 400, 'malformed', 'name')
-    }
-    await expectNothingStored()
-  })
+  test.each(['token', 'complete', 'federation'] as const)(
+    'a name with other than visible characters: %s name',
+    async (name) => {
+      const bad = ['', 'a\\u0000', '\\n', '\\u001b[2J', '\\u007f', '\\u0085', '\\u202e', '\\u200b', 'a'.repeat(129)]
+      for (const text of [...bad.map((each) => `"${each}"`), ...noText]) {
+        expectRefusal(await sendWith(name, 'name', text), 400, 'malformed', 'name')
+      }
+      await expectNothingStored()
+    },
+  )
 })
 
 describe('nested members of an enrolment', () => {
@@ -224,33 +224,57 @@ describe('nested members of an enrolment', () => {
 })
 
 describe('an id in a path', () => {
-  const cases: [method: string, path: string, request?: keyof typeof requests][] = [
+  const cases: [method: string, path: string, request?: BodyRouteName][] = [
     ['GET', '/v1/devices/:id'],
-    ['POST', '/v1/devices/:id/revoke'],
+    ['POST', '/v1/devices/:id/revoke', 'revoke'],
     ['GET', '/v1/sessions/:id'],
     ['DELETE', '/v1/sessions/:id'],
     ['DELETE', '/v1/enrollment-tokens/:id'],
     ['POST', '/v1/enrollments/:id/complete', 'complete'],
     ['POST', '/v1/exchanges/:id/confirm', 'confirm'],
     ['POST', '/v1/sessions/:id/tokens', 'renew'],
+    ['GET', '/v1/federations/:id'],
+    ['POST', '/v1/federations/:id/rounds', 'round'],
+    ['POST', '/v1/federations/:id/rounds/1/keys', 'roundKeys'],
+    ['POST', '/v1/federations/:id/rounds/1/membership', 'membership'],
+    ['POST', '/v1/federations/:id/rounds/1/close', 'close'],
+    ['PUT', '/v1/federations/<own>/members/:id'],
+    ['DELETE', '/v1/federations/<own>/members/:id'],
+    ['PUT', '/v1/federations/<own>/coordinators/:id'],
+    ['DELETE', '/v1/federations/<own>/coordinators/:id'],
+    ['POST', '/v1/jobs/:id/run', 'runJob'],
+    ['POST', '/v1/jobs/failed/:id/retry', 'retryJob'],
   ]
 
+  function send(method: string, path: string, id: string, request: BodyRouteName | undefined) {
+    const own = requests.round.path.split('/')[3] ?? ''
+    const { token = service.adminToken, body } = request === undefined ? {} : requests[request]
+    return call(service, method, path.replace('<own>', own).replace(':id', id), { token, body })
+  }
+
   test.each(cases)('that is no UUID or that nobody has is not found: %s %s', async (method, path, request) => {
-    const body = method === 'POST' ? (request === undefined ? {} : requests[request].body) : undefined
     const ids = [...badUuids.filter(Boolean), newId(), '%00', "'", '..%2f..', 'x'.repeat(2000), '%F0%9F%98%80']
-    for (const id of ids) {
-      const answer = await call(service, method, path.replace(':id', id), { token: service.adminToken, body })
-      expectRefusal(answer, 404, 'not_found')
+    for (const id of ids) expectRefusal(await send(method, path, id, request), 404, 'not_found')
+    await expectNothingStored()
+  })
+
+  test.each(cases)('with a bad percent-encoding is malformed: %s %s', async (method, path, request) => {
+    for (const id of ['%', '%zz', '%E0%A4%A', '%C0%AF', `${uuidText}%`]) {
+      expectRefusal(await send(method, path, id, request), 400, 'malformed')
     }
     await expectNothingStored()
   })
 
-  test.each(cases)('with a bad percent-encoding is malformed: %s %s', async (method, path) => {
-    for (const id of ['%', '%zz', '%E0%A4%A', '%C0%AF', `${uuidText}%`]) {
-      const body = method === 'POST' ? {} : undefined
-      const answer = await call(service, method, path.replace(':id', id), { token: service.adminToken, body })
-      expectRefusal(answer, 400, 'malformed')
-    }
-    await expectNothingStored()
-  })
+  test.each(['roundKeys', 'membership', 'close'] as const)(
+    'that is no round, or none yet, is not found: %s',
+    async (name) => {
+      const { path } = requests[name]
+      const rounds = ['0', '2', '01', '-1', '%2B1', '1e0', 'x', '%00', '9'.repeat(15), '9'.repeat(20)]
+      for (const round of rounds) {
+        const answer = await send('POST', path.replace(/\/1\//, `/${round}/`), '', name)
+        expectRefusal(answer, 404, 'not_found')
+      }
+      await expectNothingStored()
+    },
+  )
 })

@@ -2,95 +2,26 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
-import { toBase64url } from '../../protocol/encoding.ts'
 import { listRoutes, type RouteParts } from '../../server/routes.ts'
+import { call } from '../support/api.ts'
 import {
-  call,
-  createToken,
-  enrollTestDevice,
-  establish,
-  initiate,
-  makeIdentity,
-  openExchange,
-  signCompletion,
-  startEnrollment,
-} from '../support/api.ts'
-import { signRotation, startRotation } from '../support/identity-rotation.ts'
+  type BodyRouteName,
+  bodyRouteNames,
+  bodyRoutes,
+  makeBodyRequests,
+  maxBodyBytes,
+  optionalMembers,
+} from '../support/body-requests.ts'
 import { databaseContents, expectRefusal, sendRaw } from '../support/refusals.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 
-/** Every route that takes a body, by a name for it. */
-const routes = {
-  organization: 'POST /v1/organizations',
-  apiToken: 'POST /v1/api-tokens',
-  token: 'POST /v1/enrollment-tokens',
-  tokens: 'POST /v1/enrollment-tokens/bulk',
-  start: 'POST /v1/enrollments',
-  complete: 'POST /v1/enrollments/:id/complete',
-  change: 'PATCH /v1/devices/:id',
-  suspend: 'POST /v1/devices/:id/suspend',
-  resume: 'POST /v1/devices/:id/resume',
-  revoke: 'POST /v1/devices/:id/revoke',
-  rotate: 'POST /v1/devices/:id/rotate-identity',
-  rotated: 'POST /v1/devices/:id/rotate-identity/:challengeId',
-  exchange: 'POST /v1/exchanges',
-  confirm: 'POST /v1/exchanges/:id/confirm',
-  renew: 'POST /v1/sessions/:id/tokens',
-} as const
-type Name = keyof typeof routes
-const names = Object.keys(routes) as Name[]
-const maxBytes: Partial<Record<Name, number>> = { complete: 1_048_576, rotated: 1_048_576, tokens: 262_144 }
-const optional = new Set(['complete.metadata', 'change.name'])
-
 let service: TestService
 let contents: Record<string, string>
-/** Of a device; every other request is an admin's. */
-let accessToken: string
-/** A request of each kind that would be taken, or refused for a reason of its own only. */
-let requests: Record<Name, { method: string; path: string; body: Record<string, unknown> }>
+let requests: Awaited<ReturnType<typeof makeBodyRequests>>
 
 beforeAll(async () => {
   service = await startTestService()
-  const device = await enrollTestDevice(service)
-  const { credential } = await createToken(service)
-  const started = await startEnrollment(service, credential)
-  const opened = await openExchange(service, device)
-  const { wire } = await initiate(service, device)
-  const rotating = await enrollTestDevice(service)
-  accessToken = (await establish(service, rotating)).accessToken
-  const rotation = await startRotation(service, rotating, accessToken)
-  const confirmation = toBase64url(opened.deviceConfirmation)
-  const nonce = toBase64url(new Uint8Array(32))
-  const bodies: Record<Name, [id: string, body: Record<string, unknown>]> = {
-    organization: ['', { name: 'tenant' }],
-    apiToken: ['', { name: 'script', roles: ['auditor'] }],
-    token: ['', { kind: 'device' }],
-    tokens: ['', { items: [{ kind: 'device' }] }],
-    start: ['', { token: credential }],
-    complete: [started.enrollmentId, signCompletion(started, makeIdentity().identityKey)],
-    change: [device.deviceId, { name: 'other' }],
-    suspend: [device.deviceId, {}],
-    resume: [device.deviceId, {}],
-    revoke: [device.deviceId, {}],
-    rotate: [rotating.deviceId, {}],
-    rotated: [rotating.deviceId, signRotation(rotating, rotation, makeIdentity().identityKey)],
-    exchange: ['', wire],
-    confirm: [opened.sessionId, { deviceId: device.deviceId, confirmation }],
-    renew: [opened.sessionId, { deviceId: device.deviceId, epoch: wire.bucket, nonce, proof: confirmation }],
-  }
-  requests = Object.fromEntries(
-    names.map((name) => {
-      const [method = '', path = ''] = routes[name].split(' ')
-      return [
-        name,
-        {
-          method,
-          path: path.replace(':id', bodies[name][0]).replace(':challengeId', rotation.challengeId),
-          body: bodies[name][1],
-        },
-      ]
-    }),
-  ) as typeof requests
+  requests = await makeBodyRequests(service)
 })
 afterAll(() => service.close())
 beforeEach(async () => {
@@ -101,13 +32,14 @@ async function expectNothingStored(): Promise<void> {
   expect(await databaseContents(service)).toEqual(contents)
 }
 
-const tokenOf = (name: Name) => (name === 'rotate' ? accessToken : service.adminToken)
-const send = (name: Name, raw: string | Uint8Array, headers: Record<string, string> = {}) =>
-  call(service, requests[name].method, requests[name].path, { token: tokenOf(name), raw, headers })
+function send(name: BodyRouteName, raw: string | Uint8Array, headers: Record<string, string> = {}) {
+  const { method, path, token } = requests[name]
+  return call(service, method, path, { token, raw, headers })
+}
 
 const nest = (depth: number) => `${'['.repeat(depth)}1${']'.repeat(depth)}`
 
-describe.each(names)('%s: nothing is stored and the answer is a problem', (name) => {
+describe.each(bodyRouteNames)('%s: nothing is stored and the answer is a problem', (name) => {
   const text = () => JSON.stringify(requests[name].body)
   const withMember = (member: string) =>
     text().replace(/^\{(.)/, (_all, next) => `{${member}${next === '}' ? '' : ','}${next}`)
@@ -132,7 +64,7 @@ describe.each(names)('%s: nothing is stored and the answer is a problem', (name)
   test('for a content type that is another, or absent', async () => {
     const sendTyped = (headers: Record<string, string>) =>
       sendRaw(service, requests[name].method, requests[name].path, {
-        headers: { authorization: `Bearer ${tokenOf(name)}`, ...headers },
+        headers: { authorization: `Bearer ${requests[name].token}`, ...headers },
         body: [text()],
       })
     for (const type of [
@@ -157,11 +89,11 @@ describe.each(names)('%s: nothing is stored and the answer is a problem', (name)
   })
 
   test('for one byte more than the limit, announced or not; not for the limit', async () => {
-    const limit = maxBytes[name] ?? 65_536
+    const limit = maxBodyBytes[name] ?? 65_536
     const tooLong = Buffer.from(withMember('"x":1').padEnd(limit + 1))
     expectRefusal(await send(name, tooLong.subarray(0, limit)), 400, 'malformed', 'x')
     expectRefusal(await send(name, tooLong), 413, 'payload_too_large')
-    const headers = { authorization: `Bearer ${tokenOf(name)}`, 'content-type': 'application/json' }
+    const headers = { authorization: `Bearer ${requests[name].token}`, 'content-type': 'application/json' }
     const body = [tooLong.subarray(0, limit), tooLong.subarray(limit)]
     const chunked = await sendRaw(service, requests[name].method, requests[name].path, { headers, body })
     expectRefusal(chunked, 413, 'payload_too_large')
@@ -197,7 +129,7 @@ describe.each(names)('%s: nothing is stored and the answer is a problem', (name)
   })
 
   test('for a member that is missing, which is named', async () => {
-    for (const key of Object.keys(requests[name].body).filter((key) => !optional.has(`${name}.${key}`))) {
+    for (const key of Object.keys(requests[name].body).filter((key) => !optionalMembers.has(`${name}.${key}`))) {
       const { [key]: _left, ...rest } = requests[name].body
       expectRefusal(await send(name, JSON.stringify(rest)), 400, 'malformed', key)
     }
@@ -234,16 +166,16 @@ test('the content type may name its charset, in any case', async () => {
   }
 })
 
-test('every route that takes a body is one of those above', () => {
+test('every route that takes a body is one of these', () => {
   const parts = { crypto, metrics: {}, publishedKeys: {} } as unknown as RouteParts
   const taking = listRoutes(parts).filter(({ body }) => body !== undefined)
   const found = taking.map(({ method, path }) => `${method.toUpperCase()} ${path}`)
-  expect(Object.values(routes).toSorted()).toEqual(found.toSorted())
+  expect(Object.values(bodyRoutes).toSorted()).toEqual(found.toSorted())
 })
 
 test('every request of this file is taken as far as its own checks go', async () => {
   const codes: Record<string, unknown> = {}
-  for (const name of names.filter((each) => !['suspend', 'resume', 'revoke'].includes(each))) {
+  for (const name of bodyRouteNames.filter((each) => !['suspend', 'resume', 'revoke'].includes(each))) {
     const { status, body } = await send(name, JSON.stringify(requests[name].body))
     codes[name] = status < 300 ? status : body.code
   }
@@ -261,5 +193,12 @@ test('every request of this file is taken as far as its own checks go', async ()
     exchange: 201,
     confirm: 200,
     renew: 'unauthenticated',
+    federation: 201,
+    round: 201,
+    roundKeys: 200,
+    membership: 204,
+    close: 200,
+    runJob: 202,
+    retryJob: 202,
   })
 })

@@ -46,6 +46,12 @@ describe('a path', () => {
       '/v1/devices': ['GET'],
       [`/v1/devices/${newId()}/revoke`]: ['POST'],
       [`/v1/sessions/${newId()}`]: ['GET', 'DELETE'],
+      '/v1/federations': ['POST', 'GET'],
+      [`/v1/federations/${newId()}/members/${newId()}`]: ['PUT', 'DELETE'],
+      [`/v1/federations/${newId()}/rounds/1/keys`]: ['POST'],
+      [`/v1/federations/${newId()}/rounds/1/membership`]: ['GET', 'POST'],
+      '/v1/jobs/failed': ['GET'],
+      '/v1/jobs/idle/run': ['POST'],
       '/v1/buckets': ['GET'],
       '/.well-known/jwks.json': ['GET'],
     }
@@ -177,7 +183,8 @@ describe('headers', () => {
   test('only answers that are public may be cached, and none for longer than it is right', async () => {
     const cacheOf = async (path: string) =>
       (await call(service, 'GET', path, { token: service.adminToken })).headers.get('cache-control')
-    for (const path of ['/v1/devices', '/v1/sessions', '/v1/trust', '/live', '/ready', '/metrics', '/version']) {
+    const others = ['/v1/trust', '/live', '/ready', '/metrics', '/version']
+    for (const path of ['/v1/devices', '/v1/sessions', '/v1/federations', '/v1/jobs', ...others]) {
       expect(await cacheOf(path), path).toBe('no-store')
     }
     const left = Math.floor((300_000 - (service.time.now % 300_000)) / 1000)

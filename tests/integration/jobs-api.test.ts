@@ -110,7 +110,10 @@ describe.each(['PostgreSQL', 'Redis'] as const)('the jobs over the API, in %s', 
       subject: { job: 'broken', runId: failed.id },
     })
     expectRefusal(await ask('POST', retry), 404, 'not_found')
-    for (const id of ['maintenance:none', 'nowhere:1', 'x'])
+    const others = ['none', '%00', '%F0%9F%98%80', '', 'x'.repeat(2_000), 'meta', 'failed', 'completed', 'events'].map(
+      (id) => `maintenance:${id}`,
+    )
+    for (const id of [...others, 'nowhere:1', 'constructor:1', 'x'])
       expectRefusal(await ask('POST', `/v1/jobs/failed/${id}/retry`), 404, 'not_found')
   })
 

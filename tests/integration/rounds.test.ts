@@ -61,6 +61,15 @@ describe('rounds', () => {
     }
   })
 
+  test('end with the last number that a path can name, and none has a higher one', async () => {
+    const round = await openRound(service, coordinator, federation, { round: 999_999_999_999_999 })
+    expect((await asCoordinator('GET', round.path)).body.round).toBe(999_999_999_999_999)
+    for (let i = 0; i < 2; i++) {
+      expectRefusal(await asCoordinator('POST', `${federation.path}/rounds`, {}), 409, 'round_state')
+    }
+    expect((await asCoordinator('GET', `${federation.path}/rounds`)).body.items).toHaveLength(1)
+  })
+
   test('end CLOSED, with a certificate of what was given last that verifies offline', async () => {
     const round = await roundWithKeys({ minParticipants: 2 })
     const before = await asCoordinator('GET', `${round.path}/certificate`)
