@@ -31,6 +31,7 @@ import { eventsOfElsewhere } from '../support/audit.ts'
 import { createSecretSearch, readWholeLog, type Secret } from '../support/find-secrets.ts'
 import { completeRotation, rotate, signRotation, startRotation } from '../support/identity-rotation.ts'
 import { rotateEverything } from '../support/rotate-everything.ts'
+import { runRounds } from '../support/run-rounds.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 import { listServiceSecrets, recordWireSecrets } from '../support/service-secrets.ts'
 import { makeApiToken, makeTenant } from '../support/tenants.ts'
@@ -77,10 +78,12 @@ async function runEverything(): Promise<void> {
   secrets.push(...(await listServiceSecrets(service, rootKey)))
   const enrolled = await enrolAndChange()
   await exchangeAndRenew(enrolled)
+  for (const party of await runRounds(service, secrets)) keepSession(party)
   const device = await rotateIdentity(enrolled)
   await refuseEnrolments(device)
   await refuseAccess()
   await endEverything(device)
+  await askForJobs()
   await recover()
   await rotateEverything(service, rootKey)
   await destroyKeys()
@@ -185,6 +188,11 @@ async function endEverything(device: TestDevice): Promise<void> {
     await asAdmin(200, 'POST', `/v1/devices/${device.deviceId}/${step}`, {})
   }
   await enrollTestDevice(service, { kind: 'coordinator' })
+}
+
+async function askForJobs(): Promise<void> {
+  await asAdmin(202, 'POST', '/v1/jobs/idle/run', {})
+  await asAdmin(202, 'POST', '/v1/jobs/failed/long:1/retry', {})
 }
 
 async function recover(): Promise<void> {

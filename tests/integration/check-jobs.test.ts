@@ -67,7 +67,10 @@ test('the nightly check of a log that was changed is an event of severity critic
     await checkStoredLog(partsOf(true), 5, async () => {})
     const found = await findings()
     expect(found).toHaveLength(time)
-    expect(found.at(-1)).toMatchObject({ severity: 'critical', at: 5, data: { index: 444 } })
+    expect(found.at(-1)).toMatchObject({ severity: 'critical', at: 5, subject: {} })
+    // Where the difference is and of what kind it is, and nothing of what the entry says.
+    const what = 'is not the one that was logged'
+    expect(found.at(-1).data).toEqual({ logSize: expect.any(Number), count: 2, index: 444, what })
   }
   expect(lines[0]).toMatchObject({ level: 50, msg: expect.stringMatching(/not what was signed: entry 444/) })
 })

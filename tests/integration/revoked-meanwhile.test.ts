@@ -1,95 +1,31 @@
-import { request } from 'node:http'
-import { text } from 'node:stream/consumers'
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { Database } from '../../database/open.ts'
-import { SUPERSEDED_MS } from '../../protocol/exchange/session-states.ts'
+import { newId } from '../../runtime/ids.ts'
 import type { Route } from '../../server/route.ts'
 import { listRoutes, type RouteParts } from '../../server/routes.ts'
-import { call, createToken, enrollTestDevice, establish, openExchange, type TestDevice } from '../support/api.ts'
+import { call, createToken, enrollTestDevice, openExchange } from '../support/api.ts'
+import { createHeldRequests } from '../support/held-requests.ts'
 import { databaseContents } from '../support/refusals.ts'
-import { crypto, startTestService, type TestService } from '../support/service.ts'
+import { crypto, noJobs, startTestService, type TestService } from '../support/service.ts'
 import { makeApiToken } from '../support/tenants.ts'
 
 /** A caller is authenticated when the headers come; what it asks for happens later, and until then it can lose its right. */
 
 let service: TestService
-const hold = createHold()
+/** What was put into the queues of jobs. */
+const added: string[] = []
+const { wrap, begin } = createHeldRequests(() => service)
 
 beforeAll(async () => {
-  service = await startTestService({ wrapDatabase: hold.wrap })
+  const jobQueues = {
+    ...noJobs,
+    run: async (name: string) => void added.push(name),
+    retry: async (id: string) => added.push(id) > 0,
+  }
+  service = await startTestService({ wrapDatabase: wrap, jobQueues })
 })
 afterAll(() => service.close())
 beforeEach(() => service.tick())
-
-/** Tells when a token has been looked up, and holds the next transaction of a service until it is let go. */
-function createHold() {
-  let lookedUp = () => {}
-  let held: Promise<void> | undefined
-  return {
-    wrap: (database: Database): Database => ({
-      ...database,
-      async sendTransaction(...order) {
-        const answer = await database.sendTransaction(...order)
-        lookedUp()
-        return answer
-      },
-      async withOrganization(organizationId, work) {
-        const waiting = held
-        held = undefined
-        await waiting
-        return database.withOrganization(organizationId, work)
-      },
-    }),
-    nextLookUp: () => new Promise<void>((resolve) => (lookedUp = resolve)),
-    nextTransaction(): () => void {
-      const { promise, resolve } = Promise.withResolvers<void>()
-      held = promise
-      return resolve
-    },
-  }
-}
-
-interface Ask {
-  method: string
-  path: string
-  body?: unknown
-  token: string
-}
-
-/** A request that has been authenticated, and goes on when the test says so: its body is under way, or its transaction. */
-async function begin(ask: Ask): Promise<{ goOn: () => Promise<{ status: number; code: string | undefined }> }> {
-  const payload = ask.body === undefined ? '' : JSON.stringify(ask.body)
-  const authenticated = hold.nextLookUp()
-  const release = payload === '' ? hold.nextTransaction() : () => {}
-  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; code: string | undefined }>()
-  const sending = request(`${service.url}${ask.path}`, {
-    method: ask.method,
-    agent: false,
-    headers: {
-      authorization: `Bearer ${ask.token}`,
-      ...(payload === '' ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),
-    },
-  })
-  sending.on('error', reject)
-  sending.on('response', (response) => {
-    text(response).then((body) => {
-      resolve({ status: response.statusCode ?? 0, code: body === '' ? undefined : JSON.parse(body).code })
-    }, reject)
-  })
-  if (payload === '') sending.end()
-  else sending.write(payload.slice(0, 1))
-  await authenticated
-  // What was looked up is judged in the same turn, by the time of then.
-  await nextTurn()
-  return {
-    goOn() {
-      if (payload !== '') sending.end(payload.slice(1))
-      release()
-      return promise
-    },
-  }
-}
 
 const admin = (method: string, path: string, body?: unknown) =>
   call(service, method, path, { token: service.adminToken, body })
@@ -124,14 +60,40 @@ const asks: Record<string, () => Promise<{ path: string; body?: unknown }>> = {
     const { sessionId } = await openExchange(service, await enrollTestDevice(service))
     return { path: `/v1/sessions/${sessionId}` }
   },
+  'POST /v1/federations': async () => ({ path: '/v1/federations', body: { name: 'made too late' } }),
+  'PUT /v1/federations/:id/members/:deviceId': () => ofFederation('members', 'device'),
+  'DELETE /v1/federations/:id/members/:deviceId': () => ofFederation('members', 'device', 'PUT'),
+  'PUT /v1/federations/:id/coordinators/:principalId': () => ofFederation('coordinators', 'coordinator'),
+  'DELETE /v1/federations/:id/coordinators/:principalId': () => ofFederation('coordinators', 'coordinator', 'PUT'),
+  'POST /v1/federations/:id/rounds': async () => ({ path: `${await newFederation()}/rounds`, body: {} }),
+  'POST /v1/jobs/:name/run': async () => ({ path: '/v1/jobs/idle/run', body: {} }),
+  'POST /v1/jobs/failed/:id/retry': async () => ({ path: '/v1/jobs/failed/long:1/retry', body: {} }),
 }
 
 async function newDevice(): Promise<string> {
   return `/v1/devices/${(await enrollTestDevice(service)).deviceId}`
 }
 
+async function newFederation(): Promise<string> {
+  return `/v1/federations/${(await admin('POST', '/v1/federations', { name: `federation ${newId()}` })).body.id}`
+}
+
+/** Somebody's place in a federation, which `before` makes or not. */
+async function ofFederation(list: string, kind: 'device' | 'coordinator', before?: 'PUT'): Promise<{ path: string }> {
+  const path = `${await newFederation()}/${list}/${(await enrollTestDevice(service, { kind })).deviceId}`
+  if (before !== undefined) expect((await admin(before, path)).status).toBe(204)
+  return { path }
+}
+
+/** What a request may have changed: rows, events among them, and the queues. */
+async function contents() {
+  return { ...(await databaseContents(service)), jobs: added.join() }
+}
+
+/** Routes for nobody with an API token. */
+const withoutToken: readonly string[] = ['anyone', 'machine', 'own', 'coordinator_in_session', 'device_in_session']
 const changing = listRoutes({ crypto, metrics: {}, publishedKeys: {} } as unknown as RouteParts).filter(
-  ({ method, access }) => method !== 'get' && !['anyone', 'machine', 'own'].includes(access),
+  ({ method, access }) => method !== 'get' && !withoutToken.includes(access),
 )
 const nameOf = ({ method, path }: Pick<Route, 'method' | 'path'>) => `${method.toUpperCase()} ${path}`
 
@@ -153,76 +115,25 @@ describe.each(changing.map((route) => [nameOf(route), route] as const))('%s', (n
     const { id, ask } = await beginWith()
     const { goOn } = await begin(ask)
     expect((await admin('DELETE', `/v1/api-tokens/${id}`)).status).toBe(204)
-    const before = await databaseContents(service)
+    const before = await contents()
     expect(await goOn()).toEqual({ status: 401, code: 'unauthenticated' })
-    expect(await databaseContents(service)).toEqual(before)
+    expect(await contents()).toEqual(before)
   })
 
   test('does nothing for a token that expires while the request is under way', async () => {
     const { ask } = await beginWith(60)
     const { goOn } = await begin(ask)
     service.time.now += 60_000
-    const before = await databaseContents(service)
+    const before = await contents()
     expect(await goOn()).toEqual({ status: 401, code: 'unauthenticated' })
-    expect(await databaseContents(service)).toEqual(before)
+    expect(await contents()).toEqual(before)
   })
 
   test('is answered when nobody loses a right meanwhile, however late the rest of it comes', async () => {
     const { ask } = await beginWith(60)
     const { goOn } = await begin(ask)
     service.time.now += 59_999
-    expect([200, 201, 204]).toContain((await goOn()).status)
-  })
-})
-
-describe('of a device', () => {
-  const ends: [string, (device: TestDevice, sessionId: string) => Promise<unknown>][] = [
-    ['whose session is revoked', (_device, sessionId) => admin('DELETE', `/v1/sessions/${sessionId}`)],
-    ['that is suspended', ({ deviceId }) => admin('POST', `/v1/devices/${deviceId}/suspend`, {})],
-    [
-      'that is suspended and resumed',
-      async ({ deviceId }) => {
-        await admin('POST', `/v1/devices/${deviceId}/suspend`, {})
-        await admin('POST', `/v1/devices/${deviceId}/resume`, {})
-      },
-    ],
-    ['that is revoked', ({ deviceId }) => admin('POST', `/v1/devices/${deviceId}/revoke`, {})],
-    [
-      'whose access token expires',
-      async () => {
-        service.time.now += 300_000
-        await service.tick()
-      },
-    ],
-    [
-      'whose session is superseded for longer than its grace',
-      async (device) => {
-        await establish(service, device)
-        service.time.now += SUPERSEDED_MS
-      },
-    ],
-  ]
-
-  test.each(ends)('%s in the meantime, nothing is changed', async (_what, end) => {
-    for (const ownAsk of [
-      (device: TestDevice) => ({
-        method: 'PATCH',
-        path: `/v1/devices/${device.deviceId}`,
-        body: { metadata: { a: 1 } },
-      }),
-      ({ deviceId }: TestDevice) => ({ method: 'POST', path: `/v1/devices/${deviceId}/rotate-identity`, body: {} }),
-      (_device: TestDevice, sessionId: string) => ({ method: 'DELETE', path: `/v1/sessions/${sessionId}` }),
-    ]) {
-      const device = await enrollTestDevice(service)
-      const { sessionId, accessToken } = await establish(service, device)
-      // Another one of its sessions, so that the one that it acts with is not what the request ends.
-      const other = await openExchange(service, device)
-      const { goOn } = await begin({ ...ownAsk(device, other.sessionId), token: accessToken })
-      await end(device, sessionId)
-      const before = await databaseContents(service)
-      expect(await goOn()).toEqual({ status: 401, code: 'unauthenticated' })
-      expect(await databaseContents(service)).toEqual(before)
-    }
+    expect([200, 201, 202, 204]).toContain((await goOn()).status)
   })
 })
 

@@ -99,6 +99,7 @@ export const eventsOfElsewhere = [
   'audit_log.checkpoint_lost',
   'audit_log.entry_refused',
   'audit_log.entries_removed',
+  'audit_log.difference_found',
   'kek.rotation_requested',
   'trust.brought_ahead',
 ]

@@ -89,7 +89,8 @@ export function ownRoundKey(
   return deriveKey(device, epoch, 'round', roundContext(federation.id, round))
 }
 
-function deriveKey(party: TestParty, epoch: number, purpose: 'round' | 'seal', context: Uint8Array): Uint8Array {
+/** 64 bytes. */
+export function deriveKey(party: TestParty, epoch: number, purpose: 'round' | 'seal', context: Uint8Array): Uint8Array {
   let chain = party.chain
   for (let at = party.epoch; at < epoch; at++) chain = ratchet(crypto, chain, at)
   return communicationKey(crypto, chain, { sessionId: party.sessionId, epoch, purpose, context })

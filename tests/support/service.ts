@@ -215,7 +215,7 @@ export async function startTestService(
 }
 
 /** Queues with one job in them, which nobody runs. */
-const noJobs: JobQueues = {
+export const noJobs: JobQueues = {
   canRun: (name) => name === 'idle',
   list: async () => [],
   listFailed: async () => [],
