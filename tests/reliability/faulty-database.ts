@@ -9,7 +9,7 @@ import type { Database } from '../../database/open.ts'
 export const lies = ['lost', 'stored', 'stored later'] as const
 export type Lie = (typeof lies)[number]
 
-/** What the sequencer does with the log, by the statement that it begins with; `take_over` opens it. */
+/** What the sequencer does with the log, by the statement that does it; `take_over` opens it. */
 export const changes = ['take_over', 'advance_log', 'insert_checkpoint', 'publish_checkpoint'] as const
 export type Change = (typeof changes)[number]
 
@@ -39,7 +39,7 @@ export function withLies(
     ...database,
     sendTransaction: (scope, statements) =>
       run(
-        changes.find((change) => change === statements[0]?.name),
+        changes.find((change) => statements.some(({ name }) => name === change)),
         () => database.sendTransaction(scope, statements),
       ),
     withOrganization: (id, work) => run('take_over', () => database.withOrganization(id, work)),

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Client } from 'pg'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../database/embedded.ts'
 import { inspectEmbedded } from '../../database/inspect-embedded.ts'
-import { createRoles } from '../../database/roles.ts'
+import { loginsOf, prepareOwnPostgres } from '../support/own-postgres.ts'
 import { createKilledService, type KilledService, makeFolder } from './killed-service.ts'
 import { killPostgres } from './postgres-processes.ts'
 import { sendRequest } from './send-request.ts'
@@ -88,10 +88,11 @@ async function createOwnPostgresTarget(): Promise<Target> {
     postgres = await startEmbeddedPostgres({ dataDirectory: server, log: () => {} })
     return postgres
   }
-  const connect = (running: EmbeddedPostgres, database: string) =>
-    open(new Client({ host: running.host, user: 'postgres', password: running.superuserPassword, database }))
+  const connect = ({ host, superuserPassword: password }: EmbeddedPostgres) =>
+    open(new Client({ host, user: 'postgres', password, database: DATABASE }))
   const made = await startServer()
-  service = await createKilledService(await prepare(await connect(made, 'postgres'), made.host))
+  await prepareOwnPostgres(made)
+  service = await createKilledService({ ...loginsOf(made), QFLARE_ROOT_KEY: randomBytes(32).toString('hex') })
   const { start, isRunning } = service
 
   return {
@@ -108,7 +109,7 @@ async function createOwnPostgresTarget(): Promise<Target> {
       await postgres.stop()
       postgres = undefined
     },
-    connect: async () => (postgres === undefined ? undefined : connect(postgres, DATABASE)),
+    connect: async () => (postgres === undefined ? undefined : connect(postgres)),
     async close() {
       try {
         if (service !== undefined) await stopService(service)
@@ -129,21 +130,6 @@ async function stopService(service: KilledService): Promise<void> {
   if (!service.isRunning()) return
   const exitCode = await service.stop()
   if (exitCode !== 0) throw new Error(`the service ended with ${exitCode} when it was asked to`)
-}
-
-/** A database and a login for each role; the settings of a service that uses them. Ends the client. */
-async function prepare(client: Client, host: string): Promise<Record<string, string>> {
-  const password = randomBytes(16).toString('hex')
-  await createRoles(client)
-  const urls: Record<string, string> = {}
-  for (const role of ['api', 'auditor', 'worker', 'sequencer', 'migrator']) {
-    await client.query(`create role ${role}_login login password '${password}' in role qflare_${role}`)
-    const variable = role === 'api' ? 'DATABASE_URL' : `QFLARE_DATABASE_URL_${role.toUpperCase()}`
-    urls[variable] = `postgresql://${role}_login:${password}@/${DATABASE}?host=${encodeURIComponent(host)}`
-  }
-  await client.query(`create database ${DATABASE} owner qflare_owner`)
-  await client.end()
-  return { ...urls, QFLARE_ROOT_KEY: randomBytes(32).toString('hex') }
 }
 
 async function untilAnswering(url: string, isRunning: () => boolean): Promise<void> {
