@@ -83,6 +83,18 @@ describe.skipIf(!hasRedis)('temporal keys in Redis', () => {
     expect(await store.list()).toEqual([])
   })
 
+  test('what somebody else put in the place of a record, of whatever type, is read as none that opens, and can be destroyed', async () => {
+    const rootKid = randomUUID()
+    const store = await openRedisTemporalKeyStore(await connect(), rootKid)
+    await server.client.rpush(`qflare:temporal:${rootKid}:epoch-${number}-0`, 'no record')
+    expect(await store.list()).toEqual([name])
+    expect(await store.find(name)).toHaveLength(0)
+    expect(await store.makeOnce(name, randomBytes(67))).toHaveLength(0)
+    expect(await store.destroy(name)).toBe(true)
+    const record = randomBytes(67)
+    expect(await store.makeOnce(name, record)).toEqual(record)
+  })
+
   test('after it was killed it is empty, and the same connection goes on', async () => {
     const other = await startOther()
     const redis = await connect(other)

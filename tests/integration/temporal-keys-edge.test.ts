@@ -146,6 +146,18 @@ describe.skipIf(!hasRedis)('workers at the edge of a bucket, on one Redis', () =
     expect((await inStore()).filter((name) => !name.endsWith('-0'))).toEqual([])
   })
 
+  test('start, and make the next generation, beside what somebody put in the place of a record that is no string', async () => {
+    const [worker] = workers as [MakeTemporalKeysParts]
+    await redis.client.flushall()
+    await schedule.make(middle, worker)
+    const [taken] = await redis.client.keys(`*${keyName(1)}`)
+    await redis.client.del(taken as string)
+    for (const key of [taken as string, (taken as string).replace(keyName(1), epochName(-9))])
+      await redis.client.rpush(key, 'no record')
+    expect(await destroyUnknownRecords(worker, middle)).toMatchObject([{ kind: 'epoch', number: bucket - 9 }])
+    expect(await schedule.make(middle, worker)).toEqual([keyName(1, 1)])
+  })
+
   test('that come late find what Redis let go by itself, and say that they saw it gone', async () => {
     await schedule.make(middle, workers[0])
     await redis.client.flushall()
