@@ -11,19 +11,22 @@ export const LATE_MS = 30_000
 export interface KeepSchedulesParts {
   queues: Record<QueueName, JobQueue>
   jobs: Record<string, JobDefinition>
-  times: Pick<QueueTimes, 'keepMs' | 'answerMs'>
+  times: Pick<QueueTimes, 'keepMs' | 'answerMs' | 'vitalMs'>
   /** Runs a vital job in this process. */
   runHere: (name: string) => Promise<void>
   logger: Logger
 }
 
 export interface ScheduleKeeper {
+  /** A job went well in this process. */
+  noteWell(name: string): void
   close(): Promise<void>
 }
 
 /**
  * Keeps every schedule of the table in its queue: writes them at the start, and again within seconds when a queue has lost them or a
- * clock that was set back holds one up. While a queue gives no answer, or nobody works on it, the vital jobs run here.
+ * clock that was set back holds one up. While a queue gives no answer, or nobody works on it, the vital jobs run here; so does each
+ * that this process has not seen go well for a while: what a queue gives out in its name is what whoever writes the queue says.
  */
 export function keepSchedules(parts: KeepSchedulesParts): ScheduleKeeper {
   const { logger, times } = parts
@@ -31,6 +34,9 @@ export function keepSchedules(parts: KeepSchedulesParts): ScheduleKeeper {
   let isWell = true
   let looking: Promise<string[]> | undefined
   let running: Promise<void> | undefined
+  const startedAt = performance.now()
+  const seenAt = new Map<string, number>()
+  const isMissed = (name: string) => performance.now() > (seenAt.get(name) ?? startedAt) + times.vitalMs
 
   async function look(): Promise<string[]> {
     if (!isFirst) return mendAll(parts)
@@ -46,7 +52,7 @@ export function keepSchedules(parts: KeepSchedulesParts): ScheduleKeeper {
         looking = undefined
       })
       const late = await within(times.answerMs, looking, 'The queues give no answer.')
-      await runVital(late)
+      await runVital(Object.keys(parts.jobs).filter((name) => late.includes(name) || isMissed(name)))
       if (!isWell && late.length === 0) logger.info('the schedules of the jobs are well again')
       isWell = late.length === 0
     } catch (error) {
@@ -56,13 +62,15 @@ export function keepSchedules(parts: KeepSchedulesParts): ScheduleKeeper {
     }
   }
 
-  async function runVital(late: readonly string[]): Promise<void> {
-    for (const name of late) {
+  async function runVital(names: readonly string[]): Promise<void> {
+    for (const name of names) {
       if (parts.jobs[name]?.isVital !== true) continue
+      // Also when it fails: that shows, and it is not tried faster for it.
+      seenAt.set(name, performance.now())
       try {
         await parts.runHere(name)
       } catch (error) {
-        logger.error(`the job ${name}, which its queue does not run, failed here too`, {}, error)
+        logger.error(`the job ${name}, which its queue does not get done, failed here too`, {}, error)
       }
     }
   }
@@ -75,6 +83,7 @@ export function keepSchedules(parts: KeepSchedulesParts): ScheduleKeeper {
   run()
   const timer = setInterval(run, times.keepMs)
   return {
+    noteWell: (name) => void seenAt.set(name, performance.now()),
     async close() {
       clearInterval(timer)
       await running

@@ -19,9 +19,17 @@ export interface QueueTimes {
   keepMs: number
   /** A queue that gives no answer for longer is away. */
   answerMs: number
+  /** A vital job that did not go well in this process for so long runs here once, whatever its queue says. */
+  vitalMs: number
 }
 
-export const queueTimes: QueueTimes = { lockMs: 30_000, stalledCheckMs: 15_000, keepMs: 5_000, answerMs: 5_000 }
+export const queueTimes: QueueTimes = {
+  lockMs: 30_000,
+  stalledCheckMs: 15_000,
+  keepMs: 5_000,
+  answerMs: 5_000,
+  vitalMs: 60_000,
+}
 
 /** Kept of a queue: runs of the rarer jobs that went well, and those that failed for good. */
 export const KEEP_COMPLETED = 200

@@ -33,12 +33,14 @@ const RETRY_MS = 2_000
 export function startWorkers(started: StartWorkersParts): RunningWorkers {
   const { backend, queues, jobs, parts, times = queueTimes } = started
   const failedAt = new Map<string, number>()
+  const keeper = keepSchedules({ queues, jobs, times, runHere: (name) => runner.runHere(name), logger: parts.logger })
   const runner = createJobRunner(parts, jobs, (name, error) => {
-    if (error === undefined) failedAt.delete(name)
-    else if (jobs[name]?.isVital === true && !(error instanceof JobStopped)) failedAt.set(name, performance.now())
+    if (error === undefined) {
+      failedAt.delete(name)
+      keeper.noteWell(name)
+    } else if (jobs[name]?.isVital === true && !(error instanceof JobStopped)) failedAt.set(name, performance.now())
   })
   const workers = queueNames.map((name) => startWorker(name, { backend, parts, runner, times }))
-  const keeper = keepSchedules({ queues, jobs, times, runHere: runner.runHere, logger: parts.logger })
   return {
     isHealthy: () => [...failedAt.values()].every((at) => performance.now() > at + UNWELL_MS),
     async close() {

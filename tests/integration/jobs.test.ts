@@ -152,6 +152,23 @@ describe.each(['PostgreSQL', 'Redis'] as const)('jobs in %s', (name) => {
     expect(await queues.maintenance.getJobSchedulersCount()).toBe(1)
   })
 
+  test('that are vital go on when somebody who writes the queue changed what their schedule gives out', async () => {
+    let runs = 0
+    const vital = testJob(async () => void runs++, {
+      schedule: { everyMs: 150 },
+      payload: z.strictObject({}),
+      attempts: 1,
+      isVital: true,
+    })
+    const { queues, metrics } = await startTestWorkers(server, { vital })
+    await vi.waitFor(() => expect(runs).toBeGreaterThan(0), WITHIN)
+    await queues.maintenance.upsertJobScheduler('vital', { every: 150 }, { name: 'vital', data: { is: 'garbage' } })
+    await vi.waitFor(async () => expect(await metrics.registry.metrics()).toMatch(/result="dead"\} [1-9]/), WITHIN)
+    await queues.maintenance.upsertJobScheduler('vital', { every: 150 }, { name: 'nothing of ours' })
+    const before = runs
+    await vi.waitFor(() => expect(runs).toBeGreaterThan(before + 1), WITHIN)
+  })
+
   test('that no release runs any more lose their schedule at a start', async () => {
     const first = await startTestWorkers(server, { old: testJob(async () => {}, { schedule: { everyMs: 60_000 } }) })
     await vi.waitFor(async () => expect(await first.queues.maintenance.getJobSchedulersCount()).toBe(1), WITHIN)

@@ -27,5 +27,5 @@ startWorkers({
   queues: await openQueues(backend, logger),
   jobs: { hang },
   parts: { logger, metrics: createMetrics(), clock: { now: Date.now } } as unknown as WorkerParts,
-  times: { lockMs: 800, stalledCheckMs: 300, keepMs: 200, answerMs: 300 },
+  times: { lockMs: 800, stalledCheckMs: 300, keepMs: 200, answerMs: 300, vitalMs: 60_000 },
 })

@@ -17,7 +17,13 @@ import { startTestRedis, type TestRedis } from './redis.ts'
 const DEADLOCK = '40P01'
 
 /** Short, so that a test of what takes minutes takes a second. */
-export const shortTimes: QueueTimes = { lockMs: 800, stalledCheckMs: 300, keepMs: 200, answerMs: 300 }
+export const shortTimes: QueueTimes = {
+  lockMs: 800,
+  stalledCheckMs: 300,
+  keepMs: 200,
+  answerMs: 300,
+  vitalMs: 1_000,
+}
 
 /** Where queues are, in a form that another process can be given. */
 export interface QueuePlace {
