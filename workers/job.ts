@@ -29,6 +29,8 @@ export interface JobDefinition<Payload = unknown> {
   backoffMs: number
   /** The service stops without it: when the queue does not run it, every worker process does. */
   isVital?: true
+  /** What it does in the name of time cannot be undone: it fails while this machine's clock and the database's do not agree. */
+  needsRightTime?: true
   run(parts: WorkerParts, now: number, progress: Progress, payload: Payload): Promise<void>
 }
 

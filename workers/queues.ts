@@ -34,21 +34,25 @@ export const jobs = {
     queue: 'maintenance',
     schedule: { everyMs: 60_000 },
     attempts: 1,
+    needsRightTime: true,
     run: endSessionsInTime,
   }),
   'prune-sessions': defineJob({
     queue: 'maintenance',
     schedule: { everyMs: 3_600_000 },
+    needsRightTime: true,
     run: pruneOldSessions,
   }),
   'rotate-signing-keys': defineJob({
     queue: 'maintenance',
     schedule: { everyMs: 600_000 },
+    needsRightTime: true,
     run: rotateOldSigningKeys,
   }),
   'rotate-keks': defineJob({
     queue: 'long',
     schedule: { everyMs: 600_000 },
+    needsRightTime: true,
     run: rotateOldKeks,
   }),
   'check-clocks': defineJob({
@@ -60,6 +64,7 @@ export const jobs = {
   'flag-old-identity-keys': defineJob({
     queue: 'maintenance',
     schedule: { dailyAt: '02:50' },
+    needsRightTime: true,
     run: flagOldIdentityKeys,
   }),
   'check-audit-log': defineJob({

@@ -1,4 +1,5 @@
 import { type Job, WaitingError } from 'bullmq'
+import { MAX_CLOCK_OFFSET_MS } from '../runtime/clock.ts'
 import { type JobDefinition, JobStopped, type Progress } from './job.ts'
 import type { WorkerParts } from './parts.ts'
 
@@ -38,6 +39,11 @@ export function createJobRunner(
     if (definition === undefined) throw new Error(`This release has no job ${name}.`)
     const startedAt = performance.now()
     try {
+      if (definition.needsRightTime === true && Math.abs(parts.clock.offsetMs()) > MAX_CLOCK_OFFSET_MS) {
+        throw new Error(
+          `The clocks of this machine and of the database do not agree: the job ${name} waits until they do.`,
+        )
+      }
       await definition.run(parts, parts.clock.now(), progress, definition.payload.parse(payload))
       onEnd(name, undefined)
     } catch (error) {
