@@ -173,7 +173,7 @@ function makesFirstKeys(config: Config): boolean {
 async function waitForFirstKeys(database: Database, logger: Logger): Promise<void> {
   const deadline = performance.now() + FIRST_KEYS_WITHIN_MS
   let isSaid = false
-  while ((await database.withoutOrganization((tx) => listTrustBundles(tx, 0))).length === 0) {
+  while ((await database.withoutOrganization((tx) => listTrustBundles(tx, 0, 1))).length === 0) {
     if (performance.now() > deadline) return
     if (!isSaid) logger.info('waiting for a process with the role worker, which makes the first keys')
     isSaid = true

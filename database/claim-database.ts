@@ -29,7 +29,10 @@ export async function claimDatabase(
   async function retake(): Promise<void> {
     while (!isReleased) {
       try {
-        lock = await take(connection, isShared, reclaim)
+        const taken = await take(connection, isShared, reclaim)
+        // Nobody waits for this when he lets go: the server may be away for long.
+        if (isReleased) await taken.release()
+        else lock = taken
         return
       } catch (error) {
         if (error instanceof DatabaseError) {

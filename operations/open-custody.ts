@@ -1,5 +1,5 @@
 import type { Database } from '../database/open.ts'
-import { listKeks, listTrustBundles } from '../database/repositories/service-keys.ts'
+import { listAllTrustBundles, listKeks } from '../database/repositories/service-keys.ts'
 import { listActiveSigningKeys } from '../database/repositories/signing-keys.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import { type TrustBundle, trustBundle, verifyPinnedTrustBundle } from '../protocol/trust.ts'
@@ -24,7 +24,7 @@ export async function readStoredKeys(database: Database) {
   return database.withoutOrganization(async (tx) => ({
     keks: await listKeks(tx),
     signingKeys: await listActiveSigningKeys(tx),
-    trust: await listTrustBundles(tx, 0),
+    trust: await listAllTrustBundles(tx),
   }))
 }
 

@@ -25,7 +25,7 @@ export async function initializeKeys(
   const { crypto, wrapper } = parts
   await parts.database.withOrganization(NIL_UUID, async (tx) => {
     await lockInitialization(tx)
-    if ((await listTrustBundles(tx, 0)).length > 0) return
+    if ((await listTrustBundles(tx, 0, 1)).length > 0) return
     const keks: KekRow[] = []
     const wrapped = []
     for (const purpose of keyringPurposes) {

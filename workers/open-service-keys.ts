@@ -1,6 +1,6 @@
 import { DatabaseError } from '../database/errors.ts'
 import type { Database } from '../database/open.ts'
-import { listKeks, listTrustBundles, readKeyState } from '../database/repositories/service-keys.ts'
+import { listAllTrustBundles, listKeks, listTrustBundles, readKeyState } from '../database/repositories/service-keys.ts'
 import { listActiveSigningKeys } from '../database/repositories/signing-keys.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import type { WriteEvent } from '../runtime/audit-events.ts'
@@ -28,7 +28,7 @@ export async function openLiveServiceKeys(
   const rootKey = await loadRootKey({ env, dataDirectory, isEmbedded, mayMake: mayMake && keks.length === 0 })
   const wrapper = createRootKeyWrapper(crypto, rootKey)
   if (mayMake) await initializeKeys({ database, wrapper, crypto, writeEvent }, config, now)
-  const [first] = await database.withoutOrganization((tx) => listTrustBundles(tx, 0))
+  const [first] = await database.withoutOrganization((tx) => listTrustBundles(tx, 0, 1))
   if (first === undefined) {
     throw new DatabaseError('refused', 'The database has no keys yet: start a process with the role worker first.')
   }
@@ -57,6 +57,6 @@ export function readServiceKeys(database: Database) {
   return database.withoutOrganization(async (tx) => ({
     signingKeys: await listActiveSigningKeys(tx),
     keks: await listKeks(tx),
-    trust: await listTrustBundles(tx, 0),
+    trust: await listAllTrustBundles(tx),
   }))
 }

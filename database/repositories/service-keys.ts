@@ -64,14 +64,17 @@ export async function findNewestTrustBundle(tx: Tx): Promise<WireTrustBundle | u
   return row?.body
 }
 
-/** In their wire form, in order. */
-export async function listTrustBundles(tx: Tx, after: number): Promise<WireTrustBundle[]> {
-  const rows = await tx
-    .selectFrom('trust_bundle')
-    .select('body')
-    .where('sequence', '>', after)
-    .orderBy('sequence')
-    .limit(1000)
-    .execute()
+/** In their wire form, in order; at most `limit`. */
+export async function listTrustBundles(tx: Tx, after: number, limit = 1000): Promise<WireTrustBundle[]> {
+  const rows = await selectTrustBundles(tx).where('sequence', '>', after).limit(limit).execute()
   return rows.map((row) => row.body)
+}
+
+/** Every one there is: some for each rotation, so that after years there are more than a page of them. */
+export async function listAllTrustBundles(tx: Tx): Promise<WireTrustBundle[]> {
+  return (await selectTrustBundles(tx).execute()).map((row) => row.body)
+}
+
+function selectTrustBundles(tx: Tx) {
+  return tx.selectFrom('trust_bundle').select('body').orderBy('sequence')
 }

@@ -109,7 +109,7 @@ export function createCompleteEnrollment(parts: CompleteEnrollmentParts): Comple
 }
 
 async function getTrustBundle(tx: Tx, sequence: number): Promise<WireTrustBundle> {
-  const [bundle] = await listTrustBundles(tx, sequence - 1)
+  const [bundle] = await listTrustBundles(tx, sequence - 1, 1)
   if (bundle?.sequence !== sequence) throw new ServiceError('unavailable', `Trust bundle ${sequence} is missing.`)
   return bundle
 }

@@ -55,6 +55,18 @@ test('a hold that breaks is taken again', async () => {
   await use.release()
 })
 
+test('a hold that is let go while it is being taken again leaves nothing behind', async () => {
+  for (const waitMs of [0, 2, 5, 10, 20]) {
+    const use = await claim()
+    await breakClaim()
+    await sleep(waitMs)
+    await use.release()
+    await expect.poll(isRefused, { timeout: 3_000 }).toBe(false)
+    await sleep(50)
+    expect(await holder()).toBeUndefined()
+  }
+})
+
 test('a hold that another process took meanwhile is lost, and said to be', async () => {
   const lost = Promise.withResolvers<void>()
   await claim(() => lost.resolve())
