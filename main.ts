@@ -109,7 +109,13 @@ export async function startService(
 
   const hasWorkers = config.roles.includes('worker')
   const { redisUrl } = config
-  const queues = await composeQueues({ redisUrl, connection: connections.queues, hasWorkers, logger })
+  const queues = await composeQueues({
+    redisUrl,
+    rootKid: serviceKeys.rootKid,
+    connection: connections.queues,
+    hasWorkers,
+    logger,
+  })
   stack.defer(() => queues.close())
 
   let isScheduleHealthy = () => true

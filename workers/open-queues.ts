@@ -16,6 +16,8 @@ import { type QueueName, queueNames } from './queue-settings.ts'
 /** Where the queues are: all of them on one connection, or one pool, of this process. */
 export interface QueueBackend {
   kind: 'postgres' | 'redis'
+  /** Of every key in a Redis; queues and workers are given it. */
+  prefix: string
   /** For queues and workers, which name no connection of their own then. */
   create: BackendFactory<IQueueBackend, object>
   /** The clock of the Redis, in milliseconds since the Unix epoch; undefined where the queues are in PostgreSQL. */
@@ -29,6 +31,8 @@ export type JobQueue = Queue<unknown, unknown, string, unknown, unknown, string,
 
 export interface QueueBackendOptions {
   redisUrl: string | undefined
+  /** Keeps services on one Redis apart: a job of one is no other's to run. */
+  rootKid: string
   /** As qflare_queues; undefined only where there is a Redis. */
   connection: RoleConnection | undefined
   /** Workers that this process will have: each waits for its jobs on a connection of its own. */
@@ -38,7 +42,7 @@ export interface QueueBackendOptions {
 
 /** Opens Redis where it is set, else PostgreSQL. Throws RedisError for one that is away, or that may throw jobs away. */
 export async function openQueueBackend(options: QueueBackendOptions): Promise<QueueBackend> {
-  return options.redisUrl === undefined ? openPostgres(options) : openOnRedis(options.redisUrl, options.logger)
+  return options.redisUrl === undefined ? openPostgres(options) : openOnRedis(options.redisUrl, options)
 }
 
 /** Seconds. BullMQ ignores a look at the next job that fails while PostgreSQL is away: nobody may sleep on it for long. */
@@ -46,7 +50,7 @@ const MAX_BLOCK_SECONDS = 10
 
 const CLOSE_WITHIN_MS = 2_000
 
-function openPostgres({ connection, workers, logger }: QueueBackendOptions): QueueBackend {
+function openPostgres({ connection, rootKid, workers, logger }: QueueBackendOptions): QueueBackend {
   if (connection === undefined) throw new Error('There is neither a Redis nor a login for the queues.')
   const pool = openQueuePool({
     connection,
@@ -56,6 +60,7 @@ function openPostgres({ connection, workers, logger }: QueueBackendOptions): Que
   })
   return {
     kind: 'postgres',
+    prefix: prefixOf(rootKid),
     create(name, opts, more) {
       const backend = createPostgresBackend(name, { ...opts, connection: pool }, more)
       return Object.defineProperty(backend, 'maximumBlockTimeout', { value: MAX_BLOCK_SECONDS })
@@ -68,7 +73,7 @@ function openPostgres({ connection, workers, logger }: QueueBackendOptions): Que
   }
 }
 
-async function openOnRedis(url: string, logger: Logger): Promise<QueueBackend> {
+async function openOnRedis(url: string, { rootKid, logger }: QueueBackendOptions): Promise<QueueBackend> {
   const redis = openRedis({ url, name: 'queues', logger, waits: true })
   try {
     await waitForRedis(redis, 'queues')
@@ -85,6 +90,7 @@ async function openOnRedis(url: string, logger: Logger): Promise<QueueBackend> {
   }
   return {
     kind: 'redis',
+    prefix: prefixOf(rootKid),
     create: (name, opts, more) => createRedisBackend(name, { ...opts, connection: redis }, more),
     async readClock() {
       const [seconds, microseconds] = await redis.time()
@@ -95,8 +101,10 @@ async function openOnRedis(url: string, logger: Logger): Promise<QueueBackend> {
   }
 }
 
-/** Every key begins so in a Redis; the braces keep them together in a cluster. */
-export const QUEUE_PREFIX = '{qflare}'
+/** The braces keep them together in a cluster. */
+function prefixOf(rootKid: string): string {
+  return `{qflare:${rootKid}}`
+}
 
 /** BullMQ's event streams are for nobody here but a look at what went on. */
 const EVENTS_KEPT = 1_000
@@ -105,7 +113,7 @@ const EVENTS_KEPT = 1_000
 export async function openQueues(backend: QueueBackend, logger: Logger): Promise<Record<QueueName, JobQueue>> {
   const options: QueueOptions<object> = {
     connection: {},
-    prefix: QUEUE_PREFIX,
+    prefix: backend.prefix,
     streams: { events: { maxLen: EVENTS_KEPT } },
   }
   const opened = queueNames.map((name): [QueueName, JobQueue] => {

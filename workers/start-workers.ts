@@ -2,7 +2,7 @@ import { type Job, Worker } from 'bullmq'
 import { closeWithin } from './close-within.ts'
 import { type JobDefinition, JobStopped } from './job.ts'
 import { keepSchedules } from './keep-schedules.ts'
-import { type JobQueue, QUEUE_PREFIX, type QueueBackend } from './open-queues.ts'
+import type { JobQueue, QueueBackend } from './open-queues.ts'
 import type { WorkerParts } from './parts.ts'
 import { type QueueName, type QueueTimes, queueNames, queueSettings, queueTimes } from './queue-settings.ts'
 import { createJobRunner, type JobRunner } from './run-job.ts'
@@ -68,7 +68,7 @@ function startWorker(queue: QueueName, { backend, parts, runner, times }: Worker
     async (job: Job, token) => runner.runQueued(job, token),
     {
       connection: {},
-      prefix: QUEUE_PREFIX,
+      prefix: backend.prefix,
       concurrency: queueSettings[queue].concurrency,
       lockDuration: times.lockMs,
       stalledInterval: times.stalledCheckMs,

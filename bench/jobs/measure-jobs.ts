@@ -7,7 +7,7 @@ import { migrate } from '../../database/migrate.ts'
 import { prepareEmbedded } from '../../database/prepare-embedded.ts'
 import { createLogger } from '../../runtime/logger.ts'
 import { hasRedis, startTestRedis } from '../../tests/support/redis.ts'
-import { openQueueBackend, openQueues, QUEUE_PREFIX, type QueueBackend } from '../../workers/open-queues.ts'
+import { openQueueBackend, openQueues, type QueueBackend } from '../../workers/open-queues.ts'
 import { type Figure, summarize } from '../figure.ts'
 
 const PART = 'jobs'
@@ -54,7 +54,7 @@ async function measure(
   progress: (message: string) => void,
 ): Promise<Figure> {
   const logger = createLogger('warn')
-  const backend = await openQueueBackend({ ...place, workers: CONCURRENCY, logger })
+  const backend = await openQueueBackend({ ...place, rootKid: 'bench', workers: CONCURRENCY, logger })
   const { maintenance } = await openQueues(backend, logger)
   const rates: number[] = []
   for (let round = 0; round < ROUNDS; round++) {
@@ -78,7 +78,7 @@ async function takeAll(backend: QueueBackend, count: number): Promise<number> {
     const taking = new Worker(
       'maintenance',
       async () => {},
-      { connection: {}, prefix: QUEUE_PREFIX, concurrency: CONCURRENCY },
+      { connection: {}, prefix: backend.prefix, concurrency: CONCURRENCY },
       backend.create,
     )
     taking.on('completed', () => {

@@ -236,10 +236,36 @@ describe.skipIf(!hasRedis)('a Redis for the queues', () => {
     const redis = await startTestRedis({ 'maxmemory-policy': 'allkeys-lru' })
     try {
       await expect(
-        openQueueBackend({ redisUrl: redis.url, connection: undefined, workers: 0, logger: createLogger('silent') }),
+        openQueueBackend({
+          redisUrl: redis.url,
+          rootKid: 'test',
+          connection: undefined,
+          workers: 0,
+          logger: createLogger('silent'),
+        }),
       ).rejects.toMatchObject({ name: 'RedisError', message: expect.stringContaining('maxmemory-policy noeviction') })
     } finally {
       await redis.stop()
+    }
+  })
+
+  test('that two services share gives the jobs of each to its own workers alone', async () => {
+    const server = await queueServers.Redis()
+    try {
+      const runs = { one: 0, other: 0 }
+      const start = (rootKid: 'one' | 'other') =>
+        startTestWorkers({ ...server, rootKid }, { asked: testJob(async () => void runs[rootKid]++) })
+      const [one] = await Promise.all([start('one'), start('other')])
+      for (let asked = 0; asked < 10; asked++)
+        await addJob(
+          one.queues,
+          'asked',
+          testJob(async () => {}),
+        )
+      await vi.waitFor(() => expect(runs.one + runs.other).toBe(10), WITHIN)
+      expect(runs.other).toBe(0)
+    } finally {
+      await server.stop()
     }
   })
 

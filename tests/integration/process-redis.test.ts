@@ -22,7 +22,7 @@ describe.skipIf(!hasRedis)('a service with REDIS_URL', () => {
       const areWritten = () =>
         vi.waitFor(async () => expect((await states()).get('check-audit-log')).toBe('scheduled'), 15_000)
       await areWritten()
-      expect(await redis.client.keys('{qflare}:keys:*')).not.toEqual([])
+      expect(await redis.client.keys('{qflare:*}:keys:*')).not.toEqual([])
       await redis.client.flushall()
       await areWritten()
       await redis.kill()

@@ -11,7 +11,7 @@ import { startWorkers } from '../../workers/start-workers.ts'
 const logger = createLogger('silent')
 const place = JSON.parse(process.env.QUEUE_PLACE ?? '{}') as Pick<
   Parameters<typeof openQueueBackend>[0],
-  'redisUrl' | 'connection'
+  'redisUrl' | 'rootKid' | 'connection'
 >
 const backend = await openQueueBackend({ ...place, workers: queueNames.length, logger })
 const hang = defineJob({

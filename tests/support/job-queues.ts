@@ -28,6 +28,7 @@ export const shortTimes: QueueTimes = {
 /** Where queues are, in a form that another process can be given. */
 export interface QueuePlace {
   redisUrl: string | undefined
+  rootKid: string
   connection: RoleConnection | undefined
 }
 
@@ -50,6 +51,7 @@ export const queueServers: Record<'PostgreSQL' | 'Redis', () => Promise<QueueSer
     const tables = rows.map(({ name }) => `bullmq.${name}`).join(', ')
     return {
       redisUrl: undefined,
+      rootKid: 'test',
       connection: { connection: database.login, role: 'qflare_queues' },
       redis: undefined,
       async flush() {
@@ -74,6 +76,7 @@ export const queueServers: Record<'PostgreSQL' | 'Redis', () => Promise<QueueSer
     const redis = await startTestRedis()
     return {
       redisUrl: redis.url,
+      rootKid: 'test',
       connection: undefined,
       redis,
       flush: async () => void (await redis.client.flushall()),
