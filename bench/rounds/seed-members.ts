@@ -34,9 +34,9 @@ export async function seedMembers(
     const members = Array.from({ length: Math.min(BATCH, count - seeded.length) }, () => {
       const sessionId = makeSessionId(bucket)
       const chain = crypto.randomBytes(64)
-      const session = { organizationId: federation.organizationId, id: sessionId }
+      const session = { organizationId: federation.organizationId, principalId: newId(), id: sessionId }
       const chains = Buffer.from(sealChains(crypto, session, bucket, Uint8Array.from(chain), epochKeys))
-      return { deviceId: newId(), sessionId, chain, chains }
+      return { deviceId: session.principalId, sessionId, chain, chains }
     })
     await insertMembers(sql, federation, bucket, bucket + epochKeys.length - 1, members)
     seeded.push(...members.map(({ deviceId, sessionId, chain }) => ({ deviceId, sessionId, chain })))

@@ -82,7 +82,7 @@ async function deriveRoundKeys(
   )
   const epochKeys = await findEpochKeys(parts.temporalKeys, chains.epoch)
   const terms = { organizationId, ...name, policy: federation.policy, now, epoch: chains.epoch, epochKeys }
-  const sealChain = openChainAt(crypto, terms, session)
+  const sealChain = openChainAt(crypto, terms, caller.id, session)
   if (sealChain === undefined) {
     throw new ServiceError('session_state', 'The session has no key of this epoch; begin a new exchange.')
   }

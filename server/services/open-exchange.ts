@@ -182,7 +182,13 @@ async function answer(
     lastEpoch,
     createdAt,
     expiresAt,
-    chains: sealChains(parts.crypto, { organizationId, id: sessionId }, bucket, responded.chain, epochKeys),
+    chains: sealChains(
+      parts.crypto,
+      { organizationId, principalId: party.principal.id, id: sessionId },
+      bucket,
+      responded.chain,
+      epochKeys,
+    ),
     confirmationHash: parts.crypto.hash256(responded.expectedConfirmation),
   }
   let read: ExchangeParty | undefined = party

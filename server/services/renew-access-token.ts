@@ -69,7 +69,7 @@ async function requireProof(
   if (holder.sealedChain === undefined || epochKey === undefined) {
     throw new ServiceError('session_state', 'The session has no key of this epoch; begin a new exchange.')
   }
-  const session = { organizationId: holder.organizationId, id: sessionId }
+  const session = { organizationId: holder.organizationId, principalId: request.deviceId, id: sessionId }
   const chain = openChain(parts.crypto, session, epoch, holder.sealedChain, epochKey)
   if (chain === undefined) {
     throw new ServiceError('session_state', 'The key of this epoch was lost; begin a new exchange.')

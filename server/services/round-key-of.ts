@@ -31,7 +31,7 @@ export function roundKeyOf(
   if (typeof admitted === 'string') return admitted
   const { session, attestation } = admitted
   const epoch = epochOf(session, terms.epoch)
-  const chain = openChainAt(crypto, terms, session)
+  const chain = openChainAt(crypto, terms, candidate.deviceId, session)
   if (chain === undefined) return 'epoch_unavailable'
   const { federationId, round } = terms
   const context = roundContext(federationId, round)
@@ -48,15 +48,16 @@ export function epochOf(session: { bucket: number }, epoch: number): number {
   return Math.max(epoch, session.bucket)
 }
 
-/** Undefined where the session ends before this epoch, or the epoch's key is gone or another. The caller wipes the chain. */
+/** Undefined where the session ends before this epoch or is another's, or the epoch's key is gone. The caller wipes the chain. */
 export function openChainAt(
   crypto: Primitives,
   terms: Pick<KeyTerms, 'organizationId' | 'epoch' | 'epochKeys'>,
+  principalId: string,
   session: CandidateSession,
 ): Uint8Array | undefined {
   const epoch = epochOf(session, terms.epoch)
   const epochKey = terms.epochKeys.get(epoch)
   if (epochKey === undefined || session.sealedChain === undefined) return undefined
-  const named = { organizationId: terms.organizationId, id: session.id }
+  const named = { organizationId: terms.organizationId, principalId, id: session.id }
   return openChain(crypto, named, epoch, session.sealedChain, epochKey)
 }

@@ -13,10 +13,18 @@ import type { EpochKey } from './temporal-keys.ts'
 /** Of one sealed chain key. */
 export const SEALED_CHAIN_BYTES = 64 + SEAL_OVERHEAD_BYTES
 
+/** Whose chains they are: a writer of the database gives no session of one device to another. */
+export interface ChainHolder {
+  organizationId: string
+  principalId: string
+  /** Of the session. */
+  id: string
+}
+
 /** The chain keys of `firstEpoch` on, each sealed under its epoch's key, one after the other. Wipes `chain`. */
 export function sealChains(
   crypto: Primitives,
-  session: { organizationId: string; id: string },
+  session: ChainHolder,
   firstEpoch: number,
   chain: Uint8Array,
   epochKeys: readonly EpochKey[],
@@ -35,10 +43,13 @@ export function sealChains(
   return concatenate(sealed)
 }
 
-/** Undefined when the epoch's key is another than it was sealed under: its record was lost and made anew. The caller wipes it. */
+/**
+ * Undefined when the epoch's key is another than it was sealed under, because its record was lost and made anew, or when the chain is
+ * another's. The caller wipes it.
+ */
 export function openChain(
   crypto: Primitives,
-  session: { organizationId: string; id: string },
+  session: ChainHolder,
   epoch: number,
   sealedChain: Uint8Array,
   epochKey: EpochKey,
@@ -51,11 +62,11 @@ export function openChain(
   }
 }
 
-function placeOf(session: { organizationId: string; id: string }, epoch: number): SealedPlace {
+function placeOf(session: ChainHolder, epoch: number): SealedPlace {
   return {
     organizationId: session.organizationId,
     table: 'session',
     column: 'chains',
-    primaryKey: encode('session', uuidToBytes(session.id), u64(epoch)),
+    primaryKey: encode('session', uuidToBytes(session.principalId), uuidToBytes(session.id), u64(epoch)),
   }
 }

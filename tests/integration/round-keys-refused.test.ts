@@ -99,6 +99,17 @@ describe('a device that gets no key stops nobody', () => {
     expect(lost.body.detail).toMatch(/no key of this epoch/)
   })
 
+  test('when its session is that of another device in the database: nobody takes its place with his own', async () => {
+    const [attacker, victim] = [suite.first(), suite.second()]
+    await suite.sql('update principal set active_session_id = null where id = $1', [attacker.deviceId])
+    await suite.sql('update session set principal_id = $2 where id = $1', [attacker.sessionId, victim.deviceId])
+    const name = [attacker.sessionId, victim.deviceId]
+    await suite.sql('update principal set active_session_id = $1 where id = $2', name)
+    const { keys, refused } = await suite.given()
+    expect(keys).toEqual([])
+    expect(refused).toEqual({ [attacker.deviceId]: 'no_session', [victim.deviceId]: 'epoch_unavailable' })
+  })
+
   test('when the policy asks for more; a coordinator without it gets none at all', async () => {
     const strict = await makeFederation(suite.service, suite.coordinator, suite.devices, 'production')
     const strictRound = await openRound(suite.service, suite.coordinator, strict)

@@ -150,6 +150,19 @@ describe('rounds', () => {
     ])
   })
 
+  test('that a process with a slower clock closes are not closed before they were opened', async () => {
+    const round = await roundWithKeys()
+    const openedAt = service.time.now
+    service.time.now -= 5
+    const closed = await close(round)
+    service.time.now += 5
+    expect(closed.body.certificate).toMatchObject({ openedAt, closedAt: openedAt })
+    const { body } = await asCoordinator('GET', `${round.path}/certificate`)
+    const rootPin = (await createToken(service)).pin
+    const file = parseRoundCertificateFile(JSON.stringify(body))
+    expect(verifyRoundCertificate(crypto, file, { rootPin, requireProof: false }).certificate.state).toBe('CLOSED')
+  })
+
   test('name nobody in their certificate who was given no key', async () => {
     const round = await openRound(service, coordinator, federation)
     await askKeys(service, coordinator, round, ids().slice(1))

@@ -12,8 +12,8 @@ export async function deriveServerKey(
 ): Promise<Uint8Array> {
   const { database, temporalKeys, crypto } = parts
   const { sessionId, epoch } = names
-  const { rows } = await database.sql.query<{ organization_id: string; chains: Buffer }>(
-    'select organization_id, chains from session where id = $1',
+  const { rows } = await database.sql.query<{ organization_id: string; principal_id: string; chains: Buffer }>(
+    'select organization_id, principal_id, chains from session where id = $1',
     [sessionId],
   )
   const [row] = rows
@@ -23,7 +23,8 @@ export async function deriveServerKey(
   const firstEpoch = Number.parseInt(sessionId.replaceAll('-', '').slice(0, 12), 16) / BUCKET_MS
   const at = (epoch - firstEpoch) * SEALED_CHAIN_BYTES
   const sealed = Uint8Array.from(row.chains.subarray(at, at + SEALED_CHAIN_BYTES))
-  const chain = openChain(crypto, { organizationId: row.organization_id, id: sessionId }, epoch, sealed, epochKey)
+  const holder = { organizationId: row.organization_id, principalId: row.principal_id, id: sessionId }
+  const chain = openChain(crypto, holder, epoch, sealed, epochKey)
   if (chain === undefined) throw new Error('The chain was sealed under another key.')
   return Uint8Array.from(communicationKey(crypto, chain, names))
 }
