@@ -49,5 +49,12 @@ export async function closeRound(
   if (closed.certificate.aggregateHash !== (stated ?? null)) {
     throw new ProtocolError('round_invalid', 'The certificate is over another aggregate than was stated.')
   }
+  if (participants !== undefined) requireNamed(closed.certificate, new Set(participants))
   return closed.certificate
+}
+
+/** Throws `round_invalid`. */
+function requireNamed({ participants }: RoundCertificate, named: ReadonlySet<string>): void {
+  if (participants.length === named.size && participants.every(({ deviceId }) => named.has(deviceId))) return
+  throw new ProtocolError('round_invalid', 'The certificate is of other participants than were named.')
 }

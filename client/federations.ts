@@ -22,8 +22,8 @@ import { roundPath } from './round-path.ts'
 export type { Federation, FederationMember, Participation, Round }
 
 const MAX_LIST_BYTES = 4 << 20
-/** Of 10,000 participants, with the bundles of many rotations. */
-export const MAX_CERTIFICATE_BYTES = 32 << 20
+/** Of 100,000 participants, with the bundles of many rotations. */
+export const MAX_CERTIFICATE_BYTES = 64 << 20
 
 /**
  * Federations and their rounds (docs/api.md): with an API token of role coordinator or admin by `openFederations`, or as a

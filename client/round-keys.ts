@@ -98,7 +98,8 @@ function requireAsked({ keys, refused }: RoundKeys, asked: readonly string[] | u
     throw new ProtocolError('round_invalid', 'The round keys name a device or a session twice.')
   }
   if (asked === undefined) return
-  const stranger = [...answered].find((deviceId) => !asked.includes(deviceId))
+  const wanted = new Set(asked)
+  const stranger = [...answered].find((deviceId) => !wanted.has(deviceId))
   if (stranger !== undefined) throw new ProtocolError('round_invalid', `Nobody asked for a key of ${stranger}.`)
   const missing = asked.find((deviceId) => !answered.has(deviceId))
   if (missing !== undefined) {

@@ -13,7 +13,7 @@ export const hashText = z
   .regex(/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/, 'Not a hash: 43 characters of base64url.')
   .meta({ description: '32 bytes' })
 
-const MAX_PARTICIPANTS = 100_000
+export const MAX_CERTIFIED_PARTICIPANTS = 100_000
 
 export const roundParticipant = z
   .strictObject({
@@ -49,7 +49,7 @@ export const roundCertificate = z
     /** Of what the participants' work became, as the coordinator states it. */
     aggregateHash: hashText.nullable(),
     /** In ascending order of `deviceId`, each once. */
-    participants: z.array(roundParticipant).max(MAX_PARTICIPANTS),
+    participants: z.array(roundParticipant).max(MAX_CERTIFIED_PARTICIPANTS),
   })
   .meta({ id: 'RoundCertificate' })
 export type RoundCertificate = z.output<typeof roundCertificate>
@@ -113,6 +113,8 @@ export function formatRoundCertificateFile(file: RoundCertificateFile): string {
   return `${JSON.stringify(z.encode(roundCertificateFile, file))}\n`
 }
 
+/** No member of ours, and one that a parsed object loses. */
+const prototypeMember = /"__proto__"\s*:/
 const textToken = /("[^"\\]*(?:\\.[^"\\]*)*")|\s+/g
 
 /**
@@ -134,8 +136,18 @@ function parseOnce(written: string): Json {
   } catch (cause) {
     throw new ProtocolError('round_invalid', 'This is no round certificate: it is not JSON.', { cause })
   }
-  if (written.replace(textToken, '$1') !== JSON.stringify(value)) {
+  if (prototypeMember.test(written) || !isSpeltOnce(written, value)) {
     throw new ProtocolError('round_invalid', 'This is no round certificate: a member stands twice, or is spelt oddly.')
   }
   return value
+}
+
+/** False, too, of strings of millions of escapes, which no certificate has and no regular expression follows. */
+function isSpeltOnce(written: string, value: Json): boolean {
+  try {
+    return written.replace(textToken, '$1') === JSON.stringify(value)
+  } catch (error) {
+    if (error instanceof RangeError) return false
+    throw error
+  }
 }

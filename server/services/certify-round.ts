@@ -4,7 +4,11 @@ import { findEars, listAllParticipants, type Participant } from '../../database/
 import type { Round } from '../../database/repositories/rounds.ts'
 import { toBase64url } from '../../protocol/encoding.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
-import type { RoundCertificate, RoundParticipant } from '../../protocol/rounds/round-certificate.ts'
+import {
+  MAX_CERTIFIED_PARTICIPANTS,
+  type RoundCertificate,
+  type RoundParticipant,
+} from '../../protocol/rounds/round-certificate.ts'
 import { ServiceError } from '../errors.ts'
 import type { RoundName } from './derive-round-keys.ts'
 import { inSlices } from './in-slices.ts'
@@ -47,7 +51,11 @@ export async function listRoundParticipants(
 
 /** In ascending order of the devices, as they are stored. */
 function chooseContributors(given: readonly Participant[], { participants }: Closing): readonly Participant[] {
-  if (participants === undefined) return given
+  if (participants === undefined) {
+    if (given.length <= MAX_CERTIFIED_PARTICIPANTS) return given
+    const detail = `participants: more than ${MAX_CERTIFIED_PARTICIPANTS} devices have a key; name those who contributed.`
+    throw new ServiceError('round_state', detail)
+  }
   const wanted = new Set(participants)
   const chosen = given.filter(({ deviceId }) => wanted.has(deviceId))
   if (chosen.length < wanted.size) {

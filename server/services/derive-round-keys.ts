@@ -10,8 +10,9 @@ import type { Primitives } from '../../protocol/primitives.ts'
 import { MAX_ROUND_DEVICES, type RoundKey, type RoundKeysAnswer } from '../../protocol/rounds/messages.ts'
 import { sealRoundKeys } from '../../protocol/rounds/sealed-round-keys.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
-import { createBoundedQueue, QueueFullError } from '../../runtime/bounded-queue.ts'
+import { QueueFullError } from '../../runtime/bounded-queue.ts'
 import type { Clock } from '../../runtime/clock.ts'
+import { createFairQueue } from '../../runtime/fair-queue.ts'
 import type { Metrics } from '../../runtime/metrics.ts'
 import { actorOf, type SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
@@ -49,6 +50,8 @@ export type DeriveRoundKeys = (
 /** A call for ten thousand devices takes a core for half a second: so many at once, and so many that wait. */
 const CALLS_AT_ONCE = 2
 const CALLS_WAITING = 16
+/** Half of all: whatever one organization asks for, the others have the other half. */
+const CALLS_OF_ONE = 9
 /** Keys between which other requests have their turn: some ten milliseconds. */
 const SLICE_LENGTH = 250
 
@@ -57,10 +60,10 @@ const SLICE_LENGTH = 250
  * refused, and stops nobody. What is given out is written down first, with its event; asking again gives the same.
  */
 export function createDeriveRoundKeys(parts: DeriveRoundKeysParts): DeriveRoundKeys {
-  const queue = createBoundedQueue(CALLS_AT_ONCE, CALLS_WAITING)
-  return async (...call) => {
+  const queue = createFairQueue(CALLS_AT_ONCE, CALLS_WAITING, CALLS_OF_ONE)
+  return async (caller, ...call) => {
     try {
-      return await queue.run(() => deriveRoundKeys(parts, ...call))
+      return await queue.run(caller.organizationId, () => deriveRoundKeys(parts, caller, ...call))
     } catch (error) {
       if (!(error instanceof QueueFullError)) throw error
       throw new ServiceError('overloaded', 'Too many rounds ask for their keys at once.', { cause: error })

@@ -1,8 +1,18 @@
 import { describe, expect, test } from 'vitest'
-import { call } from '../support/api.ts'
+import { newId } from '../../runtime/ids.ts'
+import { type Answer, call } from '../support/api.ts'
 import { expectRefusal } from '../support/refusals.ts'
 import { useRounds } from '../support/round-suite.ts'
-import { enterService, exchangeAgain, openAnswer, type TestParty } from '../support/rounds.ts'
+import {
+  askKeys,
+  enterService,
+  exchangeAgain,
+  makeFederation,
+  openAnswer,
+  openRound,
+  type TestParty,
+} from '../support/rounds.ts'
+import { makeTenant } from '../support/tenants.ts'
 
 const suite = useRounds()
 
@@ -74,6 +84,24 @@ describe('while a call is under way', () => {
     ).toBe(0)
     expect(await suite.events('round.keys_given')).toEqual([])
     await suite.expectOwnKeys((await suite.given()).keys, suite.devices)
+  })
+
+  test('the calls of one organization leave room for those of another', async () => {
+    const tenant = await makeTenant(suite.service, newId())
+    const coordinator = await enterService(tenant, 'coordinator')
+    const federation = await makeFederation(tenant, coordinator, [await enterService(tenant)])
+    const round = await openRound(tenant, coordinator, federation)
+    await suite.sql('begin')
+    await suite.sql('select from round where federation_id = $1 for update', [suite.federation.id])
+    const answered: Answer[] = []
+    const all = Array.from({ length: 20 }, async () => answered.push(await suite.ask()))
+    await expect.poll(() => answered.length, { interval: 20, timeout: 10_000 }).toBeGreaterThan(1)
+    for (const answer of answered) expectRefusal(answer, 503, 'overloaded')
+    const other = askKeys(tenant, coordinator, round)
+    await suite.sql('commit')
+    expect((await other).status).toBe(200)
+    await Promise.all(all)
+    expect(answered.filter(({ status }) => status === 200)).toHaveLength(9)
   })
 
   test('a round that is closed meanwhile gives no key', async () => {

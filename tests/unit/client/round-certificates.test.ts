@@ -29,7 +29,7 @@ async function coordinator(given: RoundCertificateFile = file) {
     if (line === closing) return { status: 200, json: z.encode(roundClosed, { certificate, signature }) }
     return line === fetching ? { status: 200, json: z.encode(roundCertificateFile, given) } : answer
   }
-  const close = (options: { aggregateHash?: Uint8Array } = { aggregateHash }) =>
+  const close = (options: { aggregateHash?: Uint8Array; participants?: string[] } = { aggregateHash }) =>
     device.closeRound(FEDERATION, 7, options)
   return { device, server, close, fetch: () => device.roundCertificate(FEDERATION, 7, { requireProof: true }) }
 }
@@ -58,6 +58,15 @@ describe('a coordinator that closes a round', () => {
     ['over no aggregate', 'round_invalid', withCertificate({ aggregateHash: null })],
   ])('refuses one %s', async (_, code, given) => {
     expect(await codeOf((await coordinator(given)).close())).toBe(code)
+  })
+
+  it('refuses one of others than those whom it named, in whatever order it named them', async () => {
+    const { close } = await coordinator()
+    const participants = file.certificate.participants.map(({ deviceId }) => deviceId).toReversed()
+    expect(await close({ aggregateHash, participants })).toEqual(file.certificate)
+    for (const named of [participants.slice(1), [...participants, FEDERATION], [FEDERATION, ...participants.slice(1)]]) {
+      expect(await codeOf(close({ aggregateHash, participants: named }))).toBe('round_invalid')
+    }
   })
 
   it('refuses an aggregate that it did not state, and sends none that is no hash', async () => {

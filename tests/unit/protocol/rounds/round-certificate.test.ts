@@ -119,6 +119,8 @@ describe('the file of a round certificate', () => {
     ['a number spelt with a fraction', written.replace('"round":7', '"round":7.0')],
     ['a member more', written.replace('"trust":', '"remark":1,"trust":')],
     ['a member of another prototype', written.replace('"trust":', '"__proto__":{},"trust":')],
+    ['an event of another prototype', written.replace('"event":{', '"event":{"__proto__":{"type":"round.failed"},')],
+    ['more escapes than a regular expression can follow', `{"certificate":"${String.raw`\"`.repeat(8 << 20)}"}`],
     ['no trust', JSON.stringify({ ...wire, trust: [] })],
   ])('with %s is refused', (_, text) => {
     expect(text).not.toBe(written)
