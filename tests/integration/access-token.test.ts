@@ -140,3 +140,13 @@ test('another device’s id finds no session', async () => {
   const body = { ...renewal(session.epoch, session.chain), deviceId: other.deviceId }
   expect(refusal(await renew(body))).toEqual({ status: 404, code: 'not_found' })
 })
+
+test('a session that a writer of the database gives to another device renews nothing in its name', async () => {
+  const other = await enrollTestDevice(service)
+  const owner = 'update session set principal_id = $2 where id = $1'
+  await service.database.sql.query(owner, [session.sessionId, other.deviceId])
+  const body = { ...renewal(session.epoch, session.chain), deviceId: other.deviceId }
+  expect(refusal(await renew(body))).toEqual({ status: 409, code: 'session_state' })
+  await service.database.sql.query(owner, [session.sessionId, device.deviceId])
+  expect((await renew(renewal(session.epoch, session.chain))).status).toBe(201)
+})

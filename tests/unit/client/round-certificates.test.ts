@@ -64,7 +64,11 @@ describe('a coordinator that closes a round', () => {
     const { close } = await coordinator()
     const participants = file.certificate.participants.map(({ deviceId }) => deviceId).toReversed()
     expect(await close({ aggregateHash, participants })).toEqual(file.certificate)
-    for (const named of [participants.slice(1), [...participants, FEDERATION], [FEDERATION, ...participants.slice(1)]]) {
+    for (const named of [
+      participants.slice(1),
+      [...participants, FEDERATION],
+      [FEDERATION, ...participants.slice(1)],
+    ]) {
       expect(await codeOf(close({ aggregateHash, participants: named }))).toBe('round_invalid')
     }
   })
