@@ -18,6 +18,8 @@ import { parseRoundName } from './ids.ts'
 
 /** Ten thousand ids. */
 const MAX_BODY_BYTES = 524_288
+/** Of a certificate, which is read and written in as long as one request of the others may take. */
+const PARTICIPANTS_OF_A_REQUEST = 500
 
 /** For the coordinator of a round: its keys, its end, and what it leaves behind. */
 export function roundKeyRoutes(services: {
@@ -66,8 +68,9 @@ export function roundKeyRoutes(services: {
         200: { description: 'The certificate, its event and proof, and the keys.', body: roundCertificateFile },
       },
       errors: ['round_state'],
-      async answer({ caller, params }) {
+      async answer({ caller, params, weigh }) {
         const proven = await services.getRoundCertificate(caller, parseRoundName(params))
+        await weigh(Math.ceil(proven.certificate.participants.length / PARTICIPANTS_OF_A_REQUEST))
         const { event, proof = null, trust } = proven
         return { status: 200, body: { ...toJson(proven), event, proof, trust } }
       },

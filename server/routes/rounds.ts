@@ -15,6 +15,8 @@ const listQuery = z.strictObject({
   limit: pageQuery.limit,
   cursor: decimal.optional().meta({ description: 'the round below which to go on', type: 'integer' }),
 })
+/** Counting them takes as long as one request of the others may. */
+const PARTICIPANTS_OF_A_REQUEST = 10_000
 const participantQuery = z.strictObject({ ...pageQuery, status: z.enum(participationStatuses).optional() })
 
 export function roundRoutes(rounds: Rounds): Route[] {
@@ -42,8 +44,10 @@ export function roundRoutes(rounds: Rounds): Route[] {
       summary: 'List the rounds of a federation, the newest first',
       query: listQuery,
       answers: { 200: { description: 'A page of rounds.', body: pageOf(roundJson) } },
-      async answer({ caller, params, query: { limit, cursor } }) {
+      async answer({ caller, params, query: { limit, cursor }, weigh }) {
         const found = await rounds.list(caller, parseId(params), { limit: limit + 1, beforeRound: cursor })
+        const counted = found.reduce((sum, { participants }) => sum + participants, 0)
+        await weigh(Math.ceil(counted / PARTICIPANTS_OF_A_REQUEST))
         const items = found.slice(0, limit).map(toRoundJson)
         const nextCursor = found.length > limit ? String(items.at(-1)?.round) : null
         return { status: 200, body: { items, nextCursor } }

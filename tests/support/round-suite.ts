@@ -18,7 +18,7 @@ import { eventsOf } from './tenants.ts'
 export type RoundSuite = ReturnType<typeof useRounds>
 
 /** For the tests of a file one service, and for each of them a coordinator, a federation of two devices, and an open round. */
-export function useRounds() {
+export function useRounds(options: Parameters<typeof startTestService>[0] = {}) {
   const suite = {
     service: {} as TestService,
     coordinator: {} as TestParty,
@@ -74,7 +74,7 @@ export function useRounds() {
   }
 
   beforeAll(async () => {
-    suite.service = await startTestService()
+    suite.service = await startTestService(options)
   })
   afterAll(() => suite.service.close())
   beforeEach(async () => {
