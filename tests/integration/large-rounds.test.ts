@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { call } from '../support/api.ts'
+import { expectRefusal } from '../support/refusals.ts'
 import { useRounds } from '../support/round-suite.ts'
 import { makeApiToken } from '../support/tenants.ts'
 
@@ -27,6 +28,19 @@ async function weigh(...paths: string[]) {
   }
   return left.slice(1).map((after, index) => (left[index] ?? 0) - after)
 }
+
+test('a round is not closed for good with more participants than a certificate may name', async () => {
+  await addParticipants(100_000)
+  const close = (body: object) => suite.asCoordinator('POST', `${suite.round.path}/close`, body)
+  const refused = await close({})
+  expectRefusal(refused, 409, 'round_state')
+  expect(refused.body.detail).toMatch(/100000/)
+  const closed = await close({ participants: [suite.first().deviceId] })
+  expect(closed.body.certificate).toMatchObject({
+    state: 'CLOSED',
+    participants: [{ deviceId: suite.first().deviceId }],
+  })
+})
 
 test('a page of rounds counts as a request for each 10,000 devices whose keys it counts', async () => {
   const { path } = suite.federation
