@@ -76,9 +76,12 @@ export async function findPrincipal(tx: Tx, id: string): Promise<Principal | und
   return row && toPrincipal(row)
 }
 
-/** Locks the row against exchanges, confirmations and other changes; the status as it is then. */
+/**
+ * Locks the row against exchanges, confirmations and other changes; the status as it is then. Not against rows that name it, which
+ * take a lock of their own on it: of two who hold themselves and name each other, none would get any further.
+ */
 export async function lockPrincipal(tx: Tx, id: string): Promise<{ status: PrincipalStatus } | undefined> {
-  return tx.selectFrom('principal').select('status').where('id', '=', id).forUpdate().executeTakeFirst()
+  return tx.selectFrom('principal').select('status').where('id', '=', id).forNoKeyUpdate().executeTakeFirst()
 }
 
 /** The row is locked by the caller. Its keys are revoked with it. */

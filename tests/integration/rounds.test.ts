@@ -249,6 +249,18 @@ describe('a federation', () => {
     expect((await as(other.accessToken, 'POST', `${federation.path}/rounds`, {})).status).toBe(201)
   })
 
+  test('is shared by coordinators that assign each other at the same moment, and neither waits for the other', async () => {
+    const other = await enterService(service, 'coordinator')
+    for (let i = 0; i < 6; i++) {
+      const [own, theirs] = [await makeFederation(service, coordinator), await makeFederation(service, other)]
+      const answers = await Promise.all([
+        asCoordinator('PUT', `${own.path}/coordinators/${other.deviceId}`),
+        as(other.accessToken, 'PUT', `${theirs.path}/coordinators/${coordinator.deviceId}`),
+      ])
+      expect(answers.map(({ status }) => status)).toEqual([204, 204])
+    }
+  })
+
   test('that an API token made is its own: it opens rounds and assigns who gets their keys, and gets none', async () => {
     const { token } = await makeApiToken(service, ['coordinator'])
     const made = await as(token, 'POST', '/v1/federations', { name: newId() })
