@@ -2,6 +2,8 @@ import { z } from 'zod'
 import { apiRoles } from '../protocol/api-roles.ts'
 import { principalKinds } from '../protocol/enrollment.ts'
 import { sessionStates } from '../protocol/exchange/session-states.ts'
+import { trustBundle } from '../protocol/trust.ts'
+import { unsignedTrustBundle } from '../protocol/trust-draft.ts'
 import { timestamp, uuid } from '../protocol/wire.ts'
 
 // What the server answers an operator (docs/api.md). Members that a newer server adds are passed on, and those that an older
@@ -121,3 +123,20 @@ export const failedRun = z.looseObject({
 export type FailedRun = z.output<typeof failedRun>
 
 export const startedRun = z.looseObject({ id: z.string() })
+
+/** Where the root of trust is, and what waits for it. The bundles are for `qflare root sign` to verify. */
+export const trustDraft = z.looseObject({
+  rootKid: z.string(),
+  isRootOffline: z.boolean(),
+  draft: z
+    .looseObject({
+      previous: trustBundle,
+      next: unsignedTrustBundle,
+      awaitedSince: timestamp,
+      signBefore: timestamp.nullable(),
+    })
+    .nullable(),
+})
+export type TrustDraft = z.output<typeof trustDraft>
+
+export const storedTrust = z.looseObject({ trustSequence: z.int() })

@@ -1,5 +1,6 @@
 import type { ApiRole } from '../protocol/api-roles.ts'
 import type { PrincipalKind } from '../protocol/enrollment.ts'
+import type { WireTrustBundle } from '../protocol/trust.ts'
 import { createHttpClient, type HttpClient, type HttpOptions } from './http.ts'
 import type { RequestOptions } from './http-request.ts'
 import {
@@ -26,6 +27,9 @@ import {
   type Session,
   session,
   startedRun,
+  storedTrust,
+  type TrustDraft,
+  trustDraft,
 } from './operator-answers.ts'
 import { allPages, type Page, type PageQuery, pageOf, toQuery } from './pages.ts'
 
@@ -39,6 +43,7 @@ export type {
   Job,
   Organization,
   Session,
+  TrustDraft,
 }
 
 /** What an enrolment token lets enrol. `ttlSeconds`: 60 to 2,592,000; the server's default is a day. */
@@ -222,6 +227,16 @@ export class QflareOperator {
   /** The id of the run, which waits in its queue then. `not_found` for a job that does not run when asked. */
   async runJob(name: string): Promise<string> {
     return (await this.#http.post(`/v1/jobs/${encodeURIComponent(name)}/run`, {}, startedRun, this.#auth)).id
+  }
+
+  /** The trust bundle that waits for a root of trust that is offline. */
+  getTrustDraft(): Promise<TrustDraft> {
+    return this.#http.get('/v1/trust/draft', trustDraft, this.#auth)
+  }
+
+  /** That bundle, signed; its sequence. `draft_mismatch` for any other. */
+  async submitTrust(bundle: WireTrustBundle): Promise<number> {
+    return (await this.#http.post('/v1/trust', bundle, storedTrust, this.#auth)).trustSequence
   }
 }
 

@@ -12,6 +12,7 @@ import { up as sessionEnds } from './migrations/0011-session-ends.ts'
 import { up as keyRotation } from './migrations/0012-key-rotation.ts'
 import { up as identityRotation } from './migrations/0013-identity-rotation.ts'
 import { up as queues } from './migrations/0014-queues.ts'
+import { up as offlineRoot } from './migrations/0015-offline-root.ts'
 
 /** Forward only, in this order, each frozen once it has been released. */
 export const migrations: readonly { name: string; up: string }[] = [
@@ -29,4 +30,5 @@ export const migrations: readonly { name: string; up: string }[] = [
   { name: '0012-key-rotation', up: keyRotation },
   { name: '0013-identity-rotation', up: identityRotation },
   { name: '0014-queues', up: queues },
+  { name: '0015-offline-root', up: offlineRoot },
 ]

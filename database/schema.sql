@@ -447,6 +447,38 @@ CREATE OR REPLACE FUNCTION public.sealed_under(record bytea)
 RETURN (((((get_byte(record, 3))::bigint * 16777216) + (get_byte(record, 4) * 65536)) + (get_byte(record, 5) * 256)) + get_byte(record, 6));
 -- of qflare_owner; may be executed by public: sealed_under(bytea)
 
+CREATE OR REPLACE FUNCTION public.store_signed_draft(drafted_sequence bigint, signatures jsonb, at_time timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ WITH draft AS (
+          DELETE FROM trust_bundle_draft d
+           WHERE (d.sequence = store_signed_draft.drafted_sequence)
+           RETURNING d.body
+         ), stored AS (
+          INSERT INTO trust_bundle (sequence, body, created_at)  SELECT store_signed_draft.drafted_sequence AS drafted_sequence,
+                     (draft.body || jsonb_build_object('signatures', store_signed_draft.signatures)),
+                     store_signed_draft.at_time AS at_time
+                    FROM draft
+           RETURNING trust_bundle.sequence
+         ), published AS (
+          UPDATE signing_key s SET published_at = store_signed_draft.at_time
+            FROM draft
+           WHERE ((s.status = 'PUBLISHED'::text) AND (EXISTS ( SELECT
+                    FROM jsonb_array_elements((draft.body -> 'keys'::text)) k(value)
+                   WHERE ((k.value ->> 'kid'::text) = s.kid))) AND (NOT (EXISTS ( SELECT
+                    FROM trust_bundle b,
+                     LATERAL jsonb_array_elements((b.body -> 'keys'::text)) k(value)
+                   WHERE ((b.sequence = (store_signed_draft.drafted_sequence - 1)) AND ((k.value ->> 'kid'::text) = s.kid))))))
+           RETURNING s.kid
+         )
+  SELECT (EXISTS ( SELECT
+            FROM stored)) AS "exists";
+END;
+-- of qflare_jobs; may be executed by qflare_api, qflare_worker: store_signed_draft(bigint,jsonb,timestamp with time zone)
+
 create table api_token (
   organization_id uuid not null,
   id uuid not null,
@@ -1155,6 +1187,7 @@ grant select on signing_key to qflare_api;
 grant select on signing_key to qflare_jobs;
 grant select on signing_key to qflare_sequencer;
 grant insert, select on signing_key to qflare_worker;
+grant update (published_at) on signing_key to qflare_jobs;
 grant update (sealed_seed, status, not_after, activated_at, retired_at) on signing_key to qflare_worker;
 
 create table temporal_key (
@@ -1191,5 +1224,21 @@ create table trust_bundle (
 );
 alter table trust_bundle owner to qflare_owner;
 grant select on trust_bundle to qflare_api;
+grant insert, select on trust_bundle to qflare_jobs;
 grant select on trust_bundle to qflare_sequencer;
 grant insert, select on trust_bundle to qflare_worker;
+
+create table trust_bundle_draft (
+  sequence bigint not null,
+  body jsonb not null,
+  sign_before timestamp with time zone,
+  created_at timestamp with time zone not null,
+  told_at timestamp with time zone,
+  constraint trust_bundle_draft_pkey PRIMARY KEY (sequence),
+  constraint trust_bundle_draft_sequence_check CHECK ((sequence > 1))
+);
+alter table trust_bundle_draft owner to qflare_owner;
+CREATE UNIQUE INDEX trust_bundle_draft_alone ON public.trust_bundle_draft USING btree ((true));
+grant select on trust_bundle_draft to qflare_api;
+grant delete, select on trust_bundle_draft to qflare_jobs;
+grant delete, insert, select, update on trust_bundle_draft to qflare_worker;

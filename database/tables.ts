@@ -5,7 +5,7 @@ import type { SessionState } from '../protocol/exchange/session-states.ts'
 import type { FederationPolicyName } from '../protocol/rounds/federation-policies.ts'
 import type { RoundState } from '../protocol/rounds/messages.ts'
 import type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
-import type { TrustKey, WireTrustBundle } from '../protocol/trust.ts'
+import type { TrustKey, UnsignedTrustBundle, WireTrustBundle } from '../protocol/trust.ts'
 
 /** Read as milliseconds since the Unix epoch, written as a Date. */
 type Timestamp = ColumnType<number, Date, Date>
@@ -56,6 +56,13 @@ export interface Tables {
     retired_at: NullableTimestamp
   }
   trust_bundle: { sequence: number; body: Jsonb<WireTrustBundle>; created_at: Timestamp }
+  trust_bundle_draft: {
+    sequence: number
+    body: Jsonb<UnsignedTrustBundle>
+    sign_before: NullableTimestamp
+    created_at: Timestamp
+    told_at: NullableTimestamp
+  }
   temporal_key: {
     kind: TemporalKeyKind
     number: number

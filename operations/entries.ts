@@ -28,6 +28,16 @@ export const entries: readonly Entry[] = [
     load: async () => (await import('./kek-rotate.ts')).kekRotate,
   },
   {
+    name: 'root take-offline',
+    summary: 'this machine: write the root of trust to a file, and erase it from the database',
+    load: async () => (await import('./root-take-offline.ts')).rootTakeOffline,
+  },
+  {
+    name: 'root bring-online',
+    summary: 'this machine: give the root of trust back to the service',
+    load: async () => (await import('./root-bring-online.ts')).rootBringOnline,
+  },
+  {
     name: 'trust ahead',
     summary: 'this machine: give keys out again after a database was taken back',
     load: async () => (await import('./trust-ahead.ts')).trustAhead,

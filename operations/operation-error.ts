@@ -19,6 +19,8 @@ export type OperationErrorCode =
   | 'backup_newer'
   | 'root_key_missing'
   | 'root_key_wrong'
+  | 'root_offline'
+  | 'root_file_wrong'
   | 'trust_domain_wrong'
   | 'profile_wrong'
 

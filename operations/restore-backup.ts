@@ -23,7 +23,7 @@ import { fileOf, readBackupSecret, requireGenuine, type VerifiedBackup } from '.
  * Puts a verified backup into a data folder that has no database. What is unpacked is compared once more: the files may be others
  * by now. All that belongs to the restore is done before the database appears in its place, so that one that was killed did
  * nothing or everything: this release's schema, the event, the root key, and the end of the temporal keys of an earlier life of
- * the folder, which are newer than the database. Throws `place_taken`, `not_owner`, `backup_changed`, and EmbeddedPostgresError.
+ * the folder, which are newer than the database. `isTrustAhead`: false where the root of trust is offline, and devices wait for it. Throws `place_taken`, `not_owner`, `backup_changed`, and EmbeddedPostgresError.
  */
 export async function restoreBackup(options: {
   backup: VerifiedBackup
@@ -35,7 +35,8 @@ export async function restoreBackup(options: {
   signal: AbortSignal
   log: (message: string) => void
   onProgress: (doneBytes: number) => void
-}): Promise<void> {
+}): Promise<{ isTrustAhead: boolean }> {
+  let isTrustAhead = true
   const { backup, folder, dataDirectory, signal, log } = options
   await requireOwnFolder(dataDirectory)
   if (!backup.isRootKeyElsewhere) await requireNoOtherRootKey(dataDirectory, backup.rootKey)
@@ -47,7 +48,7 @@ export async function restoreBackup(options: {
     requireGenuine: (sha256) => requireGenuine(archive, sha256),
     prepare: async (superuser) => {
       await using local = await openOwnDatabase(superuser)
-      await recordRestore({ ...options, database: local.database })
+      isTrustAhead = await recordRestore({ ...options, database: local.database })
       for (const home of await listTemporalHomes(dataDirectory)) await rm(home, { recursive: true, force: true })
       signal.throwIfAborted()
       await bringCheckpoint(options.checkpointFile, backup.manifest, log)
@@ -60,6 +61,7 @@ export async function restoreBackup(options: {
       options.onProgress(done)
     },
   })
+  return { isTrustAhead }
 }
 
 /** A checkpoint that is there already may be newer, and knows better: the start will say so. */
@@ -81,13 +83,18 @@ async function recordRestore(parts: {
   crypto: Primitives
   backup: VerifiedBackup
   rotation: RotationTimes
-}): Promise<void> {
+}): Promise<boolean> {
   const { crypto, backup, rotation } = parts
   const { rootKid, startedAt, finishedAt, qflareVersion } = backup.manifest
   const at = Math.floor(await parts.database.readClock())
-  await parts.database.withOrganization(NIL_UUID, async (tx) => {
+  return parts.database.withOrganization(NIL_UUID, async (tx) => {
     const count = countBundlesSince(rotation, Math.max(0, at - startedAt))
-    const trustSequence = await bringTrustAhead(tx, { crypto, rootKey: backup.rootKey }, count, at)
+    const ahead = await bringTrustAhead(tx, { crypto, rootKey: backup.rootKey }, count, at).catch((error: unknown) => {
+      // A restore does not wait for a key in a safe: the bundles can follow.
+      if (error instanceof OperationError && error.code === 'root_offline') return undefined
+      throw error
+    })
+    const trustSequence = ahead ?? backup.manifest.trustSequence
     const event = createEventWriter(crypto)(
       {
         organizationId: NIL_UUID,
@@ -100,6 +107,7 @@ async function recordRestore(parts: {
       at,
     )
     await insertEvents(tx, [event])
+    return ahead !== undefined
   })
 }
 

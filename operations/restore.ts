@@ -66,12 +66,19 @@ export const restore = defineOperation({
       values.yes,
       async () => `Restore what was there at ${momentOf(backup.manifest)} to ${config.dataDirectory}?`,
     )
-    await place({ backup, crypto, folder }, config)
+    const { isTrustAhead } = await place({ backup, crypto, folder }, config)
     await say(values.json, `Restored to ${config.dataDirectory}.`, backup.manifest)
+    if (!isTrustAhead) console.error(rootOfflineNote(backup.manifest))
     if (values.json !== true) await printLine(`\n${whatNext(config.dataDirectory)}`)
     return undefined
   },
 })
+
+/** Only the root of trust can bring devices on that have bundles which the database forgot. */
+function rootOfflineNote({ startedAt }: BackupManifest): string {
+  const days = Math.max(1, Math.ceil((Date.now() - startedAt) / 86_400_000))
+  return `The root of trust is offline: devices that followed trust bundles which this backup does not know wait until it signs. Bring its file to this machine and run: qflare trust ahead --days ${days} --root-file FILE`
+}
 
 function whatNext(dataDirectory: string): string {
   const lines = [
@@ -120,10 +127,10 @@ function requireProfile({ signingKeys }: BackupManifest, config: Config): void {
 async function place(
   parts: { backup: VerifiedBackup; crypto: Primitives; folder: string },
   { dataDirectory, audit, rotation }: Config,
-): Promise<void> {
+): Promise<{ isTrustAhead: boolean }> {
   const total = fileOf(parts.backup.manifest, ARCHIVE_FILE).sizeBytes
   using interruption = catchSignals()
-  await withProgress((report) =>
+  return await withProgress((report) =>
     restoreBackup({
       ...parts,
       dataDirectory,

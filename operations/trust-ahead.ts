@@ -12,6 +12,7 @@ import { configOf, dataDirectoryFlag, defineOperation, environmentNotes } from '
 import { openLocalDatabase } from './local-database.ts'
 import { openCustody } from './open-custody.ts'
 import { requireOwnFolder } from './require-own-folder.ts'
+import { openRootFile, rootFileFlag } from './root-file.ts'
 
 const DAY_MS = 86_400_000
 
@@ -26,11 +27,12 @@ export const trustAhead = defineOperation({
       expects: 'a number of days',
       help: 'how old the database is that was brought back; default: 1',
     },
+    ...rootFileFlag,
     ...yesFlag,
     ...dataDirectoryFlag,
   },
   examples: ['qflare trust ahead --days 3'],
-  notes: `For a database at DATABASE_URL that was restored with its own tools: qflare restore does this by itself. A device that followed trust bundles which the database has forgotten waits for one beyond them. Once too often costs nothing but some bundles.\n\n${environmentNotes}`,
+  notes: `For a database at DATABASE_URL that was restored with its own tools: qflare restore does this by itself. A device that followed trust bundles which the database has forgotten waits for one beyond them. Once too often costs nothing but some bundles. Where the root of trust is offline, its file is needed: --root-file.\n\n${environmentNotes}`,
   async run({ values }) {
     const { env, config } = configOf(values)
     await requireOwnFolder(config.dataDirectory)
@@ -40,12 +42,13 @@ export const trustAhead = defineOperation({
     using interruption = catchSignals()
     await using local = await openLocalDatabase(config, 'current', (message) => console.error(message))
     const { database } = local
+    const rootFile = await openRootFile(crypto, values['root-file'])
     const { rootKey } = await openCustody({ database, crypto, env, config })
     interruption.signal.throwIfAborted()
     const now = Math.floor(await database.readClock())
     const trustSequence = await database.withOrganization(NIL_UUID, async (tx) => {
       await lockKeyRotation(tx)
-      const sequence = await bringTrustAhead(tx, { crypto, rootKey }, count, now)
+      const sequence = await bringTrustAhead(tx, { crypto, rootKey, rootFile }, count, now)
       const actor = { type: 'service', id: NIL_UUID } as const
       const happening = {
         type: 'trust.brought_ahead',

@@ -55,6 +55,11 @@ export function createMetrics() {
       labelNames: ['state'],
       registers,
     }),
+    trustBundleDraftAgeSeconds: new Gauge({
+      name: 'qflare_trust_bundle_draft_age_seconds',
+      help: 'Since when a trust bundle waits for the root of trust, which is offline; 0 while none does',
+      registers,
+    }),
     jobs: new Counter({
       name: 'qflare_jobs_total',
       help: 'Runs of jobs by their result: completed, failed (it is tried again), dead (it is kept as failed), stopped, stalled',

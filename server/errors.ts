@@ -15,6 +15,7 @@ export const errorTable = {
   request_timeout: { status: 408, title: 'The request came too slowly' },
   bucket_out_of_window: { status: 409, title: 'The time bucket is not open' },
   challenge_expired: { status: 409, title: 'The challenge cannot be answered any more' },
+  draft_mismatch: { status: 409, title: 'This is not the trust bundle that waits' },
   name_taken: { status: 409, title: 'There is one of this name already' },
   replayed: { status: 409, title: 'This message was used before' },
   round_state: { status: 409, title: 'The state of the round does not allow this' },

@@ -32,6 +32,7 @@ import { roundKeyRoutes, roundMembershipRoutes } from './routes/round-keys.ts'
 import { roundRoutes } from './routes/rounds.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { startEnrollmentRoute } from './routes/start-enrollment.ts'
+import { trustDraftRoutes } from './routes/trust-drafts.ts'
 import type { AccessTokens } from './services/access-tokens.ts'
 import { createApiTokens } from './services/api-tokens.ts'
 import { createAuditLog } from './services/audit-log.ts'
@@ -60,6 +61,7 @@ import { createSessions } from './services/sessions.ts'
 import { createStartEnrollment } from './services/start-enrollment.ts'
 import { createStartRotation } from './services/start-rotation.ts'
 import type { TemporalKeys } from './services/temporal-keys.ts'
+import { createTrustDrafts } from './services/trust-drafts.ts'
 
 export interface RouteParts {
   trustDomain: string
@@ -126,6 +128,7 @@ export function listRoutes(parts: RouteParts): Route[] {
     }),
     ...roundMembershipRoutes(createRoundMembership(parts)),
     ...jobRoutes(createJobs(parts)),
+    ...trustDraftRoutes(createTrustDrafts({ ...parts, rootKid: parts.pin })),
     ...auditTreeRoutes(auditLog),
     ...auditEventRoutes(auditLog, createExportAuditLog({ auditor: parts.auditor, auditLog })),
   ]

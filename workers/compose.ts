@@ -1,5 +1,6 @@
 import type { Database } from '../database/open.ts'
 import { countLiveTemporalKeys } from '../database/repositories/temporal-keys.ts'
+import { findTrustDraft } from '../database/repositories/trust-drafts.ts'
 import { logOrigin } from '../protocol/log/checkpoint.ts'
 import { readCheckpointFile } from '../runtime/checkpoint-file.ts'
 import type { Config } from '../runtime/config.ts'
@@ -83,11 +84,18 @@ function toParts(composed: ComposeWorkersParts): WorkerParts {
 }
 
 /** Of all processes: whichever of them made or destroyed a key. */
-function observe({ database, metrics }: WorkerParts): void {
+function observe({ database, clock, metrics }: WorkerParts): void {
   Object.assign(metrics.temporalKeys, {
     async collect() {
       const alive = await database.withoutOrganization(countLiveTemporalKeys)
       for (const { kind, count } of alive) metrics.temporalKeys.set({ state: kind }, count)
+    },
+  })
+  Object.assign(metrics.trustBundleDraftAgeSeconds, {
+    async collect() {
+      const draft = await database.withoutOrganization(findTrustDraft)
+      const ageMs = draft === undefined ? 0 : Math.max(0, clock.now() - draft.createdAt)
+      metrics.trustBundleDraftAgeSeconds.set(ageMs / 1000)
     },
   })
 }

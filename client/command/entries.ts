@@ -247,6 +247,26 @@ export const entries: readonly Entry[] = [
     load: async () => (await import('./jobs-run.ts')).jobsRun,
   },
   {
+    name: 'root status',
+    summary: 'admin of the service: where the root of trust is, and what waits for it',
+    load: async () => (await import('./root-status.ts')).rootStatus,
+  },
+  {
+    name: 'root draft',
+    summary: 'admin of the service: the trust bundle that waits for the root of trust',
+    load: async () => (await import('./root-draft.ts')).rootDraft,
+  },
+  {
+    name: 'root sign',
+    summary: 'whoever has the root of trust: sign such a bundle, anywhere',
+    load: async () => (await import('./root-sign.ts')).rootSign,
+  },
+  {
+    name: 'root submit',
+    summary: 'admin of the service: bring the signed bundle back',
+    load: async () => (await import('./root-submit.ts')).rootSubmit,
+  },
+  {
     name: 'jobs list',
     summary: 'admin of the service: its jobs, their schedules and how they are',
     load: async () => (await import('./jobs-list.ts')).jobsList,

@@ -45,6 +45,7 @@ const serverAdvice: Record<string, string> = {
   challenge_expired: 'The token is good for another try.',
   kind_mismatch: 'Give the --kind and the --name that the token was made for.',
   trust_mismatch: 'Someone may stand between: ask the operator before you try again.',
+  draft_mismatch: 'qflare root draft fetches what waits now; sign that.',
   exchange_refused: 'It may be suspended or revoked: ask the operator.',
   confirmation_refused: 'Exchange again.',
   attestation_required:

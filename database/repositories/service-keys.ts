@@ -64,6 +64,11 @@ export async function findNewestTrustBundle(tx: Tx): Promise<WireTrustBundle | u
   return row?.body
 }
 
+export async function findTrustBundle(tx: Tx, sequence: number): Promise<WireTrustBundle | undefined> {
+  const row = await tx.selectFrom('trust_bundle').select('body').where('sequence', '=', sequence).executeTakeFirst()
+  return row?.body
+}
+
 /** In their wire form, in order; at most `limit`. */
 export async function listTrustBundles(tx: Tx, after: number, limit = 1000): Promise<WireTrustBundle[]> {
   const rows = await selectTrustBundles(tx).where('sequence', '>', after).limit(limit).execute()

@@ -55,6 +55,25 @@ export async function listActiveSigningKeys(tx: Tx): Promise<SigningKeyRow[]> {
   )
 }
 
+/** Every key there ever was, with the seeds of those that have one. */
+export async function listSigningKeys(tx: Tx): Promise<
+  (Omit<SigningKeyRow, 'publicKey' | 'sealedSeed'> & {
+    status: SigningKeyLife['status']
+    sealedSeed: Uint8Array | undefined
+  })[]
+> {
+  const rows = await tx.selectFrom('signing_key').selectAll().execute()
+  return rows.map((row) => ({
+    kid: row.kid,
+    use: row.key_use,
+    alg: row.alg,
+    status: row.status,
+    sealedSeed: row.sealed_seed ?? undefined,
+    notBefore: row.not_before,
+    notAfter: row.not_after,
+  }))
+}
+
 /** Where a signing key is in its life. */
 export interface SigningKeyLife {
   kid: string

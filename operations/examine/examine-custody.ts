@@ -1,6 +1,8 @@
 import type { Database } from '../../database/open.ts'
+import { findTrustDraft } from '../../database/repositories/trust-drafts.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import { type Config, ConfigError } from '../../runtime/config.ts'
+import { openRootOfTrust } from '../../runtime/custody/service-keys.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { loadRootKey } from '../../runtime/secrets.ts'
 import type { Environment } from '../define-operation.ts'
@@ -57,6 +59,7 @@ export async function examineCustody(
       custody.ok(`the root key opens the keys of this database; root of trust ${rootKid}`),
       trustDomainFinding(opened.trust.trustDomain, parts.config.trustDomain),
       profileFinding(opened.serviceKeys.profile, parts.config.profile),
+      ...(await rootFindings(parts, opened, now)),
       // A key that was retired has ended, as it should.
       ...opened.trust.keys
         .filter(({ kid }) => stored.signingKeys.some((key) => key.kid === kid))
@@ -68,6 +71,28 @@ export async function examineCustody(
     const advice = 'Give the service the root key of this database, or the database of this root key.'
     return { findings: [custody.problem(problemsOf(error), advice)], opened: undefined }
   }
+}
+
+/** Where the root of trust is, and what waits for it. */
+async function rootFindings(
+  { crypto, database }: Pick<CustodyParts, 'crypto'> & { database: Database },
+  { stored, serviceKeys: { keyring, rootKid } }: Custody,
+  now: number,
+): Promise<Finding[]> {
+  const sealed = stored.signingKeys.find(({ kid }) => kid === rootKid)
+  const isOffline = sealed !== undefined && (await openRootOfTrust(crypto, keyring, sealed)).signer === undefined
+  const draft = await database.withoutOrganization(findTrustDraft)
+  if (!isOffline) return []
+  if (draft === undefined) return [trust.ok('the root of trust is offline, and nothing waits for it')]
+  const { signBefore } = draft
+  const isLate = signBefore !== undefined && now >= signBefore
+  const until = signBefore === undefined ? '' : `, and has to be signed before ${new Date(signBefore).toISOString()}`
+  return [
+    (isLate ? trust.problem : trust.warning)(
+      `trust bundle ${draft.body.sequence} waits for the root of trust, which is offline${until}`,
+      'qflare root draft, then qflare root sign where that is, then qflare root submit.',
+    ),
+  ]
 }
 
 function trustDomainFinding(stored: string, configured: string): Finding {

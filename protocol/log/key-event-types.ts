@@ -24,6 +24,30 @@ export const keyEventTypes = {
     subject: ['kid'],
     data: ['use', 'alg', 'trustSequence'],
   },
+  'root.taken_offline': {
+    severity: 'warning',
+    meaning: 'Whoever has the machine wrote the root of trust to a file, and its seed was erased from the database.',
+    subject: ['kid'],
+    data: [],
+  },
+  'root.brought_online': {
+    severity: 'warning',
+    meaning: 'Whoever has the machine and the file of the root of trust gave its seed back to the service.',
+    subject: ['kid'],
+    data: [],
+  },
+  'trust.bundle_drafted': {
+    severity: 'notice',
+    meaning: 'The next trust bundle, or another one in its place, waits for the root of trust, which is offline.',
+    subject: [],
+    data: ['trustSequence', 'added', 'ended', 'removed'],
+  },
+  'trust.bundle_signed': {
+    severity: 'notice',
+    meaning: 'A trust bundle that waited was signed by the root of trust, and is given to devices from here on.',
+    subject: ['kid'],
+    data: ['trustSequence', 'added', 'ended', 'removed'],
+  },
   'trust.brought_ahead': {
     severity: 'warning',
     meaning: 'Whoever has the machine gave the keys of the database out again, for devices that are ahead of it.',

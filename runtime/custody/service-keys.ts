@@ -10,8 +10,11 @@ import { SealError, type SealedPlace, sealPurposes } from './sealed-record.ts'
 import { createLocalSigner, type Signer } from './signer.ts'
 import type { Wrapper } from './wrapper.ts'
 
+/** Of every signature algorithm (FIPS 204, algorithm 1). */
+const SEED_BYTES = 32
+
 export interface ServiceKeys {
-  /** `kid` of the root key, by its own sealed seed: what trust bundles are held against. */
+  /** `kid` of the root key, by its own sealed seed, or the sealed marker of one that is offline: what trust bundles are held against. */
   rootKid: string
   /** What the service was begun as, by the algorithm of its root key. */
   profile: ProfileName
@@ -60,6 +63,41 @@ export async function openSigningKey(
   return signer
 }
 
+/** The root of trust; without a signer it is offline, and what it has to sign waits. */
+export interface RootOfTrust {
+  kid: string
+  signer: Signer | undefined
+}
+
+/**
+ * What stands in the place of the root's seed while that is offline, sealed at the same place: so its kid is still one that this
+ * service made, and no writer of the database can put another there.
+ */
+export function sealOfflineRoot(keyring: Keyring, { kid, alg }: Pick<SealedSigningKey, 'kid' | 'alg'>): Uint8Array {
+  return keyring.seal('signingKey', signingKeyPlace(kid), offlineMarker(kid, alg))
+}
+
+/** Longer than any seed. */
+function offlineMarker(kid: string, alg: SignatureAlgorithm): Uint8Array {
+  return encode('QFLARE-v1 root offline', kid, alg)
+}
+
+/** Throws SealError when it is neither the seed nor the marker that was sealed for this key. */
+export async function openRootOfTrust(
+  crypto: Primitives,
+  keyring: Keyring,
+  key: Omit<SealedSigningKey, 'use'>,
+): Promise<RootOfTrust> {
+  const { kid, alg } = key
+  const opened = await keyring.open('signingKey', signingKeyPlace(kid), key.sealedSeed)
+  const isOffline = crypto.equal(opened, offlineMarker(kid, alg))
+  const isSeed = opened.length === SEED_BYTES
+  opened.fill(0)
+  if (isOffline) return { kid, signer: undefined }
+  if (!isSeed) throw new SealError(`The root key ${kid} holds no seed, and no marker of ${alg}.`)
+  return { kid, signer: await openSigningKey(crypto, keyring, key) }
+}
+
 /**
  * Opens what the database holds of the service's keys. Throws SealError when the root key does not open them, and the ProtocolError
  * `trust_invalid` for a trust bundle that the root of trust did not sign.
@@ -77,17 +115,19 @@ export async function openServiceKeys(
   const keyring = await openKeyring(crypto, wrapper, keks)
 
   const newest = stored.trust?.at(-1)
-  async function openSigner(use: TrustKey['use'], alg: SignatureAlgorithm): Promise<Signer> {
+  function getRow(use: TrustKey['use'], alg: SignatureAlgorithm): SealedSigningKey {
     const row = stored.signingKeys.find((key) => key.use === use && key.alg === alg)
     if (row === undefined) throw new SealError(`There is no active signing key of ${alg} for ${use}.`)
     const isTrusted = newest?.keys.some((key) => key.kid === row.kid && key.use === use) ?? true
     if (!isTrusted) throw new SealError(`The trust bundle has no key ${row.kid} for ${use}: it was put in its place.`)
-    return openSigningKey(crypto, keyring, row)
+    return row
   }
+  const openSigner = (use: TrustKey['use'], alg: SignatureAlgorithm) =>
+    openSigningKey(crypto, keyring, getRow(use, alg))
 
   const profile = getProfileOf(stored.signingKeys)
   const { signing, audit } = profiles[profile]
-  const rootKid = (await openSigner('root', signing)).keyId
+  const rootKid = (await openRootOfTrust(crypto, keyring, getRow('root', signing))).kid
   const bundles = (stored.trust ?? []).map((bundle) =>
     verifyPinnedTrustBundle(crypto, trustBundle.parse(bundle), rootKid),
   )

@@ -47,7 +47,7 @@ describe('the types of audit events', () => {
 
   test('are each written somewhere', () => {
     const sources = listFiles()
-      .filter((file) => /^(server|workers|operations)\/.*\.ts$/.test(file))
+      .filter((file) => /^(server|workers|operations|runtime)\/.*\.ts$/.test(file))
       .map(readText)
       .join('\n')
     expect(types.filter(({ type }) => !sources.includes(`'${type}'`)).map(({ type }) => type)).toEqual([])

@@ -76,9 +76,7 @@ async function makeToken(role: ApiRole, expiresAt?: number): Promise<string> {
   return token
 }
 
-function idOf(apiToken: string): string {
-  return apiToken.slice(3, 39)
-}
+const idOf = (apiToken: string) => apiToken.slice(3, 39)
 
 const enrollmentToken = async () => (await createToken(service)).id
 const pendingSession = async () => (await openExchange(service, device)).sessionId
@@ -99,6 +97,7 @@ const eventPath = async () => {
   )
   return `/v1/audit/events/${rows[0].event_id}`
 }
+const newestTrust = async () => (await call(service, 'GET', '/v1/trust')).body.items.at(-1)
 const bytes = (length: number) => toBase64url(new Uint8Array(length))
 
 /** What each caller gets on each route; of a route that anyone may call, only what its body proves makes a difference. */
@@ -267,6 +266,8 @@ const rows: Record<string, Row> = {
     outcomes: serviceAdmins(202),
   },
   'POST /v1/jobs/:name/run': { path: () => '/v1/jobs/idle/run', body: {}, outcomes: serviceAdmins(202) },
+  'GET /v1/trust/draft': { outcomes: serviceAdmins(200) },
+  'POST /v1/trust': { body: newestTrust, outcomes: serviceAdmins(200) },
   'GET /v1/audit/events': { outcomes: auditors(200, 200) },
   'GET /v1/audit/events/:id': { path: eventPath, outcomes: auditors(200, 404) },
   'GET /v1/audit/events/:id/proof': { path: async () => `${await eventPath()}/proof`, outcomes: auditors(200, 404) },
@@ -286,7 +287,7 @@ test.each(Object.entries(rows))('%s lets in exactly those who may', async (name,
   const [method = '', template = ''] = name.split(' ')
   const answers: Partial<Outcomes> = {}
   for (const caller of callers) {
-    const sent = typeof body === 'function' ? body() : body
+    const sent = typeof body === 'function' ? await body() : body
     const answer = await call(service, method, (await path?.()) ?? template, { token: tokens[caller], body: sent })
     answers[caller] = answer.status
     if (outcomes[caller] === 403) expectRefusal(answer, 403, 'forbidden')

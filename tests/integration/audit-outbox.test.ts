@@ -20,6 +20,7 @@ import {
   startEnrollment,
 } from '../support/api.ts'
 import { completeRotation, signRotation, startRotation } from '../support/identity-rotation.ts'
+import { awaitSigned } from '../support/offline-root.ts'
 import { databaseContents, expectRefusal } from '../support/refusals.ts'
 import { type Ask, type Change, listRoundChanges } from '../support/round-changes.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
@@ -108,6 +109,13 @@ const changes: Record<string, Change> = {
   'POST /v1/jobs/failed/:id/retry': {
     prepare: async () => () => asAdmin('POST', '/v1/jobs/failed/long:1/retry', {}),
     status: 202,
+  },
+  'POST /v1/trust': {
+    async prepare() {
+      const bundle = await awaitSigned(service)
+      return () => asAdmin('POST', '/v1/trust', bundle)
+    },
+    status: 200,
   },
   'POST /v1/api-tokens': {
     prepare: async () => () => asAdmin('POST', '/v1/api-tokens', { name: 'one more', roles: ['auditor'] }),

@@ -200,5 +200,6 @@ test('every request of this file is taken as far as its own checks go', async ()
     close: 200,
     runJob: 202,
     retryJob: 202,
+    trust: 200,
   })
 })

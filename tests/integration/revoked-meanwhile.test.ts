@@ -5,6 +5,7 @@ import type { Route } from '../../server/route.ts'
 import { listRoutes, type RouteParts } from '../../server/routes.ts'
 import { call, createToken, enrollTestDevice, openExchange } from '../support/api.ts'
 import { createHeldRequests } from '../support/held-requests.ts'
+import { awaitSigned } from '../support/offline-root.ts'
 import { databaseContents } from '../support/refusals.ts'
 import { crypto, noJobs, startTestService, type TestService } from '../support/service.ts'
 import { makeApiToken } from '../support/tenants.ts'
@@ -68,6 +69,7 @@ const asks: Record<string, () => Promise<{ path: string; body?: unknown }>> = {
   'POST /v1/federations/:id/rounds': async () => ({ path: `${await newFederation()}/rounds`, body: {} }),
   'POST /v1/jobs/:name/run': async () => ({ path: '/v1/jobs/idle/run', body: {} }),
   'POST /v1/jobs/failed/:id/retry': async () => ({ path: '/v1/jobs/failed/long:1/retry', body: {} }),
+  'POST /v1/trust': async () => ({ path: '/v1/trust', body: await awaitSigned(service) }),
 }
 
 async function newDevice(): Promise<string> {

@@ -1,5 +1,6 @@
 import { type Json, toBase64url } from '../../protocol/encoding.ts'
 import {
+  call,
   createToken,
   enrollTestDevice,
   establish,
@@ -37,6 +38,7 @@ export const bodyRoutes = {
   close: 'POST /v1/federations/:id/rounds/:round/close',
   runJob: 'POST /v1/jobs/:name/run',
   retryJob: 'POST /v1/jobs/failed/:id/retry',
+  trust: 'POST /v1/trust',
 } as const
 export type BodyRouteName = keyof typeof bodyRoutes
 export const bodyRouteNames = Object.keys(bodyRoutes) as BodyRouteName[]
@@ -48,6 +50,7 @@ export const maxBodyBytes: Partial<Record<BodyRouteName, number>> = {
   tokens: 262_144,
   roundKeys: 524_288,
   close: 524_288,
+  trust: 524_288,
 }
 
 /** Members that a body of `makeBodyRequests` may be without. */
@@ -118,6 +121,7 @@ export async function makeBodyRequests(service: TestService): Promise<Record<Bod
     close: [ofRound, { aggregateHash: nonce, participants: members }, coordinator.accessToken],
     runJob: [['idle'], {}],
     retryJob: [['long:1'], {}],
+    trust: [[], (await call(service, 'GET', '/v1/trust')).body.items.at(-1)],
   }
   const requests = bodyRouteNames.map((name): [BodyRouteName, BodyRequest] => {
     const [method = '', path = ''] = bodyRoutes[name].split(' ')

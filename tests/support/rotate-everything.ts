@@ -2,6 +2,7 @@ import { createEventWriter } from '../../runtime/audit-events.ts'
 import { createRootKeyWrapper } from '../../runtime/custody/wrapper.ts'
 import { resealValues } from '../../workers/jobs/reseal-values.ts'
 import { destroyUnusedKeks, makeKekVersions } from '../../workers/jobs/rotate-keks.ts'
+import { signWhileAway } from './offline-root.ts'
 import { DAY_MS, pass, rotate, rotationParts, times } from './rotation.ts'
 import { crypto, type TestService } from './service.ts'
 
@@ -9,7 +10,8 @@ import { crypto, type TestService } from './service.ts'
 export async function rotateEverything(service: TestService, rootKey: Uint8Array): Promise<void> {
   const atOnce = { bucket: 0, attestation: 0, audit: 0 }
   const ages = { bucket: DAY_MS, attestation: DAY_MS, audit: DAY_MS }
-  const parts = rotationParts(service, { rotation: { ...times, overlap: atOnce, signingKeyAge: ages } })
+  const rotation = { ...times, overlap: atOnce, signingKeyAge: ages }
+  const parts = rotationParts(service, { rotation })
   await pass(service, DAY_MS)
   await rotate(service, parts)
   const wrapper = createRootKeyWrapper(crypto, rootKey)
@@ -23,4 +25,6 @@ export async function rotateEverything(service: TestService, rootKey: Uint8Array
   await pass(service, DAY_MS)
   await rotate(service, parts)
   await destroyUnusedKeks(kekParts, service.time.now)
+  await pass(service, DAY_MS)
+  await signWhileAway(service, rootKey, rotation)
 }

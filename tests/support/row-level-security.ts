@@ -9,6 +9,7 @@ export const exceptions: Record<string, string> = {
   kek_version: 'the service’s own, sealed under the root key',
   signing_key: 'the service’s own, sealed',
   trust_bundle: 'public',
+  trust_bundle_draft: 'the service’s own: what is public as soon as it is signed',
   temporal_key: 'the service’s own: numbers, hashes and dates',
   bucket_certificate: 'public',
   schema_migration: 'names of migrations',
