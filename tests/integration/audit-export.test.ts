@@ -149,11 +149,28 @@ describe('of exports at once', () => {
     await service.log.sequence()
   })
 
-  /** Until all four places are free again: whoever goes away is noticed a moment later. */
+  /** Exports that were asked for meanwhile have begun and do not go on. */
+  async function whileTilesAreLocked(work: () => Promise<void>): Promise<void> {
+    const { sql } = service.database
+    await sql.query('begin')
+    try {
+      await sql.query('lock table audit_tile in access exclusive mode')
+      await work()
+    } finally {
+      await sql.query('rollback')
+    }
+  }
+
+  /** Until all four places are free at once: whoever goes away is noticed a moment later. */
   const waitForPlaces = () =>
     vi.waitFor(async () => {
-      const asked = await Promise.all(Array.from({ length: 4 }, () => ask('?from=7&to=9')))
-      expect(asked.map(({ status }) => status)).toEqual([200, 200, 200, 200])
+      const asked: Promise<Answer>[] = []
+      await whileTilesAreLocked(async () => {
+        asked.push(...Array.from({ length: 4 }, () => ask('?from=7&to=9')))
+        const refused = asked.map((one) => one.then(({ status }) => expect(status).toBe(200)))
+        await Promise.race([waitForExports(4), Promise.all(refused)])
+      })
+      expect((await Promise.all(asked)).map(({ status }) => status)).toEqual([200, 200, 200, 200])
     }, 10_000)
 
   /** Until so many wait for the tiles, which somebody has locked. */
@@ -199,38 +216,35 @@ describe('of exports at once', () => {
   })
 
   test('no more than four begin, however many come in one moment, and all four end well', async () => {
-    const { sql } = service.database
     await waitForPlaces()
-    await sql.query('begin')
-    await sql.query('lock table audit_tile in access exclusive mode')
-    const asked = Array.from({ length: 12 }, () => ask('?from=1&to=300'))
-    let refused = 0
-    for (const one of asked) void one.then(({ status }) => (refused += status === 503 ? 1 : 0))
-    await vi.waitFor(() => expect(refused).toBe(8), 10_000)
-    await sql.query('commit')
+    const asked: Promise<Answer>[] = []
+    await whileTilesAreLocked(async () => {
+      asked.push(...Array.from({ length: 12 }, () => ask('?from=1&to=300')))
+      let refused = 0
+      for (const one of asked) void one.then(({ status }) => (refused += status === 503 ? 1 : 0))
+      await vi.waitFor(() => expect(refused).toBe(8), 10_000)
+    })
     const statuses = (await Promise.all(asked)).map(({ status }) => status)
     expect(statuses.filter((status) => status === 200)).toHaveLength(4)
     expect((await ask('?to=1')).status).toBe(200)
   })
 
   test('one whose client is gone before it begins leaves no place taken', async () => {
-    const { sql } = service.database
     for (const from of [0, 1]) {
       await waitForPlaces()
-      await sql.query('begin')
-      await sql.query('lock table audit_tile in access exclusive mode')
-      const leaving = new AbortController()
-      const headers = { authorization: `Bearer ${service.adminToken}` }
-      const asked = Array.from({ length: 4 }, () =>
-        fetch(`${service.url}/v1/audit/export?from=${from}`, { headers, signal: leaving.signal })
-          .then((response) => response.text())
-          .catch((error: Error) => error.name),
-      )
-      await waitForExports(4)
-      expectRefusal(await ask(), 503, 'overloaded')
-      leaving.abort()
-      expect(await Promise.all(asked)).toEqual(Array.from({ length: 4 }, () => 'AbortError'))
-      await sql.query('commit')
+      await whileTilesAreLocked(async () => {
+        const leaving = new AbortController()
+        const headers = { authorization: `Bearer ${service.adminToken}` }
+        const asked = Array.from({ length: 4 }, () =>
+          fetch(`${service.url}/v1/audit/export?from=${from}`, { headers, signal: leaving.signal })
+            .then((response) => response.text())
+            .catch((error: Error) => error.name),
+        )
+        await waitForExports(4)
+        expectRefusal(await ask(), 503, 'overloaded')
+        leaving.abort()
+        expect(await Promise.all(asked)).toEqual(Array.from({ length: 4 }, () => 'AbortError'))
+      })
       await waitForPlaces()
     }
   })
