@@ -1,6 +1,8 @@
 import type { TrustworthinessTier } from '../../protocol/attestation/ear.ts'
-import { evidenceNone } from '../../protocol/attestation/evidence-none.ts'
+import { malformedEvidence } from '../../protocol/attestation/evidence-format.ts'
+import { none as formatNone } from '../../protocol/attestation/formats/none.ts'
 import type { Json } from '../../protocol/encoding.ts'
+import { ProtocolError } from '../../protocol/errors.ts'
 import type { SignatureAlgorithm } from '../../protocol/suites.ts'
 import { type ProfileName, profiles } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
@@ -40,10 +42,13 @@ export function requireIdentityAlgorithm({ identityAlgorithms }: AppraisalPolicy
 /** Untrusted evidence against a policy. Throws `malformed` for evidence that is not what the policy asks for. */
 export function appraiseEvidence(policy: AppraisalPolicy, evidence: readonly Record<string, Json>[]): Appraisal {
   const [only, ...more] = evidence
-  if (!evidenceNone.safeParse(only).success || more.length > 0) {
-    throw new ServiceError('malformed', `Policy ${policy.id} takes exactly one piece of evidence, of format none.`, {
-      field: 'evidence',
-    })
+  try {
+    if (only === undefined || more.length > 0) throw malformedEvidence('There is not exactly one piece of evidence.')
+    formatNone.parse(only)
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error
+    const message = `Policy ${policy.id} takes exactly one piece of evidence, of format none.`
+    throw new ServiceError('malformed', message, { field: 'evidence', cause: error })
   }
   return { tier: 'none', appraisals: { none: { tier: 'none', policyId: policy.id } } }
 }

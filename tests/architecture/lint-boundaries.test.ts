@@ -23,6 +23,7 @@ const webButQueues = web.filter((name) => name !== 'bullmq')
 const sql = ['kysely', 'pg', 'pg-cursor', 'kysely/helpers/postgres']
 const crypto = ['node:crypto', 'crypto', '@noble/hashes/sha3.js', '@noble/post-quantum/ml-kem.js']
 
+const evidenceReaders = ['node:crypto', 'cborg', '@peculiar/asn1-schema', '@peculiar/asn1-x509']
 const ownParts = [...database, '/runtime/clock.ts', ...server, ...workers, queues, ...client, ...above]
 const protocolRefuses = [...ownParts, ...nodeIo, 'node:child_process', ...web, ...sql]
 const databaseBoundary = {
@@ -47,8 +48,8 @@ const boundaries: readonly Boundary[] = [
   { importer: 'protocol/a.ts', accepts: ['/protocol/suites.ts', 'zod'], refuses: [...protocolRefuses, ...crypto] },
   {
     importer: 'protocol/attestation/formats/a.ts',
-    accepts: ['/protocol/suites.ts', '/protocol/primitives.ts', '/protocol/primitives/choose.ts'],
-    refuses: [...protocolRefuses, ...crypto],
+    accepts: ['/protocol/suites.ts', '/protocol/primitives.ts', 'zod', ...evidenceReaders],
+    refuses: [...protocolRefuses, 'crypto', 'jose'],
   },
   {
     importer: 'protocol/primitives/a.ts',

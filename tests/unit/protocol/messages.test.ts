@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { evidenceNone } from '../../../protocol/attestation/evidence-none.ts'
 import { toBase64url } from '../../../protocol/encoding.ts'
 import { enrollmentCompletion } from '../../../protocol/enrollment.ts'
 import {
@@ -166,19 +165,5 @@ describe('an enrolment', () => {
       false,
       false,
     ])
-  })
-})
-
-describe('evidence of the format none', () => {
-  it.each([
-    ['alone', { format: 'none' }, true],
-    ['with claims', { format: 'none', claims: { os: 'linux', cores: 4, nested: [null, { a: true }] } }, true],
-    ['with an unknown member', { format: 'none', quote: '' }, false],
-    ['of another format', { format: 'tpm2' }, false],
-    ['with claims that are no object', { format: 'none', claims: 'linux' }, false],
-    ['with a claim whose name is too long', { format: 'none', claims: { ['n'.repeat(65)]: 1 } }, false],
-    ['with a claim that is not JSON', { format: 'none', claims: { a: Number.NaN } }, false],
-  ])('%s', (_, evidence, isRead) => {
-    expect(evidenceNone.safeParse(evidence).success).toBe(isRead)
   })
 })
