@@ -8,6 +8,7 @@ export const errorTable = {
   rotation_refused: { status: 401, title: 'The rotation was refused' },
   confirmation_refused: { status: 401, title: 'The confirmation is wrong' },
   forbidden: { status: 403, title: 'These credentials may not do this' },
+  evidence_refused: { status: 403, title: 'The evidence is not enough to be admitted' },
   attestation_required: { status: 403, title: 'The attestation is not enough for this' },
   kind_mismatch: { status: 403, title: 'The token is for something else' },
   not_found: { status: 404, title: 'There is nothing here' },

@@ -35,6 +35,7 @@ import { startEnrollmentRoute } from './routes/start-enrollment.ts'
 import { trustDraftRoutes } from './routes/trust-drafts.ts'
 import type { AccessTokens } from './services/access-tokens.ts'
 import { createApiTokens } from './services/api-tokens.ts'
+import { createAttestationInputs } from './services/attestation-inputs.ts'
 import { createAuditLog } from './services/audit-log.ts'
 import { createCloseRound } from './services/close-round.ts'
 import { createCompleteEnrollment } from './services/complete-enrollment.ts'
@@ -92,6 +93,7 @@ export interface RouteParts {
 export function listRoutes(parts: RouteParts): Route[] {
   const { crypto, clock, metrics, version } = parts
   const issueResult = createIssueAttestationResult({ crypto, signer: parts.attestationSigner, version })
+  const attestationInputs = createAttestationInputs()
   const auditLog = createAuditLog(parts)
   const routes = [
     ...operationRoutes({
@@ -110,10 +112,13 @@ export function listRoutes(parts: RouteParts): Route[] {
     ...apiTokenRoutes(createApiTokens(parts), clock),
     ...enrollmentTokenRoutes(createEnrollmentTokens(parts), clock),
     startEnrollmentRoute(createStartEnrollment({ ...parts, getTrust: parts.publishedKeys.getTrust })),
-    completeEnrollmentRoute(createCompleteEnrollment({ ...parts, issueResult })),
+    completeEnrollmentRoute(createCompleteEnrollment({ ...parts, issueResult, attestationInputs })),
     ...deviceRoutes(createDevices(parts)),
     ...deviceLifeCycleRoutes(createDeviceLifeCycle(parts)),
-    ...rotateIdentityRoutes(createStartRotation(parts), createCompleteRotation({ ...parts, issueResult })),
+    ...rotateIdentityRoutes(
+      createStartRotation(parts),
+      createCompleteRotation({ ...parts, issueResult, attestationInputs }),
+    ),
     openExchangeRoute(createOpenExchange(parts)),
     confirmExchangeRoute(createConfirmExchange(parts)),
     renewAccessTokenRoute(createRenewAccessToken(parts)),

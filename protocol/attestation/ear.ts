@@ -1,5 +1,6 @@
 import type { Json } from '../encoding.ts'
 import type { AkpJwk } from '../jws.ts'
+import type { TrustworthinessVector } from './appraisal.ts'
 
 /** draft-ietf-rats-ear-04. */
 export const EAR_PROFILE = 'tag:ietf.org,2026:rats/ear#04'
@@ -17,7 +18,8 @@ export function earClaims(result: {
   appraisedAt: number
   tier: TrustworthinessTier
   /** One entry per piece of evidence, by format. */
-  appraisals: Record<string, { tier: TrustworthinessTier; policyId: string }>
+  appraisals: Record<string, { tier: TrustworthinessTier; vector: TrustworthinessVector }>
+  policyId: string
 }): Json {
   const iat = Math.floor(result.appraisedAt / 1000)
   return {
@@ -29,9 +31,13 @@ export function earClaims(result: {
     ear_verifier_id: { ...result.verifier },
     ear_status: result.tier,
     submods: Object.fromEntries(
-      Object.entries(result.appraisals).map(([format, { tier, policyId }]) => [
+      Object.entries(result.appraisals).map(([format, { tier, vector }]) => [
         format,
-        { ear_status: tier, ear_appraisal_policy_ids: [policyId] },
+        {
+          ear_status: tier,
+          ...(Object.keys(vector).length > 0 && { ear_trustworthiness_vector: { ...vector } }),
+          ear_appraisal_policy_ids: [result.policyId],
+        },
       ]),
     ),
   }

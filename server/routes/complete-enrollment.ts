@@ -13,7 +13,14 @@ export function completeEnrollmentRoute(completeEnrollment: CompleteEnrollment):
     body: enrollmentCompletion,
     maxBodyBytes: EVIDENCE_MAX_BODY_BYTES,
     answers: { 201: { description: 'The device is enrolled.', body: enrollmentAnswer, hasLocation: true } },
-    errors: ['enrollment_refused', 'challenge_expired', 'kind_mismatch', 'key_invalid', 'trust_mismatch'],
+    errors: [
+      'enrollment_refused',
+      'challenge_expired',
+      'kind_mismatch',
+      'key_invalid',
+      'trust_mismatch',
+      'evidence_refused',
+    ],
     async answer({ params, body, requestId }) {
       const enrolled = await completeEnrollment(parseId(params), body, requestId)
       return { status: 201, headers: { location: `/v1/devices/${enrolled.deviceId}` }, body: enrolled }

@@ -34,7 +34,7 @@ export function rotateIdentityRoutes(startRotation: StartRotation, completeRotat
       body: rotationCompletion,
       maxBodyBytes: EVIDENCE_MAX_BODY_BYTES,
       answers: { 200: { description: 'The device has the new key.', body: rotationAnswer } },
-      errors: ['rotation_refused', 'challenge_expired', 'key_invalid'],
+      errors: ['rotation_refused', 'challenge_expired', 'key_invalid', 'evidence_refused'],
       async answer({ params, body, requestId }) {
         const { challengeId } = params
         if (challengeId === undefined || !isUuid(challengeId)) {

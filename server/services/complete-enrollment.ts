@@ -18,7 +18,7 @@ import { insertIdentityKey } from '../../database/repositories/identity-keys.ts'
 import { findPrincipal, insertPrincipal } from '../../database/repositories/principals.ts'
 import { listTrustBundles } from '../../database/repositories/service-keys.ts'
 import { canonicalJson, encode } from '../../protocol/encoding.ts'
-import type { EnrollmentCompletion } from '../../protocol/enrollment.ts'
+import { attestationBinding, type EnrollmentCompletion } from '../../protocol/enrollment.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import type { WireTrustBundle } from '../../protocol/trust.ts'
 import type { Happening, WriteEvent } from '../../runtime/audit-events.ts'
@@ -28,9 +28,11 @@ import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
+import { type Appraisal, type AttestationInputs, appraiseEvidence, requireEnrollingTier } from './appraise-evidence.ts'
+import { openChallenge } from './challenges.ts'
 import type { IssueAttestationResult } from './issue-attestation-result.ts'
 import { requireNewKey, withDuplicateKeyRefused } from './new-identity-key.ts'
-import { type Appraisal, appraiseEvidence, getPolicy, requireIdentityAlgorithm } from './policies.ts'
+import { type AppraisalPolicy, getPolicy, requireIdentityAlgorithm } from './policies.ts'
 import { requireOpenToken } from './start-enrollment.ts'
 import { isCompletionSigned, signedBytesOf } from './verify-completion.ts'
 
@@ -41,6 +43,7 @@ export interface CompleteEnrollmentParts {
   clock: Clock
   writeEvent: WriteEvent
   issueResult: IssueAttestationResult
+  attestationInputs: AttestationInputs
   trustDomain: string
   profile: ProfileName
 }
@@ -70,6 +73,7 @@ export type CompleteEnrollment = (
 interface Attempt {
   organizationId: string
   token: EnrollmentToken
+  challenge: Uint8Array
   completion: EnrollmentCompletion
   trust: WireTrustBundle
   now: number
@@ -94,10 +98,12 @@ export function createCompleteEnrollment(parts: CompleteEnrollmentParts): Comple
         // Before it is opened: what sealed a challenge that is over may be gone.
         if (now >= challenge.expiresAt) throw challengeExpired()
         const trust = await getTrustBundle(tx, challenge.trustSequence)
-        const signedBytes = await signedBytesOf(parts, organizationId, challenge, completion, trust)
+        const at = { table: 'challenge', organizationId, id: enrollmentId } as const
+        const opened = await openChallenge(parts.keyring, at, challenge.sealedChallenge)
+        const signedBytes = signedBytesOf(parts.crypto, { id: enrollmentId, challenge: opened }, completion, trust)
         const completionHash = parts.crypto.hash256(encode('completion', signedBytes, completion.signature))
         if (challenge.consumedAt !== undefined) return repeatAnswer(parts, tx, challenge, completionHash, trust)
-        const attempt = { organizationId, token, completion, trust, now, requestId }
+        const attempt = { organizationId, token, challenge: opened, completion, trust, now, requestId }
         if (!isCompletionSigned(parts.crypto, completion, signedBytes)) return refuseUnsigned(parts, tx, attempt)
         if (!(await consumeChallenge(tx, enrollmentId, completionHash, now))) throw challengeExpired()
         return enrol(parts, tx, attempt)
@@ -143,16 +149,36 @@ async function enrol(parts: CompleteEnrollmentParts, tx: Tx, attempt: Attempt): 
   try {
     requireOpenToken(token, now)
     requireTokenTerms(token, completion)
-    const policy = getPolicy(token.policyId, parts.profile)
+    const policy = await getPolicy(tx, token.policyId, parts.profile)
     requireIdentityAlgorithm(policy, completion.identityKey.alg)
     const kid = await requireNewKey(parts.crypto, tx, completion.identityKey)
-    const appraisal = appraiseEvidence(policy, completion.evidence)
+    const appraisal = await appraise(parts, tx, attempt, policy)
     return await storeDevice(parts, tx, attempt, kid, appraisal)
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error
     await insertEvents(tx, [refusalEvent(parts, attempt, 'enrollment.refused', error)])
     return error
   }
+}
+
+/** Throws `evidence_refused` for a device that the policy does not let in as what it was found to be. */
+async function appraise(
+  parts: CompleteEnrollmentParts,
+  tx: Tx,
+  { organizationId, challenge, completion, now }: Attempt,
+  policy: AppraisalPolicy,
+): Promise<Appraisal> {
+  const { identityKey, evidence } = completion
+  const appraisal = await appraiseEvidence(parts.attestationInputs, tx, {
+    organizationId,
+    policy,
+    evidence,
+    binding: attestationBinding(parts.crypto, { challenge, ...identityKey, sessionId: undefined }),
+    now,
+    expectedAttester: () => ({ kind: 'enrolling', activation: undefined }),
+  })
+  requireEnrollingTier(policy, appraisal)
+  return appraisal
 }
 
 function requireTokenTerms(token: EnrollmentToken, completion: EnrollmentCompletion): void {
@@ -200,11 +226,11 @@ async function storeDevice(
   await insertIdentityKey(tx, { ...identity, mac, macKeyVersion }, now)
   await markEnrollmentTokenUsed(tx, token.id, id, now)
   await nameChallengePrincipal(tx, token.id, id)
-  const attestation = await parts.issueResult({ spiffeId, alg, publicKey, appraisal, policyId: token.policyId }, now)
+  const attestation = await parts.issueResult({ spiffeId, alg, publicKey, appraisal }, now)
   const result = { ...attestation, organizationId, principalId: id, kid }
   await insertAttestation(tx, result, { id: newId(), body: canonicalJson(completion.evidence) })
   const subject = { deviceId: id, enrollmentTokenId: token.id }
-  const data = { kind, name, kid, alg, tier: appraisal.tier, policyId: token.policyId }
+  const data = { kind, name, kid, alg, tier: appraisal.tier, policyId: appraisal.policyId }
   await insertEvents(tx, [enrolmentEvent(parts, attempt, { type: 'device.enrolled', subject, data })])
   return { deviceId: id, spiffeId, status: 'ACTIVE', attestation, trust }
 }

@@ -13,6 +13,7 @@ import {
 } from '../../database/repositories/rotation-challenges.ts'
 import { listOpenSessionIds, revokeSession } from '../../database/repositories/sessions.ts'
 import { canonicalJson, encode } from '../../protocol/encoding.ts'
+import { attestationBinding } from '../../protocol/enrollment.ts'
 import type { RotationAnswer, RotationCompletion } from '../../protocol/identity-rotation.ts'
 import { keyId } from '../../protocol/key-id.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
@@ -24,10 +25,12 @@ import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
+import { type Appraisal, type AttestationInputs, appraiseEvidence, requireEnrollingTier } from './appraise-evidence.ts'
+import { openChallenge } from './challenges.ts'
 import { getDevice } from './devices.ts'
 import type { IssueAttestationResult } from './issue-attestation-result.ts'
 import { requireNewKey, withDuplicateKeyRefused } from './new-identity-key.ts'
-import { type Appraisal, appraiseEvidence, getPolicy, requireIdentityAlgorithm } from './policies.ts'
+import { type AppraisalPolicy, getPolicy, requireIdentityAlgorithm } from './policies.ts'
 import { sessionEvent } from './session-events.ts'
 import { isSignedByNewKey, isSignedByOldKey, signedBytesOf } from './verify-rotation.ts'
 
@@ -38,6 +41,7 @@ export interface CompleteRotationParts {
   clock: Clock
   writeEvent: WriteEvent
   issueResult: IssueAttestationResult
+  attestationInputs: AttestationInputs
   profile: ProfileName
 }
 
@@ -51,6 +55,8 @@ export type CompleteRotation = (
 interface Attempt {
   principal: Principal
   challenge: RotationChallengeRow
+  /** The challenge itself. */
+  opened: Uint8Array
   completion: RotationCompletion
   signedBytes: Uint8Array
   now: number
@@ -74,14 +80,16 @@ export function createCompleteRotation(parts: CompleteRotationParts): CompleteRo
         const now = parts.clock.now()
         // Before it is opened: by then its key may be gone.
         if (now >= challenge.expiresAt) throw challengeExpired()
-        const signedBytes = await signedBytesOf(parts.keyring, principal, challenge, completion)
+        const at = { table: 'rotation_challenge', organizationId, id: challengeId } as const
+        const opened = await openChallenge(parts.keyring, at, challenge.sealedChallenge)
+        const signedBytes = signedBytesOf({ deviceId, oldKid: challenge.oldKid, challenge: opened }, completion)
         const { oldSignature, newSignature, evidence } = completion
         const hashed = encode('rotation', signedBytes, oldSignature, newSignature, canonicalJson(evidence))
         const completionHash = crypto.hash256(hashed)
         if (challenge.consumedAt !== undefined) {
           return repeatAnswer(parts, tx, { principal, challenge, completionHash, completion })
         }
-        const attempt = { principal, challenge, completion, signedBytes, now, requestId }
+        const attempt = { principal, challenge, opened, completion, signedBytes, now, requestId }
         const oldKey = await getIdentityKey(tx, challenge.oldKid)
         if (!(await isSignedByOldKey(parts, oldKey, signedBytes, oldSignature)))
           return refuseUnsigned(parts, tx, attempt)
@@ -134,11 +142,11 @@ async function rotate(parts: CompleteRotationParts, tx: Tx, attempt: Attempt): P
   try {
     if (principal.status !== 'ACTIVE' || !isSignedByNewKey(parts.crypto, completion, signedBytes)) throw refused()
     const { policyId } = await getFirstAttestation(tx, principal.id)
-    const policy = getPolicy(policyId, parts.profile)
+    const policy = await getPolicy(tx, policyId, parts.profile)
     requireIdentityAlgorithm(policy, completion.identityKey.alg)
     const kid = await requireNewKey(parts.crypto, tx, completion.identityKey)
-    const appraisal = appraiseEvidence(policy, completion.evidence)
-    return await storeRotation(parts, tx, attempt, { kid, policyId, appraisal })
+    const appraisal = await appraise(parts, tx, attempt, policy)
+    return await storeRotation(parts, tx, attempt, { kid, appraisal })
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error
     await insertEvents(tx, [refusalEvent(parts, attempt, 'device.rotation_refused', error)])
@@ -146,11 +154,31 @@ async function rotate(parts: CompleteRotationParts, tx: Tx, attempt: Attempt): P
   }
 }
 
+/** Evidence that is bound to the new key (docs/protocol.md §8). Throws `evidence_refused`. */
+async function appraise(
+  parts: CompleteRotationParts,
+  tx: Tx,
+  { principal, opened, completion, now }: Attempt,
+  policy: AppraisalPolicy,
+): Promise<Appraisal> {
+  const { identityKey, evidence } = completion
+  const appraisal = await appraiseEvidence(parts.attestationInputs, tx, {
+    organizationId: principal.organizationId,
+    policy,
+    evidence,
+    binding: attestationBinding(parts.crypto, { challenge: opened, ...identityKey, sessionId: undefined }),
+    now,
+    expectedAttester: () => ({ kind: 'enrolling', activation: undefined }),
+  })
+  requireEnrollingTier(policy, appraisal)
+  return appraisal
+}
+
 async function storeRotation(
   parts: CompleteRotationParts,
   tx: Tx,
   attempt: Attempt,
-  { kid, policyId, appraisal }: { kid: string; policyId: string; appraisal: Appraisal },
+  { kid, appraisal }: { kid: string; appraisal: Appraisal },
 ): Promise<RotationAnswer> {
   const { principal, challenge, completion, now, requestId } = attempt
   const { id: principalId, organizationId, kind, spiffeId } = principal
@@ -161,10 +189,11 @@ async function storeRotation(
   const identity = { organizationId, principalId, kid, alg, publicKey }
   const { mac, version: macKeyVersion } = macIdentityKey(parts.keyring, identity)
   await insertIdentityKey(tx, { ...identity, mac, macKeyVersion }, now)
-  const attestation = await parts.issueResult({ spiffeId, alg, publicKey, appraisal, policyId }, now)
+  const attestation = await parts.issueResult({ spiffeId, alg, publicKey, appraisal }, now)
   const result = { ...attestation, organizationId, principalId, kid }
   await insertAttestation(tx, result, { id: newId(), body: canonicalJson(completion.evidence) })
   await nameRotationResult(tx, challenge.id, attestation.id)
+  const { tier, policyId } = appraisal
   const ended = { type: 'session.revoked', data: { with: 'identity_key' } } as const
   const rotated = parts.writeEvent(
     {
@@ -172,7 +201,7 @@ async function storeRotation(
       actor: { type: kind, id: principalId },
       type: 'device.identity_rotated',
       subject: { deviceId: principalId },
-      data: { oldKid: challenge.oldKid, kid, alg, tier: appraisal.tier, policyId, sessions: sessionIds.length },
+      data: { oldKid: challenge.oldKid, kid, alg, tier, policyId, sessions: sessionIds.length },
       requestId,
     },
     now,

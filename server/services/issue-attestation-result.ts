@@ -5,7 +5,7 @@ import type { Primitives } from '../../protocol/primitives.ts'
 import { type SignatureAlgorithm, signatureContexts } from '../../protocol/suites.ts'
 import { currentOf, type Signer } from '../../runtime/custody/signer.ts'
 import { newId } from '../../runtime/ids.ts'
-import type { Appraisal } from './policies.ts'
+import type { Appraisal } from './appraise-evidence.ts'
 
 export interface IssuedAttestationResult {
   id: string
@@ -23,7 +23,6 @@ export type IssueAttestationResult = (
     alg: SignatureAlgorithm
     publicKey: Uint8Array
     appraisal: Appraisal
-    policyId: string
   },
   appraisedAt: number,
 ) => Promise<IssuedAttestationResult>
@@ -35,7 +34,7 @@ export function createIssueAttestationResult(parts: {
   version: string
 }): IssueAttestationResult {
   const { crypto } = parts
-  return async ({ spiffeId, alg, publicKey, appraisal, policyId }, appraisedAt) => {
+  return async ({ spiffeId, alg, publicKey, appraisal }, appraisedAt) => {
     const claims = earClaims({
       verifier: { developer: 'QFLARE', build: `qflare ${parts.version}` },
       spiffeId,
@@ -43,6 +42,7 @@ export function createIssueAttestationResult(parts: {
       appraisedAt,
       tier: appraisal.tier,
       appraisals: appraisal.appraisals,
+      policyId: appraisal.policyId,
     })
     const signer = currentOf(parts.signer)
     const input = jwsSigningInput({ alg: signer.alg, kid: signer.keyId, typ: 'JWT' }, claims)
@@ -50,7 +50,7 @@ export function createIssueAttestationResult(parts: {
     return {
       id: newId(),
       tier: appraisal.tier,
-      policyId,
+      policyId: appraisal.policyId,
       appraisedAt,
       expiresAt: appraisedAt + EAR_LIFETIME_SECONDS * 1000,
       ear: `${input}.${toBase64url(signature)}`,

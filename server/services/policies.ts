@@ -1,34 +1,37 @@
-import type { TrustworthinessTier } from '../../protocol/attestation/ear.ts'
-import { malformedEvidence } from '../../protocol/attestation/evidence-format.ts'
-import { none as formatNone } from '../../protocol/attestation/formats/none.ts'
-import type { Json } from '../../protocol/encoding.ts'
-import { ProtocolError } from '../../protocol/errors.ts'
+import type { Tx } from '../../database/open.ts'
+import { evidencePoliciesOf, type PolicyDocument, policyNone } from '../../protocol/attestation/policy.ts'
 import type { SignatureAlgorithm } from '../../protocol/suites.ts'
 import { type ProfileName, profiles } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
 
 export interface AppraisalPolicy {
+  /** What a result names: of one version, which never changes. */
   id: string
-  evidence: readonly string[]
+  document: PolicyDocument
   identityAlgorithms: readonly SignatureAlgorithm[]
 }
 
-export interface Appraisal {
-  tier: TrustworthinessTier
-  /** By format of evidence. */
-  appraisals: Record<string, { tier: TrustworthinessTier; policyId: string }>
+export const builtInPolicyIds = ['none'] as const
+
+/**
+ * The policy that `policyId` names. Which identity keys may enrol is the profile's to say, whatever the policy. Throws `malformed`
+ * for one that does not exist.
+ */
+export async function getPolicy(_tx: Tx, policyId: string, profile: ProfileName): Promise<AppraisalPolicy> {
+  if (policyId !== builtInPolicyIds[0])
+    throw new ServiceError('malformed', `There is no policy ${policyId}.`, { field: 'policyId' })
+  return { id: policyId, document: policyNone, identityAlgorithms: profiles[profile].identity }
 }
 
-/** For fleets that only prove their keys: it admits, and never affirms anything. */
-const none = { id: 'none', evidence: ['none'] } as const
-
-export const builtInPolicyIds = [none.id] as const
-
-/** Which identity keys may enrol is the profile's to say, whatever the policy. Throws `malformed` for one that does not exist. */
-export function getPolicy(policyId: string, profile: ProfileName): AppraisalPolicy {
-  if (policyId !== none.id)
-    throw new ServiceError('malformed', `There is no policy ${policyId}.`, { field: 'policyId' })
-  return { ...none, identityAlgorithms: profiles[profile].identity }
+/** What a device is told of a policy before it makes its evidence. */
+export function toDevicePolicy({ document, identityAlgorithms }: AppraisalPolicy): {
+  evidence: string[]
+  identityAlgorithms: SignatureAlgorithm[]
+} {
+  return {
+    evidence: evidencePoliciesOf(document).map(([format]) => format),
+    identityAlgorithms: [...identityAlgorithms],
+  }
 }
 
 /** Throws `key_invalid`. */
@@ -37,18 +40,4 @@ export function requireIdentityAlgorithm({ identityAlgorithms }: AppraisalPolicy
   throw new ServiceError('key_invalid', `Identity keys here are of ${identityAlgorithms.join(', ')}, not ${alg}.`, {
     field: 'identityKey.alg',
   })
-}
-
-/** Untrusted evidence against a policy. Throws `malformed` for evidence that is not what the policy asks for. */
-export function appraiseEvidence(policy: AppraisalPolicy, evidence: readonly Record<string, Json>[]): Appraisal {
-  const [only, ...more] = evidence
-  try {
-    if (only === undefined || more.length > 0) throw malformedEvidence('There is not exactly one piece of evidence.')
-    formatNone.parse(only)
-  } catch (error) {
-    if (!(error instanceof ProtocolError)) throw error
-    const message = `Policy ${policy.id} takes exactly one piece of evidence, of format none.`
-    throw new ServiceError('malformed', message, { field: 'evidence', cause: error })
-  }
-  return { tier: 'none', appraisals: { none: { tier: 'none', policyId: policy.id } } }
 }

@@ -14,7 +14,7 @@ import type { ProfileName } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
 import { CHALLENGE_MS, sealChallenge } from './challenges.ts'
 import { hashCredential } from './credentials.ts'
-import { getPolicy } from './policies.ts'
+import { getPolicy, toDevicePolicy } from './policies.ts'
 
 export interface StartEnrollmentParts {
   database: Database
@@ -73,8 +73,8 @@ export function createStartEnrollment(parts: StartEnrollmentParts): StartEnrollm
         now,
       )
       await insertEvents(tx, [event])
-      const { evidence, identityAlgorithms } = getPolicy(token.policyId, parts.profile)
-      return { enrollmentId: id, challenge, expiresAt, policy: { evidence, identityAlgorithms }, trust }
+      const policy = toDevicePolicy(await getPolicy(tx, token.policyId, parts.profile))
+      return { enrollmentId: id, challenge, expiresAt, policy, trust }
     })
   }
 }

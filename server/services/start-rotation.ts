@@ -13,7 +13,7 @@ import { actorOf, type SessionCaller } from '../caller.ts'
 import { CHALLENGE_MS, openChallenge, sealChallenge } from './challenges.ts'
 import { changeAs } from './change-as.ts'
 import { getDevice, requireKnown } from './devices.ts'
-import { getPolicy } from './policies.ts'
+import { getPolicy, toDevicePolicy } from './policies.ts'
 
 export interface StartRotationParts {
   database: Database
@@ -36,8 +36,7 @@ export function createStartRotation(parts: StartRotationParts): StartRotation {
     return changeAs(parts, caller, async (tx, now) => {
       const { identityKey } = await getDevice(tx, deviceId)
       const { policyId } = await getFirstAttestation(tx, deviceId)
-      const { evidence, identityAlgorithms } = getPolicy(policyId, parts.profile)
-      const policy = { evidence: [...evidence], identityAlgorithms: [...identityAlgorithms] }
+      const policy = toDevicePolicy(await getPolicy(tx, policyId, parts.profile))
       const open = await findOpenChallenge(parts, tx, caller, identityKey.kid, now)
       if (open !== undefined) return { ...open, policy }
 

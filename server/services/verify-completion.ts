@@ -1,32 +1,27 @@
-import type { EnrollmentChallengeRow } from '../../database/repositories/challenges.ts'
 import { type EnrollmentCompletion, enrollmentBytes, evidenceDigest } from '../../protocol/enrollment.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import { signatureContexts } from '../../protocol/suites.ts'
 import { trustDigest, type WireTrustBundle } from '../../protocol/trust.ts'
-import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { ServiceError } from '../errors.ts'
-import { openChallenge } from './challenges.ts'
 
 /** What a completion of this challenge has to be signed over: the bytes of docs/protocol.md §3. */
-export async function signedBytesOf(
-  parts: { keyring: Keyring; crypto: Primitives },
-  organizationId: string,
-  challenge: EnrollmentChallengeRow,
+export function signedBytesOf(
+  crypto: Primitives,
+  enrollment: { id: string; challenge: Uint8Array },
   completion: EnrollmentCompletion,
   trust: WireTrustBundle,
-): Promise<Uint8Array> {
+): Uint8Array {
   const { alg, publicKey } = completion.identityKey
-  const at = { table: 'challenge', organizationId, id: challenge.id } as const
   return enrollmentBytes({
-    enrollmentId: challenge.id,
-    challenge: await openChallenge(parts.keyring, at, challenge.sealedChallenge),
+    enrollmentId: enrollment.id,
+    challenge: enrollment.challenge,
     alg,
     publicKey,
     name: completion.name,
     kind: completion.kind,
-    evidenceDigest: evidenceDigest(parts.crypto, completion.evidence),
-    trustDigest: trustDigest(parts.crypto, trust),
+    evidenceDigest: evidenceDigest(crypto, completion.evidence),
+    trustDigest: trustDigest(crypto, trust),
   })
 }
 

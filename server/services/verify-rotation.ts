@@ -1,5 +1,4 @@
 import type { IdentityKeyRow } from '../../database/repositories/identity-keys.ts'
-import type { RotationChallengeRow } from '../../database/repositories/rotation-challenges.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { type RotationCompletion, rotationBytes } from '../../protocol/identity-rotation.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
@@ -7,22 +6,13 @@ import { signatureContexts } from '../../protocol/suites.ts'
 import { isIdentityKeyGenuine } from '../../runtime/custody/identity-key-mac.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { ServiceError } from '../errors.ts'
-import { openChallenge } from './challenges.ts'
 
 /** What both keys have to sign under this challenge: the bytes of docs/protocol.md §8. */
-export async function signedBytesOf(
-  keyring: Keyring,
-  device: { organizationId: string; id: string },
-  challenge: RotationChallengeRow,
+export function signedBytesOf(
+  rotation: { deviceId: string; oldKid: string; challenge: Uint8Array },
   { identityKey }: RotationCompletion,
-): Promise<Uint8Array> {
-  const at = { table: 'rotation_challenge', organizationId: device.organizationId, id: challenge.id } as const
-  return rotationBytes({
-    deviceId: device.id,
-    oldKid: challenge.oldKid,
-    ...identityKey,
-    challenge: await openChallenge(keyring, at, challenge.sealedChallenge),
-  })
+): Uint8Array {
+  return rotationBytes({ ...rotation, ...identityKey })
 }
 
 /** Only the key that the device has now proves anything, and only while its MAC says that nobody swapped it in the database. */

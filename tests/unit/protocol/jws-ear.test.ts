@@ -138,7 +138,11 @@ describe('the claims of an attestation result', () => {
       identityKey,
       appraisedAt,
       tier,
-      appraisals: { tpm2: { tier: 'affirming', policyId: 'p1' }, none: { tier, policyId: 'p2' } },
+      appraisals: {
+        tpm2: { tier: 'affirming', vector: { hardware: 2, executables: 3 } },
+        none: { tier, vector: {} },
+      },
+      policyId: 'edge@3',
     })
 
   it('name profile, verifier, device, key, tier and each piece of evidence', () => {
@@ -151,8 +155,12 @@ describe('the claims of an attestation result', () => {
       ear_verifier_id: { developer: 'https://qflare.example', build: '0.1.0' },
       ear_status: 'warning',
       submods: {
-        tpm2: { ear_status: 'affirming', ear_appraisal_policy_ids: ['p1'] },
-        none: { ear_status: 'warning', ear_appraisal_policy_ids: ['p2'] },
+        tpm2: {
+          ear_status: 'affirming',
+          ear_trustworthiness_vector: { hardware: 2, executables: 3 },
+          ear_appraisal_policy_ids: ['edge@3'],
+        },
+        none: { ear_status: 'warning', ear_appraisal_policy_ids: ['edge@3'] },
       },
     })
   })
@@ -182,6 +190,7 @@ describe('the claims of an attestation result', () => {
       appraisedAt: 0,
       tier: 'none',
       appraisals: {},
+      policyId: 'none',
     })
     jwk.pub = 'another'
     verifier.build = 'another'
