@@ -22,6 +22,7 @@ export const signatureContexts = {
   enroll: 'QFLARE-v1 enroll',
   exchange: 'QFLARE-v1 exchange',
   rotate: 'QFLARE-v1 rotate',
+  reattest: 'QFLARE-v1 reattest',
   trust: 'QFLARE-v1 trust',
   checkpoint: 'QFLARE-v1 checkpoint',
   round: 'QFLARE-v1 round',
