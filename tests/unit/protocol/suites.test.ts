@@ -16,6 +16,7 @@ const sources = globSync('protocol/**/*.ts', { cwd: root })
 
 /** The first part of every `E(…)`, each written in exactly one place: `<file>: <label>`. */
 const labels = [
+  'protocol/attestation/messages.ts: QFLARE-v1 reattest',
   'protocol/enrollment.ts: QFLARE-v1 attest',
   'protocol/enrollment.ts: QFLARE-v1 enroll',
   'protocol/enrollment.ts: QFLARE-v1 evidence',
@@ -49,6 +50,7 @@ describe('signature contexts', () => {
       enroll: 'QFLARE-v1 enroll',
       exchange: 'QFLARE-v1 exchange',
       rotate: 'QFLARE-v1 rotate',
+      reattest: 'QFLARE-v1 reattest',
       trust: 'QFLARE-v1 trust',
       checkpoint: 'QFLARE-v1 checkpoint',
       round: 'QFLARE-v1 round',
