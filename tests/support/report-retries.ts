@@ -1,6 +1,7 @@
 import type { Reporter, TestCase } from 'vitest/node'
 
 /** Says at the end which tests passed only at a second try: that is no failure on a loaded machine, but nothing to be proud of. */
+// oxlint-disable-next-line import/no-default-export -- how vitest finds a reporter
 export default class ReportRetries implements Reporter {
   readonly #flaky: string[] = []
 
