@@ -1,0 +1,41 @@
+/** A writer of DER of the tests' own, which also writes what is not DER. */
+export function der(tag: number, ...contents: Uint8Array[]): Buffer {
+  const content = Buffer.concat(contents)
+  return Buffer.concat([Buffer.of(tag), derLength(content.length), content])
+}
+
+function derLength(length: number): Buffer {
+  if (length < 0x80) return Buffer.of(length)
+  return length < 0x100 ? Buffer.of(0x81, length) : Buffer.of(0x82, length >> 8, length & 0xff)
+}
+
+export const derSequence = (...contents: Uint8Array[]) => der(0x30, ...contents)
+export const derBoolean = (value: boolean) => der(0x01, Buffer.of(value ? 0xff : 0))
+export const derOctets = (...contents: Uint8Array[]) => der(0x04, ...contents)
+export const derBits = (bytes: Uint8Array, unusedBits = 0) => der(0x03, Buffer.of(unusedBits), bytes)
+export const derNull = der(0x05)
+export const derText = (text: string) => der(0x0c, Buffer.from(text))
+
+/** Non-negative. */
+export function derInteger(value: number): Buffer {
+  const digits = value.toString(16)
+  const bytes = Buffer.from(digits.length % 2 === 1 ? `0${digits}` : digits, 'hex')
+  return der(0x02, (bytes[0] as number) >= 0x80 ? Buffer.concat([Buffer.of(0), bytes]) : bytes)
+}
+
+export function derId(id: string): Buffer {
+  const [first = 0, second = 0, ...others] = id.split('.').map(Number)
+  return der(0x06, Buffer.from([first * 40 + second, ...others].flatMap(toBase128)))
+}
+
+function toBase128(value: number): number[] {
+  const digits = [value & 0x7f]
+  for (let rest = value >>> 7; rest > 0; rest >>>= 7) digits.unshift(0x80 | (rest & 0x7f))
+  return digits
+}
+
+/** UTCTime until 2049, GeneralizedTime from then on (RFC 5280 §4.1.2.5). */
+export function derTime(at: number): Buffer {
+  const digits = new Date(at).toISOString().replace(/\.\d+|[-:T]/g, '')
+  return digits < '2050' ? der(0x17, Buffer.from(digits.slice(2))) : der(0x18, Buffer.from(digits))
+}
