@@ -78,7 +78,7 @@ export interface CertificateParts {
   subject: string
   /** SubjectPublicKeyInfo. */
   spki: Uint8Array
-  extensions: readonly TestExtension[]
+  extensions: readonly (TestExtension | Uint8Array)[]
   /** Behind the parts of TBSCertificate, of Certificate, and of the whole. */
   tbsEnd: Uint8Array
   end: Uint8Array
@@ -124,7 +124,9 @@ export function makeCertificate(
   return Buffer.concat([whole, parts.behind])
 }
 
-function toExtension({ id, critical = false, value }: TestExtension): Buffer {
+function toExtension(extension: TestExtension | Uint8Array): Uint8Array {
+  if (extension instanceof Uint8Array) return extension
+  const { id, critical = false, value } = extension
   return derSequence(derId(id), ...(critical ? [derBoolean(true)] : []), derOctets(value))
 }
 

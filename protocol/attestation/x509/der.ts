@@ -30,12 +30,13 @@ const CONSTRUCTED = 0x20
 const NUMBER = 0x1f
 
 /**
- * Exactly one value in DER (X.690 §10 and §11): one-byte tags, definite and minimal lengths, every universal type in the form that DER
+ * Exactly one value of that tag in DER (X.690 §10 and §11): one-byte tags, definite and minimal lengths, every universal type in the form that DER
  * gives it, nothing behind it. A DEFAULT that is written out and a SET that is not in order are let pass: real certificates have both,
  * and neither can mean anything else. Attacker-controlled input. Throws `evidence_malformed`.
  */
-export function parseDer(bytes: Uint8Array): DerElement {
+export function parseDer(bytes: Uint8Array, tag: number): DerElement {
   const element = readElement(bytes, 0)
+  if (element.tag !== tag) throw malformedEvidence('DER holds a value of another type.')
   if (element.der.length !== bytes.length) throw malformedEvidence('Bytes follow the value in DER.')
   return element
 }
@@ -46,6 +47,16 @@ export function derChildren<const Tags extends readonly number[]>({ children }: 
     throw malformedEvidence('A structure in DER has other parts than its type.')
   }
   return children as unknown as { [Index in keyof Tags]: DerElement }
+}
+
+/**
+ * The children of a value, whose tags in hex have to match the pattern: what may lack or repeat can be said so. Throws
+ * `evidence_malformed`.
+ */
+export function derParts({ children }: DerElement, pattern: RegExp): readonly DerElement[] {
+  const tags = children.map(({ tag }) => tag.toString(16).padStart(2, '0')).join(' ')
+  if (!pattern.test(tags)) throw malformedEvidence('A structure in DER has other parts than its type.')
+  return children
 }
 
 function readElement(bytes: Uint8Array, depth: number): DerElement {

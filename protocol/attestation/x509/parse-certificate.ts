@@ -2,7 +2,7 @@ import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
 import { AsnParser } from '@peculiar/asn1-schema'
 import { BasicConstraints, ExtendedKeyUsage, Extension, KeyUsage, type KeyUsageType } from '@peculiar/asn1-x509'
 import { malformedEvidence } from '../evidence-format.ts'
-import { type DerElement, derChildren, derTags, parseDer } from './der.ts'
+import { type DerElement, derChildren, derParts, derTags, parseDer } from './der.ts'
 
 export const MAX_CERTIFICATE_BYTES = 8192
 
@@ -49,6 +49,9 @@ export const extensionIds = {
   extendedKeyUsage: '2.5.29.37',
 } as const
 
+/** There are nine bits, behind a byte that counts the unused ones. */
+const MAX_KEY_USAGE_BYTES = 3
+
 /** Version 3, in the one encoding that `[0] EXPLICIT INTEGER` has. */
 const VERSION_3 = Buffer.from('a003020102', 'hex')
 
@@ -59,7 +62,7 @@ const VERSION_3 = Buffer.from('a003020102', 'hex')
 export function parseCertificate(der: Uint8Array): ParsedCertificate {
   if (der.length > MAX_CERTIFICATE_BYTES) throw malformedEvidence('A certificate is longer than 8 KiB.')
   const { sequence, bitString, integer } = derTags
-  const [tbs, outerAlgorithm, signature] = derChildren(parseDer(der), sequence, sequence, bitString)
+  const [tbs, outerAlgorithm, signature] = derChildren(parseDer(der, sequence), sequence, sequence, bitString)
   const [version, , algorithm, issuer, validity, subject, spki, extensionList] = derChildren(
     tbs,
     0xa0,
@@ -75,7 +78,8 @@ export function parseCertificate(der: Uint8Array): ParsedCertificate {
   if (!Buffer.from(algorithm.der).equals(outerAlgorithm.der)) {
     throw malformedEvidence('A certificate names one signature algorithm inside of what is signed and another outside.')
   }
-  if (issuer.children.length === 0) throw malformedEvidence('A certificate names no issuer.')
+  derParts(issuer, /^31( 31)*$/)
+  derParts(subject, /^(31( 31)*)?$/)
   const { extensions, criticalExtensions } = readExtensions(extensionList)
   return {
     der,
@@ -109,8 +113,9 @@ function readExtensions(list: DerElement) {
   const extensions = new Map<string, Uint8Array>()
   const criticalExtensions: string[] = []
   const [sequence] = derChildren(list, derTags.sequence)
-  for (const { der } of sequence.children) {
-    const { extnID, critical, extnValue } = readAs(der, Extension)
+  for (const extension of derParts(sequence, /^30( 30)*$/)) {
+    derParts(extension, /^06 (01 )?04$/)
+    const { extnID, critical, extnValue } = readAs(extension, Extension)
     if (extensions.has(extnID)) throw malformedEvidence('A certificate has an extension twice.')
     extensions.set(extnID, new Uint8Array(extnValue.buffer))
     if (critical) criticalExtensions.push(extnID)
@@ -118,28 +123,34 @@ function readExtensions(list: DerElement) {
   return { extensions, criticalExtensions }
 }
 
+/** The package leaves out of a structure what it does not expect: what has to be there, and nothing else, is looked at before. */
 function readUses(extensions: ReadonlyMap<string, Uint8Array>) {
-  const read = <Type>(id: string, type: new () => Type) => {
+  const find = (id: string, tag: number) => {
     const value = extensions.get(id)
-    if (value === undefined) return undefined
-    parseDer(value)
-    return readAs(value, type)
+    return value && parseDer(value, tag)
   }
-  const { cA = false, pathLenConstraint: pathLength } = read(extensionIds.basicConstraints, BasicConstraints) ?? {}
+  const constraints = find(extensionIds.basicConstraints, derTags.sequence)
+  const use = find(extensionIds.keyUsage, derTags.bitString)
+  const purposes = find(extensionIds.extendedKeyUsage, derTags.sequence)
+  if (constraints) derParts(constraints, /^(01( 02)?)?$/)
+  if (purposes) derParts(purposes, /^06( 06)*$/)
+  if (use && use.content.length > MAX_KEY_USAGE_BYTES) throw malformedEvidence('A certificate has far too many uses.')
+  const { cA: isAuthority = false, pathLenConstraint: pathLength } = constraints
+    ? readAs(constraints, BasicConstraints)
+    : {}
   if (pathLength !== undefined && !(Number.isSafeInteger(pathLength) && pathLength >= 0)) {
     throw malformedEvidence('The path length of a certificate is no length.')
   }
-  const extendedKeyUsage = read(extensionIds.extendedKeyUsage, ExtendedKeyUsage)
   return {
-    isAuthority: cA,
+    isAuthority,
     pathLength,
-    keyUsage: read(extensionIds.keyUsage, KeyUsage)?.toJSON(),
-    extendedKeyUsage: extendedKeyUsage && [...extendedKeyUsage],
+    keyUsage: use && readAs(use, KeyUsage).toJSON(),
+    extendedKeyUsage: purposes && [...readAs(purposes, ExtendedKeyUsage)],
   }
 }
 
 /** What this package throws for bytes of another type are errors of many kinds. */
-function readAs<Type>(der: Uint8Array, type: new () => Type): Type {
+function readAs<Type>({ der }: DerElement, type: new () => Type): Type {
   try {
     return AsnParser.parse(der, type)
   } catch (cause) {
@@ -147,10 +158,8 @@ function readAs<Type>(der: Uint8Array, type: new () => Type): Type {
   }
 }
 
-function readValidity({ children: [notBefore, notAfter, ...more] }: DerElement) {
-  if (notBefore === undefined || notAfter === undefined || more.length > 0) {
-    throw malformedEvidence('A certificate does not say from when to when it is valid.')
-  }
+function readValidity(validity: DerElement) {
+  const [notBefore, notAfter] = derParts(validity, /^1[78] 1[78]$/) as [DerElement, DerElement]
   return { notBefore: readTime(notBefore), notAfter: readTime(notAfter) }
 }
 
@@ -160,7 +169,7 @@ function readTime({ tag, content }: DerElement): number {
   const century = text < '5' ? '20' : '19'
   const digits = tag === derTags.utcTime ? century + text : text
   const iso = digits.replace(/^(....)(..)(..)(..)(..)(..)Z$/, '$1-$2-$3T$4:$5:$6.000Z')
-  const time = tag === derTags.utcTime || tag === derTags.generalizedTime ? Date.parse(iso) : Number.NaN
+  const time = Date.parse(iso)
   // Date.parse takes 30 February for 1 March.
   if (Number.isNaN(time) || new Date(time).toISOString() !== iso)
     throw malformedEvidence('A certificate holds no time.')
