@@ -250,6 +250,19 @@ begin
 end $function$;
 -- of qflare_owner; may be executed by nobody else: isolate_tenants(regclass,name)
 
+CREATE OR REPLACE FUNCTION public.keep_key_of_policy_macs()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if exists (select from public.appraisal_policy p where p.mac_key_version = old.version and p.mac_mismatched_at is null) then
+    return null;
+  end if;
+  return new;
+end $function$;
+-- of qflare_owner; may be executed by nobody else: keep_key_of_policy_macs()
+
 CREATE OR REPLACE FUNCTION public.list_ended_sessions(of_bucket bigint, made timestamp with time zone, until timestamp with time zone, superseded timestamp with time zone, page_size integer)
  RETURNS TABLE(organization_id uuid, id uuid)
  LANGUAGE sql
@@ -317,6 +330,22 @@ BEGIN ATOMIC
   LIMIT list_stale_identity_macs.page_size;
 END;
 -- of qflare_jobs; may be executed by qflare_worker: list_stale_identity_macs(bigint,integer)
+
+CREATE OR REPLACE FUNCTION public.list_stale_policy_macs(below_version bigint, page_size integer)
+ RETURNS TABLE(organization_id uuid, name text, version integer)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT p.organization_id,
+     p.name,
+     p.version
+    FROM appraisal_policy p
+   WHERE ((p.mac_key_version < list_stale_policy_macs.below_version) AND (p.mac_mismatched_at IS NULL))
+   ORDER BY p.mac_key_version, p.organization_id, p.name, p.version
+  LIMIT list_stale_policy_macs.page_size;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_stale_policy_macs(bigint,integer)
 
 CREATE OR REPLACE FUNCTION public.list_unflagged_identity_keys(made_before timestamp with time zone, batch_size integer)
  RETURNS TABLE(organization_id uuid, kid text)
@@ -418,6 +447,22 @@ begin
 end $function$;
 -- of qflare_owner; may be executed by public: refuse_change()
 
+CREATE OR REPLACE FUNCTION public.refuse_policy_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if tg_op = 'UPDATE' then
+    if (new.organization_id, new.name, new.version, new.body, new.created_at)
+      is not distinct from (old.organization_id, old.name, old.version, old.body, old.created_at) then
+      return new;
+    end if;
+  end if;
+  raise exception 'versions of appraisal policies stay as they are: % is refused', tg_op using errcode = 'QF004';
+end $function$;
+-- of qflare_owner; may be executed by nobody else: refuse_policy_change()
+
 CREATE OR REPLACE FUNCTION public.remove_audit_entries(older_than timestamp with time zone)
  RETURNS TABLE(from_index bigint, to_index bigint, newest_at timestamp with time zone)
  LANGUAGE plpgsql
@@ -507,6 +552,40 @@ grant select on api_token to qflare_api;
 grant insert, select on api_token to qflare_worker;
 grant insert (organization_id, id, name, roles, secret_hash, created_at, expires_at), update (revoked_at) on api_token to qflare_api;
 grant update (revoked_at) on api_token to qflare_worker;
+
+create table appraisal_policy (
+  organization_id uuid not null,
+  name text not null,
+  version integer not null,
+  body text not null,
+  mac bytea not null,
+  mac_key_version bigint not null,
+  mac_mismatched_at timestamp with time zone,
+  created_at timestamp with time zone not null,
+  constraint appraisal_policy_pkey PRIMARY KEY (organization_id, name, version),
+  constraint appraisal_policy_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
+  constraint appraisal_policy_mac_check CHECK ((length(mac) = 32)),
+  constraint appraisal_policy_name_check CHECK (((name ~ '^[a-z0-9][a-z0-9._-]{0,63}$'::text) AND (name <> 'none'::text))),
+  constraint appraisal_policy_version_check CHECK ((version > 0))
+);
+alter table appraisal_policy owner to qflare_owner;
+CREATE INDEX appraisal_policy_mac_version ON public.appraisal_policy USING btree (mac_key_version, organization_id, name, version) WHERE (mac_mismatched_at IS NULL);
+CREATE TRIGGER unchanging BEFORE DELETE OR UPDATE ON public.appraisal_policy FOR EACH ROW EXECUTE FUNCTION refuse_policy_change();
+CREATE TRIGGER unchanging_table BEFORE TRUNCATE ON public.appraisal_policy FOR EACH STATEMENT EXECUTE FUNCTION refuse_policy_change();
+alter table appraisal_policy enable row level security;
+alter table appraisal_policy force row level security;
+create policy rotate_keys on appraisal_policy as permissive for select to qflare_jobs
+  using (true);
+create policy tenant on appraisal_policy as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on appraisal_policy as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on appraisal_policy to qflare_api;
+grant select on appraisal_policy to qflare_worker;
+grant select (organization_id, name, version, mac_key_version, mac_mismatched_at) on appraisal_policy to qflare_jobs;
+grant update (mac, mac_key_version, mac_mismatched_at) on appraisal_policy to qflare_worker;
 
 create table attestation_result (
   organization_id uuid not null,
@@ -942,6 +1021,7 @@ create table kek_version (
 );
 alter table kek_version owner to qflare_owner;
 CREATE UNIQUE INDEX kek_version_active ON public.kek_version USING btree (purpose) WHERE (status = 'ACTIVE'::text);
+CREATE TRIGGER keep_key_of_policy_macs BEFORE UPDATE ON public.kek_version FOR EACH ROW WHEN (((new.status = 'DESTROYED'::text) AND (old.purpose = 3))) EXECUTE FUNCTION keep_key_of_policy_macs();
 grant select on kek_version to qflare_api;
 grant select on kek_version to qflare_jobs;
 grant select on kek_version to qflare_sequencer;

@@ -167,6 +167,17 @@ export interface Tables {
     appraised_at: Timestamp
     expires_at: Timestamp
   }
+  appraisal_policy: {
+    organization_id: string
+    name: string
+    version: number
+    /** Canonical JSON. */
+    body: string
+    mac: Bytes
+    mac_key_version: number
+    mac_mismatched_at: NullableTimestamp
+    created_at: Timestamp
+  }
   session: {
     organization_id: string
     id: string

@@ -13,6 +13,7 @@ import type { RateLimits } from './rate-limits.ts'
 import type { Route } from './route.ts'
 import { apiDocumentRoutes } from './routes/api-documents.ts'
 import { apiTokenRoutes } from './routes/api-tokens.ts'
+import { appraisalPolicyRoutes } from './routes/appraisal-policies.ts'
 import { auditEventRoutes } from './routes/audit-events.ts'
 import { auditTreeRoutes } from './routes/audit-tree.ts'
 import { completeEnrollmentRoute } from './routes/complete-enrollment.ts'
@@ -35,6 +36,7 @@ import { startEnrollmentRoute } from './routes/start-enrollment.ts'
 import { trustDraftRoutes } from './routes/trust-drafts.ts'
 import type { AccessTokens } from './services/access-tokens.ts'
 import { createApiTokens } from './services/api-tokens.ts'
+import { createAppraisalPolicies } from './services/appraisal-policies.ts'
 import { createAttestationInputs } from './services/attestation-inputs.ts'
 import { createAuditLog } from './services/audit-log.ts'
 import { createCloseRound } from './services/close-round.ts'
@@ -110,6 +112,7 @@ export function listRoutes(parts: RouteParts): Route[] {
     ...publishedKeyRoutes(parts.publishedKeys),
     ...organizationRoutes(createOrganizations(parts)),
     ...apiTokenRoutes(createApiTokens(parts), clock),
+    ...appraisalPolicyRoutes(createAppraisalPolicies(parts)),
     ...enrollmentTokenRoutes(createEnrollmentTokens(parts), clock),
     startEnrollmentRoute(createStartEnrollment({ ...parts, getTrust: parts.publishedKeys.getTrust })),
     completeEnrollmentRoute(createCompleteEnrollment({ ...parts, issueResult, attestationInputs })),

@@ -1,5 +1,7 @@
 import { z } from 'zod'
+import { canonicalJson, type Json, toBase64url } from '../encoding.ts'
 import { displayName } from '../enrollment.ts'
+import type { Primitives } from '../primitives.ts'
 import { printable } from '../wire.ts'
 import type { EvidenceFormat, EvidenceFormatName } from './evidence-format.ts'
 import { evidenceFormats } from './formats.ts'
@@ -60,4 +62,15 @@ export function evidencePoliciesOf(document: PolicyDocument): [EvidenceFormatNam
     const policy = document.evidence[name]
     return policy === undefined ? [] : [[name, policy] as [EvidenceFormatName, EvidencePolicy]]
   })
+}
+
+/** As it is stored and hashed: canonical JSON, with what was left out spelled out, so that it stays what it was when a default changes. */
+export function policyBody(document: PolicyDocument): string {
+  // Parsed JSON: it has no member that is undefined, which the type of an optional one cannot say.
+  return canonicalJson(document as Json)
+}
+
+/** base64url of 32 bytes, what `policy.created` says: SHA3-256 of that text. */
+export function policyHash(crypto: Primitives, body: string): string {
+  return toBase64url(crypto.hash256(new TextEncoder().encode(body)))
 }

@@ -101,6 +101,12 @@ export const auditEventTypes = {
     subject: ['apiTokenId'],
     data: ['revokedCount'],
   },
+  'policy.created': {
+    severity: 'notice',
+    meaning: 'An operator wrote a version of an appraisal policy.',
+    subject: ['policyId'],
+    data: ['policyHash'],
+  },
   'enrollment_token.created': {
     severity: 'info',
     meaning: 'An operator made an enrolment token, on these terms.',

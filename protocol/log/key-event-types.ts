@@ -78,6 +78,13 @@ export const keyEventTypes = {
     subject: ['purpose', 'version'],
     data: [],
   },
+  'policy.mac_mismatched': {
+    severity: 'critical',
+    meaning:
+      'A rotation found a version of an appraisal policy whose MAC is wrong: somebody wrote to the database; once a version.',
+    subject: ['policyId'],
+    data: [],
+  },
   'identity_key.mac_mismatched': {
     severity: 'critical',
     meaning: 'The identity key of a device is not the one that enrolled: somebody wrote to the database.',

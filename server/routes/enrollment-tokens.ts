@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { POLICY_NONE, policyId } from '../../protocol/attestation/policy-id.ts'
 import { deviceCapabilities, deviceLabel } from '../../protocol/device-labels.ts'
 import { displayName, principalKinds } from '../../protocol/enrollment.ts'
 import { timestamp, uuid } from '../../protocol/wire.ts'
@@ -12,7 +13,6 @@ import {
   enrollmentTokenStatusAt,
   type NewEnrollmentToken,
 } from '../services/enrollment-tokens.ts'
-import { builtInPolicyIds } from '../services/policies.ts'
 import { parseId } from './ids.ts'
 
 const DAY_SECONDS = 86_400
@@ -25,7 +25,7 @@ const tokenWish = z
     name: displayName.optional().meta({ description: 'the only name that the device may enrol under' }),
     type: deviceLabel.optional().meta({ description: 'what the device is from its enrolment on' }),
     capabilities: deviceCapabilities.default([]),
-    policyId: z.enum(builtInPolicyIds).default('none'),
+    policyId: policyId.default(POLICY_NONE),
     ttlSeconds: z
       .int()
       .min(60)

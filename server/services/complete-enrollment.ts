@@ -149,7 +149,7 @@ async function enrol(parts: CompleteEnrollmentParts, tx: Tx, attempt: Attempt): 
   try {
     requireOpenToken(token, now)
     requireTokenTerms(token, completion)
-    const policy = await getPolicy(tx, token.policyId, parts.profile)
+    const policy = await getPolicy(parts, tx, token.policyId)
     requireIdentityAlgorithm(policy, completion.identityKey.alg)
     const kid = await requireNewKey(parts.crypto, tx, completion.identityKey)
     const appraisal = await appraise(parts, tx, attempt, policy)

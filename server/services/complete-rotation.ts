@@ -142,7 +142,7 @@ async function rotate(parts: CompleteRotationParts, tx: Tx, attempt: Attempt): P
   try {
     if (principal.status !== 'ACTIVE' || !isSignedByNewKey(parts.crypto, completion, signedBytes)) throw refused()
     const { policyId } = await getFirstAttestation(tx, principal.id)
-    const policy = await getPolicy(tx, policyId, parts.profile)
+    const policy = await getPolicy(parts, tx, policyId)
     requireIdentityAlgorithm(policy, completion.identityKey.alg)
     const kid = await requireNewKey(parts.crypto, tx, completion.identityKey)
     const appraisal = await appraise(parts, tx, attempt, policy)

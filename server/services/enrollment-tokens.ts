@@ -14,16 +14,21 @@ import type { PrincipalKind } from '../../protocol/enrollment.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import type { Happening, LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
+import type { Keyring } from '../../runtime/custody/keyring.ts'
+import type { ProfileName } from '../../runtime/profile.ts'
 import { actorOf, type Operator } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
 import { changeAs } from './change-as.ts'
 import { newCredential } from './credentials.ts'
+import { getPolicy } from './policies.ts'
 
 export interface EnrollmentTokenParts {
   database: Database
   crypto: Primitives
   clock: Clock
   writeEvent: WriteEvent
+  keyring: Keyring
+  profile: ProfileName
   /** `kid` of the root key that signs trust bundles. */
   pin: string
 }
@@ -50,7 +55,7 @@ export type EnrollmentTokens = ReturnType<typeof createEnrollmentTokens>
 export function createEnrollmentTokens(parts: EnrollmentTokenParts) {
   const { database, clock } = parts
   return {
-    /** In the order of the wishes, of which there is at least one; all of them, or none. */
+    /** In the order of the wishes, of which there is at least one; all of them, or none. Throws `malformed` for an unknown policy. */
     async create(
       operator: Operator,
       wishes: readonly EnrollmentTokenWish[],
@@ -58,6 +63,7 @@ export function createEnrollmentTokens(parts: EnrollmentTokenParts) {
     ): Promise<NewEnrollmentToken[]> {
       const { organizationId } = operator
       return changeAs(parts, operator, async (tx, createdAt) => {
+        for (const policyId of new Set(wishes.map((wish) => wish.policyId))) await getPolicy(parts, tx, policyId)
         const made = wishes.map((wish) => {
           const { ttlSeconds, ...terms } = wish
           return { ...newCredential(parts.crypto), ...terms, createdAt, expiresAt: createdAt + ttlSeconds * 1000 }

@@ -1,6 +1,16 @@
 import type { Tx } from '../../database/open.ts'
-import { evidencePoliciesOf, type PolicyDocument, policyNone } from '../../protocol/attestation/policy.ts'
+import { type AppraisalPolicyRow, findAppraisalPolicy } from '../../database/repositories/appraisal-policies.ts'
+import {
+  evidencePoliciesOf,
+  type PolicyDocument,
+  policyDocument,
+  policyNone,
+} from '../../protocol/attestation/policy.ts'
+import { POLICY_NONE, type PolicyVersion, parsePolicyId, toPolicyId } from '../../protocol/attestation/policy-id.ts'
 import type { SignatureAlgorithm } from '../../protocol/suites.ts'
+import type { Keyring } from '../../runtime/custody/keyring.ts'
+import { isPolicyGenuine } from '../../runtime/custody/policy-mac.ts'
+import { SealError } from '../../runtime/custody/sealed-record.ts'
 import { type ProfileName, profiles } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
 
@@ -11,16 +21,55 @@ export interface AppraisalPolicy {
   identityAlgorithms: readonly SignatureAlgorithm[]
 }
 
-export const builtInPolicyIds = ['none'] as const
+/** A stored version whose MAC is right. */
+export interface StoredPolicy extends PolicyVersion {
+  /** As it was stored and hashed. */
+  body: string
+  /** What that means to this release. */
+  document: PolicyDocument
+  createdAt: number
+}
 
 /**
- * The policy that `policyId` names. Which identity keys may enrol is the profile's to say, whatever the policy. Throws `malformed`
- * for one that does not exist.
+ * The policy that `policyId` names, always as one version; a name alone is the newest. Which identity keys may enrol is the profile's
+ * to say, whatever the policy. Throws `malformed` for one that does not exist, SealError for one that somebody changed.
  */
-export async function getPolicy(_tx: Tx, policyId: string, profile: ProfileName): Promise<AppraisalPolicy> {
-  if (policyId !== builtInPolicyIds[0])
+export async function getPolicy(
+  parts: { keyring: Keyring; profile: ProfileName },
+  tx: Tx,
+  policyId: string,
+): Promise<AppraisalPolicy> {
+  const identityAlgorithms = profiles[parts.profile].identity
+  const named = parsePolicyId(policyId)
+  if (named?.name === POLICY_NONE) return { id: POLICY_NONE, document: policyNone, identityAlgorithms }
+  const policy = named && (await findPolicy(parts.keyring, tx, named))
+  if (policy === undefined)
     throw new ServiceError('malformed', `There is no policy ${policyId}.`, { field: 'policyId' })
-  return { id: policyId, document: policyNone, identityAlgorithms: profiles[profile].identity }
+  return { id: toPolicyId(policy), document: policy.document, identityAlgorithms }
+}
+
+/** Without `version` the newest. Throws SealError for one that somebody changed. */
+export async function findPolicy(
+  keyring: Keyring,
+  tx: Tx,
+  named: { name: string; version: number | undefined },
+): Promise<StoredPolicy | undefined> {
+  const row = await findAppraisalPolicy(tx, named)
+  return row && (await toGenuinePolicy(keyring, row))
+}
+
+/**
+ * Whoever writes to the database could otherwise say what devices have to prove. Not the caller's mistake, and nothing goes on with
+ * such a policy: what was begun is undone, and the log of the service names it. Throws SealError.
+ */
+export async function toGenuinePolicy(keyring: Keyring, row: AppraisalPolicyRow): Promise<StoredPolicy> {
+  if (!(await isPolicyGenuine(keyring, row))) {
+    throw new SealError(
+      `The policy ${toPolicyId(row)} of organization ${row.organizationId} is not as it was made: somebody wrote to the database.`,
+    )
+  }
+  const { name, version, body, createdAt } = row
+  return { name, version, body, document: policyDocument.parse(JSON.parse(body)), createdAt }
 }
 
 /** What a device is told of a policy before it makes its evidence. */

@@ -73,7 +73,7 @@ export function createStartEnrollment(parts: StartEnrollmentParts): StartEnrollm
         now,
       )
       await insertEvents(tx, [event])
-      const policy = toDevicePolicy(await getPolicy(tx, token.policyId, parts.profile))
+      const policy = toDevicePolicy(await getPolicy(parts, tx, token.policyId))
       return { enrollmentId: id, challenge, expiresAt, policy, trust }
     })
   }

@@ -36,7 +36,7 @@ export function createStartRotation(parts: StartRotationParts): StartRotation {
     return changeAs(parts, caller, async (tx, now) => {
       const { identityKey } = await getDevice(tx, deviceId)
       const { policyId } = await getFirstAttestation(tx, deviceId)
-      const policy = toDevicePolicy(await getPolicy(tx, policyId, parts.profile))
+      const policy = toDevicePolicy(await getPolicy(parts, tx, policyId))
       const open = await findOpenChallenge(parts, tx, caller, identityKey.kid, now)
       if (open !== undefined) return { ...open, policy }
 

@@ -86,6 +86,15 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
       expires_at: at,
       principal_id,
     },
+    appraisal_policy: {
+      organization_id,
+      name: `policy-${tokenId}`,
+      version: 1,
+      body: '{}',
+      mac: randomBytes(32),
+      mac_key_version: 1,
+      created_at: at,
+    },
     evidence: { organization_id, id: evidence_id, principal_id, body: '[]', received_at: at },
     attestation_result: {
       organization_id,

@@ -20,6 +20,7 @@ import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { keyVersionOf } from '../../runtime/custody/sealed-record.ts'
 import { signingKeyPlace } from '../../runtime/custody/service-keys.ts'
 import { newId } from '../../runtime/ids.ts'
+import { renewPolicyMacs } from '../rotation/renew-policy-macs.ts'
 
 export interface ResealValuesParts {
   database: Database
@@ -33,9 +34,9 @@ export type ResealProgress = (done: number, total: number) => Promise<void>
 const BATCH = 500
 
 /**
- * Brings what lasts under the newest key-encryption keys: the seeds of signing keys and the MACs of identity keys. Challenges and
- * temporal records end by themselves within hours. `mismatched`: identity keys whose MAC is wrong; each is told of once, by an event
- * of severity critical, and is not made good.
+ * Brings what lasts under the newest key-encryption keys: the seeds of signing keys and the MACs of identity keys and
+ * appraisal policies. Challenges and temporal records end by themselves within hours. `mismatched`: identity keys and policies whose MAC
+ * is wrong; each is told of once, by an event of severity critical, and is not made good.
  */
 export async function resealValues(
   parts: ResealValuesParts,
@@ -43,13 +44,16 @@ export async function resealValues(
   progress: ResealProgress = async () => {},
 ): Promise<{ seeds: number; macs: number; mismatched: number }> {
   const seeds = await resealSeeds(parts, now)
+  const policies = await renewPolicyMacs(parts, now)
   const version = parts.keyring.activeVersion('identityMac')
   const total = await parts.database.withoutOrganization((tx) => countStaleIdentityMacs(tx, version))
   let macs = 0
   let mismatched = 0
   for (;;) {
     const stale = await parts.database.withoutOrganization((tx) => listStaleIdentityMacs(tx, version, BATCH))
-    if (stale.length === 0) return { seeds, macs, mismatched }
+    if (stale.length === 0) {
+      return { seeds, macs: macs + policies.renewed, mismatched: mismatched + policies.mismatched }
+    }
     for (const [organizationId, keys] of Map.groupBy(stale, (key) => key.organizationId)) {
       const kids = keys.map(({ kid }) => kid)
       const done = await renewMacs(parts, { organizationId, kids, version }, now)
