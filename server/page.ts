@@ -15,17 +15,22 @@ export const pageQuery = {
     .pipe(z.int().min(1).max(200))
     .default(50)
     .meta({ description: 'items per page: 1 to 200, 50 without it', type: 'integer' }),
-  cursor: z
+  cursor: cursorOf((id) => (isUuid(id) ? id : undefined)),
+}
+
+/** `parse`: what the id of a last item says, undefined for what is none. */
+export function cursorOf<T>(parse: (id: string) => T | undefined) {
+  return z
     .string()
     .max(128)
     .transform((text, context) => {
-      const id = decodeCursor(text)
-      if (id !== undefined) return id
+      const last = parse(decodeCursor(text) ?? '')
+      if (last !== undefined) return last
       context.issues.push({ code: 'custom', message: 'Not a cursor of this list.', input: text })
       return z.NEVER
     })
     .optional()
-    .meta({ description: '`nextCursor` of the page before' }),
+    .meta({ description: '`nextCursor` of the page before' })
 }
 
 /** The answer of a list. */
@@ -49,8 +54,7 @@ export function toPage<T extends { id: string }>(
 
 function decodeCursor(text: string): string | undefined {
   try {
-    const id = new TextDecoder().decode(fromBase64url(text))
-    return isUuid(id) ? id : undefined
+    return new TextDecoder().decode(fromBase64url(text))
   } catch (error) {
     if (error instanceof ProtocolError) return undefined
     throw error

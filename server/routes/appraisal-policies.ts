@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import { policyDocument } from '../../protocol/attestation/policy.ts'
-import { policyName } from '../../protocol/attestation/policy-id.ts'
+import { parsePolicyId, policyName } from '../../protocol/attestation/policy-id.ts'
 import { json, timestamp } from '../../protocol/wire.ts'
 import { ServiceError } from '../errors.ts'
-import { decimal, pageQuery } from '../page.ts'
+import { cursorOf, decimal, pageOf, pageQuery, toPage } from '../page.ts'
 import { defineRoute, type Route } from '../route.ts'
 import type { AppraisalPolicies, ShownPolicy } from '../services/appraisal-policies.ts'
 
@@ -23,15 +23,7 @@ const policyJson = z
   })
   .meta({ id: 'AppraisalPolicy' })
 
-const policyPage = z.strictObject({
-  items: z.array(policyJson),
-  nextCursor: z.string().nullable().meta({ description: 'for the next page; null on the last one' }),
-})
-
-const listQuery = z.strictObject({
-  limit: pageQuery.limit,
-  cursor: policyName.optional().meta({ description: '`nextCursor` of the page before' }),
-})
+const listQuery = z.strictObject({ ...pageQuery, cursor: cursorOf((id) => parsePolicyId(id)?.name) })
 const versionQuery = z.strictObject({
   version: decimal
     .pipe(z.int().min(1).max(MAX_VERSION))
@@ -64,12 +56,10 @@ export function appraisalPolicyRoutes(policies: AppraisalPolicies): Route[] {
       access: 'operator',
       summary: 'List the newest version of each appraisal policy, by their names',
       query: listQuery,
-      answers: { 200: { description: 'A page of policies.', body: policyPage } },
+      answers: { 200: { description: 'A page of policies.', body: pageOf(policyJson) } },
       async answer({ caller, query: { limit, cursor } }) {
-        const found = await policies.list(caller, { limit: limit + 1, afterName: cursor })
-        const items = found.slice(0, limit)
-        const nextCursor = found.length > limit ? (items.at(-1)?.name ?? null) : null
-        return { status: 200, body: { items: items.map(toJson), nextCursor } }
+        const page = toPage(await policies.list(caller, { limit: limit + 1, afterName: cursor }), limit)
+        return { status: 200, body: { ...page, items: page.items.map(toJson) } }
       },
     }),
     defineRoute({

@@ -3,6 +3,7 @@ import { listRoutes, type RouteParts } from '../../server/routes.ts'
 import { coreRows } from '../support/access/core-rows.ts'
 import { federationRows } from '../support/access/federation-rows.ts'
 import { callers, type Outcomes } from '../support/access/outcomes.ts'
+import { policyRows } from '../support/access/policy-rows.ts'
 import { serviceRows } from '../support/access/service-rows.ts'
 import { type AccessWorld, makeAccessWorld } from '../support/access/world.ts'
 import { call } from '../support/api.ts'
@@ -17,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => world.service.close())
 
 /** What each caller gets on each route; of a route that anyone may call, only what its body proves makes a difference. */
-const rows = { ...coreRows(world), ...federationRows(world), ...serviceRows(world) }
+const rows = { ...coreRows(world), ...federationRows(world), ...policyRows(world), ...serviceRows(world) }
 
 test('every route of the service has a row here, and every row a route', () => {
   const parts = { crypto, metrics: {}, publishedKeys: {} } as unknown as RouteParts

@@ -77,6 +77,7 @@ export async function createToken(
     name?: string
     type?: string
     capabilities?: readonly string[]
+    policyId?: string
     ttlSeconds?: number
   } = {},
 ): Promise<{ id: string; token: string; credential: string; pin: string }> {
