@@ -76,7 +76,7 @@ export function enrollmentTokenRoutes(tokens: EnrollmentTokens, clock: Clock): R
       body: tokenWish,
       answers: { 201: { description: 'The token, this once.', body: newTokenJson, hasLocation: true } },
       async answer({ caller, body, requestId }) {
-        const [made] = await tokens.create(caller, [toWish(body)], requestId)
+        const [made] = await tokens.create(caller, [toWish(body)], requestId, () => '')
         const token = made as NewEnrollmentToken
         return { status: 201, body: token, headers: { location: `/v1/enrollment-tokens/${token.id}` } }
       },
@@ -91,7 +91,7 @@ export function enrollmentTokenRoutes(tokens: EnrollmentTokens, clock: Clock): R
       answers: { 201: { description: 'The tokens, this once.', body: newTokensJson } },
       async answer({ caller, body: { items }, requestId, weigh }) {
         await weigh(items.length)
-        const made = await tokens.create(caller, items.map(toWish), requestId)
+        const made = await tokens.create(caller, items.map(toWish), requestId, (i) => `items.${i}.`)
         return { status: 201, body: { items: made.map((token, i) => ({ ...token, name: items[i]?.name ?? null })) } }
       },
     }),

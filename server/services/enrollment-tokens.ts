@@ -1,4 +1,4 @@
-import type { Database } from '../../database/open.ts'
+import type { Database, Tx } from '../../database/open.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
 import { insertDirectoryEntries } from '../../database/repositories/directory.ts'
 import {
@@ -55,15 +55,19 @@ export type EnrollmentTokens = ReturnType<typeof createEnrollmentTokens>
 export function createEnrollmentTokens(parts: EnrollmentTokenParts) {
   const { database, clock } = parts
   return {
-    /** In the order of the wishes, of which there is at least one; all of them, or none. Throws `malformed` for an unknown policy. */
+    /**
+     * In the order of the wishes, of which there is at least one; all of them, or none. Throws `malformed` for a policy that does not
+     * exist; `pathOf` is how the request calls the members of a wish.
+     */
     async create(
       operator: Operator,
       wishes: readonly EnrollmentTokenWish[],
       requestId: string,
+      pathOf: (index: number) => string,
     ): Promise<NewEnrollmentToken[]> {
       const { organizationId } = operator
       return changeAs(parts, operator, async (tx, createdAt) => {
-        for (const policyId of new Set(wishes.map((wish) => wish.policyId))) await getPolicy(parts, tx, policyId)
+        await requirePolicies(parts, tx, wishes, pathOf)
         const made = wishes.map((wish) => {
           const { ttlSeconds, ...terms } = wish
           return { ...newCredential(parts.crypto), ...terms, createdAt, expiresAt: createdAt + ttlSeconds * 1000 }
@@ -117,6 +121,16 @@ export function createEnrollmentTokens(parts: EnrollmentTokenParts) {
       })
     },
   }
+}
+
+async function requirePolicies(
+  parts: EnrollmentTokenParts,
+  tx: Tx,
+  wishes: readonly EnrollmentTokenWish[],
+  pathOf: (index: number) => string,
+): Promise<void> {
+  const first = new Map(wishes.map(({ policyId }, index) => [policyId, index] as const).toReversed())
+  for (const [policyId, index] of first) await getPolicy(parts, tx, policyId, `${pathOf(index)}policyId`)
 }
 
 /** What a token is at a time: it enrols somebody while it is `open`. The filter of the list says the same in SQL. */

@@ -32,19 +32,19 @@ export interface StoredPolicy extends PolicyVersion {
 
 /**
  * The policy that `policyId` names, always as one version; a name alone is the newest. Which identity keys may enrol is the profile's
- * to say, whatever the policy. Throws `malformed` for one that does not exist, SealError for one that somebody changed.
+ * to say, whatever the policy. Throws `malformed` for one that does not exist (`field`: where it was named), SealError for one that somebody changed.
  */
 export async function getPolicy(
   parts: { keyring: Keyring; profile: ProfileName },
   tx: Tx,
   policyId: string,
+  field = 'policyId',
 ): Promise<AppraisalPolicy> {
   const identityAlgorithms = profiles[parts.profile].identity
   const named = parsePolicyId(policyId)
   if (named?.name === POLICY_NONE) return { id: POLICY_NONE, document: policyNone, identityAlgorithms }
   const policy = named && (await findPolicy(parts.keyring, tx, named))
-  if (policy === undefined)
-    throw new ServiceError('malformed', `There is no policy ${policyId}.`, { field: 'policyId' })
+  if (policy === undefined) throw new ServiceError('malformed', `There is no policy ${policyId}.`, { field })
   return { id: toPolicyId(policy), document: policy.document, identityAlgorithms }
 }
 

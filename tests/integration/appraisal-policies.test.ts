@@ -176,7 +176,8 @@ describe('an enrolment token', () => {
       const ask = (path: string, body: object) =>
         call(service, 'POST', `/v1/enrollment-tokens${path}`, { token: tenant.adminToken, body })
       expectRefusal(await ask('', { kind: 'device', policyId }), 400, 'malformed', 'policyId')
-      expect((await ask('/bulk', { items: [{ kind: 'device' }, { kind: 'device', policyId }] })).status).toBe(400)
+      const items = [{ kind: 'device' }, { kind: 'device', policyId }, { kind: 'device', policyId }]
+      expectRefusal(await ask('/bulk', { items }), 400, 'malformed', 'items.1.policyId')
       expect(await databaseContents(service)).toEqual(before)
     },
   )

@@ -37,7 +37,9 @@ export async function rotateOldKeks(
   const { seeds, macs, mismatched } = await resealValues(parts, now, progress)
   if (seeds + macs > 0) logger.info('values are under the newest key-encryption keys', { count: seeds + macs })
   if (mismatched > 0)
-    logger.error('identity keys are not those that enrolled: somebody wrote to the database', { count: mismatched })
+    logger.error('identity keys or policies are not as they were made: somebody wrote to the database', {
+      count: mismatched,
+    })
   for (const kek of await destroyUnusedKeks(parts, now))
     logger.info(`key-encryption key ${kek.version} of ${kek.purpose} is destroyed`)
 }
