@@ -13,6 +13,7 @@ import { up as keyRotation } from './migrations/0012-key-rotation.ts'
 import { up as identityRotation } from './migrations/0013-identity-rotation.ts'
 import { up as queues } from './migrations/0014-queues.ts'
 import { up as offlineRoot } from './migrations/0015-offline-root.ts'
+import { up as attestations } from './migrations/0018-attestations.ts'
 
 /** Forward only, in this order, each frozen once it has been released. */
 export const migrations: readonly { name: string; up: string }[] = [
@@ -31,4 +32,5 @@ export const migrations: readonly { name: string; up: string }[] = [
   { name: '0013-identity-rotation', up: identityRotation },
   { name: '0014-queues', up: queues },
   { name: '0015-offline-root', up: offlineRoot },
+  { name: '0018-attestations', up: attestations },
 ]

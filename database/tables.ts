@@ -1,5 +1,7 @@
 import type { ColumnType, Generated } from 'kysely'
 import type { ApiRole } from '../protocol/api-roles.ts'
+import type { TrustworthinessTier } from '../protocol/attestation/ear.ts'
+import type { EvidenceFormatName } from '../protocol/attestation/evidence-format.ts'
 import type { PrincipalKind, PrincipalStatus } from '../protocol/enrollment.ts'
 import type { SessionState } from '../protocol/exchange/session-states.ts'
 import type { FederationPolicyName } from '../protocol/rounds/federation-policies.ts'
@@ -97,6 +99,9 @@ export interface Tables {
     active_session_id: string | null
     pending_session_ids: Generated<string[]>
     key_generation: Generated<number>
+    policy_id: Generated<string>
+    next_attestation_at: NullableTimestamp
+    attestations_missed: Generated<number>
     created_at: Timestamp
     last_seen_at: NullableTimestamp
     revoked_at: NullableTimestamp
@@ -140,6 +145,8 @@ export interface Tables {
     consumed_at: NullableTimestamp
     completion_hash: NullableBytes
     mismatched_at: NullableTimestamp
+    credential_at: NullableTimestamp
+    sealed_activation: NullableBytes
     principal_id: string | null
   }
   rotation_challenge: {
@@ -154,7 +161,41 @@ export interface Tables {
     mismatched_at: NullableTimestamp
     attestation_result_id: string | null
   }
-  evidence: { organization_id: string; id: string; principal_id: string; body: string; received_at: Timestamp }
+  attestation_challenge: {
+    organization_id: string
+    principal_id: string
+    id: string
+    session_id: string
+    sealed_challenge: Bytes
+    expires_at: Timestamp
+    consumed_at: NullableTimestamp
+    completion_hash: NullableBytes
+    mismatched_at: NullableTimestamp
+    attestation_result_id: string | null
+  }
+  attester_state: {
+    organization_id: string
+    principal_id: string
+    format: EvidenceFormatName
+    attester_id: string
+    /** Canonical JSON. */
+    state: string
+    mac: Bytes
+    mac_key_version: number
+    mac_mismatched_at: NullableTimestamp
+    updated_at: Timestamp
+    released_at: NullableTimestamp
+  }
+  evidence: {
+    organization_id: string
+    id: string
+    principal_id: string
+    body: string
+    received_at: Timestamp
+    binding: NullableBytes
+    /** JSON. */
+    attesters: string | null
+  }
   attestation_result: {
     organization_id: string
     id: string
@@ -162,10 +203,13 @@ export interface Tables {
     evidence_id: string
     kid: string
     policy_id: string
-    tier: 'none' | 'affirming' | 'warning' | 'contraindicated'
+    tier: TrustworthinessTier
     ear: string
     appraised_at: Timestamp
     expires_at: Timestamp
+    /** JSON. */
+    findings: Generated<string>
+    session_id: string | null
   }
   session: {
     organization_id: string
