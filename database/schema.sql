@@ -250,6 +250,19 @@ begin
 end $function$;
 -- of qflare_owner; may be executed by nobody else: isolate_tenants(regclass,name)
 
+CREATE OR REPLACE FUNCTION public.keep_key_of_attester_macs()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if exists (select from public.attester_state s where s.mac_key_version = old.version and s.mac_mismatched_at is null) then
+    return null;
+  end if;
+  return new;
+end $function$;
+-- of qflare_owner; may be executed by nobody else: keep_key_of_attester_macs()
+
 CREATE OR REPLACE FUNCTION public.keep_key_of_policy_macs()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -315,6 +328,22 @@ BEGIN ATOMIC
   LIMIT list_organizations.page_size;
 END;
 -- of qflare_jobs; may be executed by qflare_api: list_organizations(uuid,integer)
+
+CREATE OR REPLACE FUNCTION public.list_stale_attester_macs(below_version bigint, page_size integer)
+ RETURNS TABLE(organization_id uuid, principal_id uuid, format text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT s.organization_id,
+     s.principal_id,
+     s.format
+    FROM attester_state s
+   WHERE ((s.mac_key_version < list_stale_attester_macs.below_version) AND (s.mac_mismatched_at IS NULL))
+   ORDER BY s.mac_key_version, s.organization_id, s.principal_id, s.format
+  LIMIT list_stale_attester_macs.page_size;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_stale_attester_macs(bigint,integer)
 
 CREATE OR REPLACE FUNCTION public.list_stale_identity_macs(below_version bigint, page_size integer)
  RETURNS TABLE(organization_id uuid, kid text)
@@ -587,6 +616,36 @@ grant select on appraisal_policy to qflare_worker;
 grant select (organization_id, name, version, mac_key_version, mac_mismatched_at) on appraisal_policy to qflare_jobs;
 grant update (mac, mac_key_version, mac_mismatched_at) on appraisal_policy to qflare_worker;
 
+create table attestation_challenge (
+  organization_id uuid not null,
+  principal_id uuid not null,
+  id uuid not null,
+  session_id uuid not null,
+  sealed_challenge bytea not null,
+  expires_at timestamp with time zone not null,
+  consumed_at timestamp with time zone,
+  completion_hash bytea,
+  mismatched_at timestamp with time zone,
+  attestation_result_id uuid,
+  constraint attestation_challenge_pkey PRIMARY KEY (organization_id, principal_id),
+  constraint attestation_challenge_organization_id_attestation_result_i_fkey FOREIGN KEY (organization_id, attestation_result_id) REFERENCES attestation_result(organization_id, id),
+  constraint attestation_challenge_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
+  constraint attestation_challenge_check CHECK (((consumed_at IS NULL) = (completion_hash IS NULL))),
+  constraint attestation_challenge_check1 CHECK (((attestation_result_id IS NULL) OR (consumed_at IS NOT NULL))),
+  constraint attestation_challenge_completion_hash_check CHECK ((length(completion_hash) = 32))
+);
+alter table attestation_challenge owner to qflare_owner;
+alter table attestation_challenge enable row level security;
+alter table attestation_challenge force row level security;
+create policy tenant on attestation_challenge as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on attestation_challenge as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on attestation_challenge to qflare_api;
+grant update (id, session_id, sealed_challenge, expires_at, consumed_at, completion_hash, mismatched_at, attestation_result_id) on attestation_challenge to qflare_api;
+
 create table attestation_result (
   organization_id uuid not null,
   id uuid not null,
@@ -598,12 +657,15 @@ create table attestation_result (
   ear text not null,
   appraised_at timestamp with time zone not null,
   expires_at timestamp with time zone not null,
+  findings text not null default '{}'::text,
+  session_id uuid,
   constraint attestation_result_pkey PRIMARY KEY (organization_id, id),
   constraint attestation_result_organization_id_evidence_id_fkey FOREIGN KEY (organization_id, evidence_id) REFERENCES evidence(organization_id, id),
   constraint attestation_result_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
   constraint attestation_result_tier_check CHECK ((tier = ANY (ARRAY['none'::text, 'affirming'::text, 'warning'::text, 'contraindicated'::text])))
 );
 alter table attestation_result owner to qflare_owner;
+CREATE INDEX attestation_result_bad ON public.attestation_result USING btree (organization_id, tier, id) WHERE (tier = ANY (ARRAY['warning'::text, 'contraindicated'::text]));
 CREATE INDEX attestation_result_principal ON public.attestation_result USING btree (organization_id, principal_id, id);
 alter table attestation_result enable row level security;
 alter table attestation_result force row level security;
@@ -615,6 +677,41 @@ create policy tenant_only on attestation_result as restrictive for all to qflare
   with check ((organization_id = current_organization()));
 grant insert, select on attestation_result to qflare_api;
 grant update (expires_at) on attestation_result to qflare_api;
+
+create table attester_state (
+  organization_id uuid not null,
+  principal_id uuid not null,
+  format text not null,
+  attester_id text not null,
+  state text not null,
+  mac bytea not null,
+  mac_key_version bigint not null,
+  mac_mismatched_at timestamp with time zone,
+  updated_at timestamp with time zone not null,
+  released_at timestamp with time zone,
+  constraint attester_state_pkey PRIMARY KEY (organization_id, principal_id, format),
+  constraint attester_state_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
+  constraint attester_state_attester_id_check CHECK (((length(attester_id) >= 1) AND (length(attester_id) <= 128))),
+  constraint attester_state_mac_check CHECK ((length(mac) = 32))
+);
+alter table attester_state owner to qflare_owner;
+CREATE UNIQUE INDEX attester_state_live ON public.attester_state USING btree (organization_id, format, attester_id) WHERE (released_at IS NULL);
+CREATE INDEX attester_state_mac_version ON public.attester_state USING btree (mac_key_version, organization_id, principal_id, format) WHERE (mac_mismatched_at IS NULL);
+alter table attester_state enable row level security;
+alter table attester_state force row level security;
+create policy rotate_keys on attester_state as permissive for select to qflare_jobs
+  using (true);
+create policy tenant on attester_state as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on attester_state as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on attester_state to qflare_api;
+grant select on attester_state to qflare_worker;
+grant update (state, mac, mac_key_version, updated_at, released_at) on attester_state to qflare_api;
+grant select (organization_id, principal_id, format, mac_key_version, mac_mismatched_at) on attester_state to qflare_jobs;
+grant update (mac, mac_key_version, mac_mismatched_at) on attester_state to qflare_worker;
 
 create table audit_checkpoint (
   id bigint not null generated always as identity (start 1 increment 1 cache 1),
@@ -810,10 +907,13 @@ create table challenge (
   completion_hash bytea,
   principal_id uuid,
   mismatched_at timestamp with time zone,
+  credential_at timestamp with time zone,
+  sealed_activation bytea,
   constraint challenge_pkey PRIMARY KEY (organization_id, id),
   constraint challenge_organization_id_id_fkey FOREIGN KEY (organization_id, id) REFERENCES enrollment_token(organization_id, id),
   constraint challenge_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
   constraint challenge_trust_sequence_fkey FOREIGN KEY (trust_sequence) REFERENCES trust_bundle(sequence),
+  constraint challenge_activation_is_sound CHECK (((sealed_activation IS NULL) OR (credential_at IS NOT NULL))),
   constraint challenge_completion_hash_check CHECK ((length(completion_hash) = 32)),
   constraint challenge_purpose_check CHECK ((purpose = 'enroll'::text))
 );
@@ -829,7 +929,7 @@ create policy tenant_only on challenge as restrictive for all to qflare_api, qfl
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant insert, select on challenge to qflare_api;
-grant update (sealed_challenge, trust_sequence, expires_at, consumed_at, completion_hash, principal_id, mismatched_at) on challenge to qflare_api;
+grant update (sealed_challenge, trust_sequence, expires_at, consumed_at, completion_hash, principal_id, mismatched_at, credential_at, sealed_activation) on challenge to qflare_api;
 grant select (sealed_challenge, expires_at) on challenge to qflare_jobs;
 
 create table directory (
@@ -882,8 +982,12 @@ create table evidence (
   principal_id uuid not null,
   body text not null,
   received_at timestamp with time zone not null,
+  binding bytea,
+  attesters text,
   constraint evidence_pkey PRIMARY KEY (organization_id, id),
-  constraint evidence_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id)
+  constraint evidence_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
+  constraint evidence_binding_check CHECK ((length(binding) = 32)),
+  constraint evidence_is_whole CHECK (((binding IS NULL) = (attesters IS NULL)))
 );
 alter table evidence owner to qflare_owner;
 alter table evidence enable row level security;
@@ -1021,6 +1125,7 @@ create table kek_version (
 );
 alter table kek_version owner to qflare_owner;
 CREATE UNIQUE INDEX kek_version_active ON public.kek_version USING btree (purpose) WHERE (status = 'ACTIVE'::text);
+CREATE TRIGGER keep_key_of_attester_macs BEFORE UPDATE ON public.kek_version FOR EACH ROW WHEN (((new.status = 'DESTROYED'::text) AND (old.purpose = 3))) EXECUTE FUNCTION keep_key_of_attester_macs();
 CREATE TRIGGER keep_key_of_policy_macs BEFORE UPDATE ON public.kek_version FOR EACH ROW WHEN (((new.status = 'DESTROYED'::text) AND (old.purpose = 3))) EXECUTE FUNCTION keep_key_of_policy_macs();
 grant select on kek_version to qflare_api;
 grant select on kek_version to qflare_jobs;
@@ -1068,8 +1173,12 @@ create table principal (
   type device_label,
   capabilities device_capabilities not null default '{}'::text[],
   key_generation integer not null default 1,
+  policy_id text not null default 'none'::text,
+  next_attestation_at timestamp with time zone,
+  attestations_missed integer not null default 0,
   constraint principal_pkey PRIMARY KEY (organization_id, id),
   constraint principal_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
+  constraint principal_attestations_missed_check CHECK ((attestations_missed >= 0)),
   constraint principal_is_sound CHECK ((((status = 'REVOKED'::principal_status) = (revoked_at IS NOT NULL)) AND ((status = 'ACTIVE'::principal_status) OR ((active_session_id IS NULL) AND (cardinality((pending_session_ids)::uuid[]) = 0)))))
 ) with (fillfactor=80);
 alter table principal owner to qflare_owner;
@@ -1087,7 +1196,7 @@ create policy tenant_only on principal as restrictive for all to qflare_api, qfl
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant insert, select on principal to qflare_api;
-grant update (name, status, metadata, active_session_id, pending_session_ids, last_seen_at, revoked_at, type, capabilities, key_generation) on principal to qflare_api;
+grant update (name, status, metadata, active_session_id, pending_session_ids, last_seen_at, revoked_at, type, capabilities, key_generation, next_attestation_at, attestations_missed) on principal to qflare_api;
 grant select (organization_id, id, active_session_id, pending_session_ids), update (active_session_id, pending_session_ids) on principal to qflare_worker;
 
 create table rotation_challenge (

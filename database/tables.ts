@@ -6,19 +6,13 @@ import type { FederationPolicyName } from '../protocol/rounds/federation-policie
 import type { RoundState } from '../protocol/rounds/messages.ts'
 import type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
 import type { TrustKey, UnsignedTrustBundle, WireTrustBundle } from '../protocol/trust.ts'
-
-/** Read as milliseconds since the Unix epoch, written as a Date. */
-type Timestamp = ColumnType<number, Date, Date>
-type NullableTimestamp = ColumnType<number | null, Date | null, Date | null>
-type Bytes = ColumnType<Uint8Array, Uint8Array, Uint8Array>
-type NullableBytes = ColumnType<Uint8Array | null, Uint8Array | null, Uint8Array | null>
-/** Written as text. */
-type Jsonb<T> = ColumnType<T, string, string>
+import type { AttestationTables } from './attestation-tables.ts'
+import type { Bytes, Jsonb, NullableBytes, NullableTimestamp, Timestamp } from './column-types.ts'
 
 export type TemporalKeyKind = 'epoch' | 'bucket'
 export type Metadata = Record<string, string | number | boolean>
 
-export interface Tables {
+export interface Tables extends AttestationTables {
   organization: { id: string; name: string; created_at: Timestamp }
   directory: { id: string; organization_id: string }
   api_token: {
@@ -97,6 +91,9 @@ export interface Tables {
     active_session_id: string | null
     pending_session_ids: Generated<string[]>
     key_generation: Generated<number>
+    policy_id: Generated<string>
+    next_attestation_at: NullableTimestamp
+    attestations_missed: Generated<number>
     created_at: Timestamp
     last_seen_at: NullableTimestamp
     revoked_at: NullableTimestamp
@@ -140,6 +137,8 @@ export interface Tables {
     consumed_at: NullableTimestamp
     completion_hash: NullableBytes
     mismatched_at: NullableTimestamp
+    credential_at: NullableTimestamp
+    sealed_activation: NullableBytes
     principal_id: string | null
   }
   rotation_challenge: {
@@ -153,30 +152,6 @@ export interface Tables {
     completion_hash: NullableBytes
     mismatched_at: NullableTimestamp
     attestation_result_id: string | null
-  }
-  evidence: { organization_id: string; id: string; principal_id: string; body: string; received_at: Timestamp }
-  attestation_result: {
-    organization_id: string
-    id: string
-    principal_id: string
-    evidence_id: string
-    kid: string
-    policy_id: string
-    tier: 'none' | 'affirming' | 'warning' | 'contraindicated'
-    ear: string
-    appraised_at: Timestamp
-    expires_at: Timestamp
-  }
-  appraisal_policy: {
-    organization_id: string
-    name: string
-    version: number
-    /** Canonical JSON. */
-    body: string
-    mac: Bytes
-    mac_key_version: number
-    mac_mismatched_at: NullableTimestamp
-    created_at: Timestamp
   }
   session: {
     organization_id: string

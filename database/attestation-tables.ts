@@ -1,0 +1,69 @@
+import type { Generated } from 'kysely'
+import type { TrustworthinessTier } from '../protocol/attestation/ear.ts'
+import type { EvidenceFormatName } from '../protocol/attestation/evidence-format.ts'
+import type { Bytes, NullableBytes, NullableTimestamp, Timestamp } from './column-types.ts'
+
+/** What is known of attesters, and what evidence is held against. */
+export interface AttestationTables {
+  attestation_challenge: {
+    organization_id: string
+    principal_id: string
+    id: string
+    session_id: string
+    sealed_challenge: Bytes
+    expires_at: Timestamp
+    consumed_at: NullableTimestamp
+    completion_hash: NullableBytes
+    mismatched_at: NullableTimestamp
+    attestation_result_id: string | null
+  }
+  attester_state: {
+    organization_id: string
+    principal_id: string
+    format: EvidenceFormatName
+    attester_id: string
+    /** Canonical JSON. */
+    state: string
+    mac: Bytes
+    mac_key_version: number
+    mac_mismatched_at: NullableTimestamp
+    updated_at: Timestamp
+    released_at: NullableTimestamp
+  }
+  evidence: {
+    organization_id: string
+    id: string
+    principal_id: string
+    body: string
+    received_at: Timestamp
+    binding: NullableBytes
+    /** JSON. */
+    attesters: string | null
+  }
+  attestation_result: {
+    organization_id: string
+    id: string
+    principal_id: string
+    evidence_id: string
+    kid: string
+    policy_id: string
+    tier: TrustworthinessTier
+    ear: string
+    appraised_at: Timestamp
+    expires_at: Timestamp
+    /** JSON. */
+    findings: Generated<string>
+    session_id: string | null
+  }
+  appraisal_policy: {
+    organization_id: string
+    name: string
+    version: number
+    /** Canonical JSON. */
+    body: string
+    mac: Bytes
+    mac_key_version: number
+    mac_mismatched_at: NullableTimestamp
+    created_at: Timestamp
+  }
+}
