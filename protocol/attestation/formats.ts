@@ -1,5 +1,9 @@
 import type { EvidenceFormat, EvidenceFormatName } from './evidence-format.ts'
 import { none } from './formats/none.ts'
+import { tpm2 } from './formats/tpm2.ts'
 
 /** Every format of evidence that is built in. */
-export const evidenceFormats: Partial<Record<EvidenceFormatName, EvidenceFormat>> = { none }
+export const evidenceFormats: Partial<Record<EvidenceFormatName, EvidenceFormat>> = {
+  none,
+  tpm2,
+}

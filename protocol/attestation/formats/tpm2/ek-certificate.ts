@@ -1,0 +1,81 @@
+import { malformedEvidence, refusedEvidence, type TrustAnchor } from '../../evidence-format.ts'
+import { derChildren, derTags, parseDer } from '../../x509/der.ts'
+import { extensionIds, type ParsedCertificate, parseCertificate } from '../../x509/parse-certificate.ts'
+import { verifyPath } from '../../x509/verify-path.ts'
+import { type EndorsementKey, toEndorsementKey } from './endorsement-key.ts'
+
+/** Of the evidence and of a request for a credential: untrusted. */
+export interface EkCertificates {
+  leaf: ParsedCertificate
+  chain: readonly ParsedCertificate[]
+}
+
+/** What a manufacturer says of a TPM, such as `id:49465800`, `SLB9670` and `id:0007003d`; undefined where it does not say it. */
+export type TpmModel = { manufacturer?: string; model?: string; version?: string }
+
+export interface VerifiedEk {
+  key: EndorsementKey
+  tpm: TpmModel
+  /** The first end of validity on the path, in milliseconds since the Unix epoch. */
+  validUntil: number
+}
+
+/** tcg-kp-EKCertificate. */
+const EK_PURPOSE = '2.23.133.8.1'
+
+export function trustAnchorIdsOf({ leaf, chain }: EkCertificates): string[] {
+  return [...new Set([leaf, ...chain].map(({ issuerId }) => issuerId))]
+}
+
+/** Every check of the certificate and of the key in it. Throws `evidence_refused`. */
+export function verifyEkCertificate(
+  { leaf, chain }: EkCertificates,
+  anchors: readonly TrustAnchor[],
+  now: number,
+): VerifiedEk {
+  const ofKind = (wanted: TrustAnchor['kind']) =>
+    anchors.filter(({ kind }) => kind === wanted).map(({ der }) => parseCertificate(der))
+  const path = verifyPath({
+    leaf,
+    intermediates: [...chain, ...ofKind('intermediate')],
+    roots: ofKind('root'),
+    now,
+    check: 'tpm2.ek_path',
+    leafExtendedKeyUsage: EK_PURPOSE,
+    leafKeyUsage: leaf.publicKey.asymmetricKeyType === 'rsa' ? 'keyEncipherment' : 'keyAgreement',
+    criticalLeafExtensions: [extensionIds.subjectAltName],
+  })
+  const key = toEndorsementKey(leaf.publicKey)
+  const tpm = leaf.subjectAltName === undefined ? {} : readTpmModel(leaf.subjectAltName)
+  if (tpm.manufacturer === undefined && leaf.criticalExtensions.includes(extensionIds.subjectAltName)) {
+    throw refusedEvidence('tpm2.ek_names', 'The EK certificate has a critical name that is not that of a TPM.')
+  }
+  return { key, tpm, validUntil: Math.min(...path.map(({ notAfter }) => notAfter)) }
+}
+
+/** GeneralName, directoryName: `[4] EXPLICIT Name`. */
+const DIRECTORY_NAME = 0xa4
+/** UTF8String, PrintableString. */
+const textTags = [0x0c, 0x13]
+/** 2.23.133.2.1 to .3 (TCG EK Credential Profile 2.6 §3.2.9), by their content in hex. */
+const attributes: ReadonlyMap<string, keyof TpmModel> = new Map([
+  ['6781050201', 'manufacturer'],
+  ['6781050202', 'model'],
+  ['6781050203', 'version'],
+])
+
+/** The attributes of a TPM in the first directory name, each in an RDN of its own or all in one. Throws `evidence_malformed`. */
+function readTpmModel(subjectAltName: Uint8Array): TpmModel {
+  const directory = parseDer(subjectAltName).children.find(({ tag }) => tag === DIRECTORY_NAME)
+  if (directory === undefined) return {}
+  const [name] = derChildren(directory, derTags.sequence)
+  const model: TpmModel = {}
+  for (const attribute of name.children.flatMap(({ children }) => children)) {
+    const [id, value] = attribute.children
+    const part = id && attributes.get(Buffer.from(id.content).toString('hex'))
+    if (part === undefined) continue
+    if (value === undefined || !textTags.includes(value.tag)) throw malformedEvidence('The name of a TPM is no text.')
+    model[part] = Buffer.from(value.content).toString('utf8').slice(0, 64)
+  }
+  return model
+}

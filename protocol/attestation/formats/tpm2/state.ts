@@ -1,0 +1,27 @@
+import { z } from 'zod'
+
+const hex = z.string().regex(/^([0-9a-f]{2})+$/)
+const tpmText = z.string().max(64)
+
+/** What is remembered of a TPM between two pieces of evidence. */
+export const tpm2State = z.strictObject({
+  /** Hex, without a size. It binds the AK. */
+  akName: hex,
+  /** Hex. It binds the AK and the EK that it is under. */
+  qualifiedName: hex,
+  tpm: z.strictObject({
+    manufacturer: tpmText.exactOptional(),
+    model: tpmText.exactOptional(),
+    version: tpmText.exactOptional(),
+  }),
+  /** Of the EK certificate and its path, milliseconds since the Unix epoch. */
+  certificatesValidUntil: z.number(),
+  resetCount: z.int(),
+  restartCount: z.int(),
+  clock: z.int(),
+  safe: z.boolean(),
+})
+export type Tpm2State = z.output<typeof tpm2State>
+
+/** What is remembered between a credential and the evidence that answers it. */
+export const activationState = z.strictObject({ akName: hex })
