@@ -8,6 +8,7 @@ import { type EndorsementKey, toEndorsementKey } from './endorsement-key.ts'
 export interface EkCertificates {
   leaf: ParsedCertificate
   chain: readonly ParsedCertificate[]
+  tpm: TpmModel
 }
 
 /** What a manufacturer says of a TPM, such as `id:49465800`, `SLB9670` and `id:0007003d`; undefined where it does not say it. */
@@ -23,13 +24,24 @@ export interface VerifiedEk {
 /** tcg-kp-EKCertificate. */
 const EK_PURPOSE = '2.23.133.8.1'
 
+/** All in DER. Attacker-controlled input. Throws `evidence_malformed`. */
+export function parseEkCertificates(ekCertificate: Uint8Array, ekChain: readonly Uint8Array[]): EkCertificates {
+  const leaf = parseCertificate(ekCertificate)
+  const { subjectAltName } = leaf
+  return {
+    leaf,
+    chain: ekChain.map(parseCertificate),
+    tpm: subjectAltName === undefined ? {} : readTpmModel(subjectAltName),
+  }
+}
+
 export function trustAnchorIdsOf({ leaf, chain }: EkCertificates): string[] {
   return [...new Set([leaf, ...chain].map(({ issuerId }) => issuerId))]
 }
 
 /** Every check of the certificate and of the key in it. Throws `evidence_refused`. */
 export function verifyEkCertificate(
-  { leaf, chain }: EkCertificates,
+  { leaf, chain, tpm }: EkCertificates,
   anchors: readonly TrustAnchor[],
   now: number,
 ): VerifiedEk {
@@ -46,7 +58,6 @@ export function verifyEkCertificate(
     criticalLeafExtensions: [extensionIds.subjectAltName],
   })
   const key = toEndorsementKey(leaf.publicKey)
-  const tpm = leaf.subjectAltName === undefined ? {} : readTpmModel(leaf.subjectAltName)
   if (tpm.manufacturer === undefined && leaf.criticalExtensions.includes(extensionIds.subjectAltName)) {
     throw refusedEvidence('tpm2.ek_names', 'The EK certificate has a critical name that is not that of a TPM.')
   }
@@ -66,7 +77,7 @@ const attributes: ReadonlyMap<string, keyof TpmModel> = new Map([
 
 /** The attributes of a TPM in the first directory name, each in an RDN of its own or all in one. Throws `evidence_malformed`. */
 function readTpmModel(subjectAltName: Uint8Array): TpmModel {
-  const directory = parseDer(subjectAltName).children.find(({ tag }) => tag === DIRECTORY_NAME)
+  const directory = parseDer(subjectAltName, derTags.sequence).children.find(({ tag }) => tag === DIRECTORY_NAME)
   if (directory === undefined) return {}
   const [name] = derChildren(directory, derTags.sequence)
   const model: TpmModel = {}

@@ -2,11 +2,11 @@ import { z } from 'zod'
 import type { Json } from '../../../encoding.ts'
 import { bytesWithin, printable } from '../../../wire.ts'
 import { malformedEvidence } from '../../evidence-format.ts'
-import { MAX_CERTIFICATE_BYTES, parseCertificate } from '../../x509/parse-certificate.ts'
+import { MAX_CERTIFICATE_BYTES } from '../../x509/parse-certificate.ts'
 import { hashLengths } from './algorithms.ts'
 import { type Attest, MAX_ATTEST_BYTES, parseAttest } from './attest.ts'
 import { ACTIVATED_SECRET_BYTES } from './credential.ts'
-import type { EkCertificates } from './ek-certificate.ts'
+import { type EkCertificates, parseEkCertificates } from './ek-certificate.ts'
 import { type EventLog, MAX_EVENT_LOG_BYTES, MAX_EVENTS, toEventLog } from './event-log.ts'
 import type { SentPcrs } from './pcrs.ts'
 import { MAX_PUBLIC_BYTES, type PublicArea, parsePublic } from './public-area.ts'
@@ -97,8 +97,7 @@ function parseCertificates(sent: {
   ekChain?: Uint8Array[] | undefined
 }): EkCertificates | undefined {
   const { ekCertificate, ekChain = [] } = sent
-  if (ekCertificate !== undefined)
-    return { leaf: parseCertificate(ekCertificate), chain: ekChain.map(parseCertificate) }
+  if (ekCertificate !== undefined) return parseEkCertificates(ekCertificate, ekChain)
   if (ekChain.length > 0) throw malformedEvidence('ekChain: There is no ekCertificate.')
   return undefined
 }
