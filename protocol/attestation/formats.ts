@@ -1,5 +1,6 @@
 import type { EvidenceFormat, EvidenceFormatName } from './evidence-format.ts'
 import { none } from './formats/none.ts'
+import { psa } from './formats/psa.ts'
 
 /** Every format of evidence that is built in. */
-export const evidenceFormats: Partial<Record<EvidenceFormatName, EvidenceFormat>> = { none }
+export const evidenceFormats: Partial<Record<EvidenceFormatName, EvidenceFormat>> = { none, psa }
