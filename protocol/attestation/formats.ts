@@ -7,3 +7,8 @@ export const evidenceFormats: Partial<Record<EvidenceFormatName, EvidenceFormat>
   none,
   tpm2,
 }
+
+import { psa } from './formats/psa.ts'
+
+/** Every format of evidence that is built in. */
+export const evidenceFormats: Partial<Record<EvidenceFormatName, EvidenceFormat>> = { none, psa }
