@@ -19,7 +19,7 @@ export const policyList = defineCommand({
       columns: {
         ID: ({ id }) => id,
         MADE: ({ createdAt }) => (createdAt === null ? '' : formatTime(createdAt, now)),
-        DESCRIPTION: ({ policy }) => String(policy['description'] ?? ''),
+        DESCRIPTION: ({ policy: { description } }) => (typeof description === 'string' ? description : ''),
       },
     })
     return undefined

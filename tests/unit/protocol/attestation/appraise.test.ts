@@ -21,7 +21,7 @@ const format = defineEvidenceFormat({
   name: 'psa',
   rules: z.strictObject({ value: z.int() }),
   referenceValue: z.strictObject({ value: z.int() }),
-  parseEvidence: ({ outcome }) => String(outcome),
+  parseEvidence: ({ outcome }) => outcome,
   trustAnchorIds: () => [],
   extractClaims(outcome, anchors, { binding, now, attester }) {
     if (outcome === 'refused') throw refusedEvidence('psa.signature', 'The signature is not valid.')

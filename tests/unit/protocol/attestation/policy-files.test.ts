@@ -10,10 +10,9 @@ const read = (name: string) => JSON.parse(readFileSync(join(folder, name), 'utf8
 const files = readdirSync(folder).filter((name) => name !== 'policy.schema.json')
 
 test('the schema in deploy/policies is that of the documents that are taken', () => {
-  expect(
-    read('policy.schema.json'),
-    'deploy/policies/policy.schema.json is out of date: run npm run policy-schema',
-  ).toEqual(policySchema())
+  expect(read('policy.schema.json'), 'deploy/policies/policy.schema.json is out of date: run npm run schema').toEqual(
+    policySchema(),
+  )
 })
 
 describe('a starter policy', () => {
