@@ -64,6 +64,17 @@ export const enrollmentToken = z.looseObject({
 })
 export type EnrollmentToken = z.output<typeof enrollmentToken>
 
+/** One version of an appraisal policy; of `none`, which is built in, `version` and `createdAt` are null. */
+export const appraisalPolicy = z.looseObject({
+  id: z.string(),
+  name: z.string(),
+  version: z.int().nullable(),
+  policy: z.record(z.string(), z.json()),
+  policyHash: z.string(),
+  createdAt: timestamp.nullable(),
+})
+export type AppraisalPolicy = z.output<typeof appraisalPolicy>
+
 export const device = z.looseObject({
   id: uuid,
   name: z.string(),

@@ -5,7 +5,9 @@ import { createHttpClient, type HttpClient, type HttpOptions } from './http.ts'
 import type { RequestOptions } from './http-request.ts'
 import {
   type ApiToken,
+  type AppraisalPolicy,
   apiToken,
+  appraisalPolicy,
   type CreatedApiToken,
   type CreatedEnrollmentToken,
   type CreatedOfMany,
@@ -35,6 +37,7 @@ import { allPages, type Page, type PageQuery, pageOf, toQuery } from './pages.ts
 
 export type {
   ApiToken,
+  AppraisalPolicy,
   CreatedApiToken,
   CreatedOrganization,
   Device,
@@ -157,6 +160,22 @@ export class QflareOperator {
   /** `session_state` for one that was used: revoke the device instead. */
   revokeEnrollmentToken(id: string): Promise<void> {
     return this.#http.delete(`/v1/enrollment-tokens/${encodeURIComponent(id)}`, this.#auth)
+  }
+
+  /** The next version; where the newest says the same, that one. `policy` is a document as docs/policies.md describes it. */
+  createPolicy(request: { name: string; policy: object }): Promise<AppraisalPolicy> {
+    return this.#http.post('/v1/policies', request, appraisalPolicy, { ...this.#auth, repeatable: true })
+  }
+
+  /** Of each name the newest version, in the order of the names. */
+  listPolicies(query: PageQuery = {}): Promise<Page<AppraisalPolicy>> {
+    return this.#http.get(`/v1/policies${toQuery(query)}`, pageOf(appraisalPolicy), this.#auth)
+  }
+
+  /** Without `version` the newest. */
+  getPolicy(name: string, version?: number): Promise<AppraisalPolicy> {
+    const path = `/v1/policies/${encodeURIComponent(name)}${toQuery({ version })}`
+    return this.#http.get(path, appraisalPolicy, this.#auth)
   }
 
   /** Newest first. */

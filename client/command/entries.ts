@@ -47,6 +47,31 @@ export const entries: readonly Entry[] = [
     load: async () => (await import('./token-revoke.ts')).tokenRevoke,
   },
   {
+    name: 'policy create',
+    summary: 'operator: write the next version of an appraisal policy',
+    load: async () => (await import('./policy-create.ts')).policyCreate,
+  },
+  {
+    name: 'policy list',
+    summary: 'operator: the appraisal policies, each with its newest version',
+    load: async () => (await import('./policy-list.ts')).policyList,
+  },
+  {
+    name: 'policy show',
+    summary: 'operator: one version of an appraisal policy',
+    load: async () => (await import('./policy-show.ts')).policyShow,
+  },
+  {
+    name: 'policy schema',
+    summary: 'anyone: the JSON schema of an appraisal policy',
+    load: async () => (await import('./policy-schema.ts')).policySchemaCommand,
+  },
+  {
+    name: 'policy test',
+    summary: 'anyone: what a policy says of evidence, line by line',
+    load: async () => (await import('./policy-test.ts')).policyTest,
+  },
+  {
     name: 'device list',
     summary: 'operator: the devices of the organization',
     load: async () => (await import('./device-list.ts')).deviceList,
