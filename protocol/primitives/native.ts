@@ -4,6 +4,7 @@ import {
   createHmac,
   createPrivateKey,
   createPublicKey,
+  type DecipherGCM,
   decapsulate,
   encapsulate,
   hash,
@@ -106,12 +107,32 @@ function openAesGcm(
       .setAAD(additionalData)
       .setAuthTag(ciphertext.subarray(tagAt))
     // All of the plaintext, which so stands in one place, for the caller to wipe: GCM has none left at its end.
-    const plaintext = decipher.update(ciphertext.subarray(0, tagAt))
+    const plaintext = decrypt(decipher, ciphertext.subarray(0, tagAt))
     decipher.final()
     return plaintext
   } catch (cause) {
     throw new ProtocolError('ciphertext_invalid', 'The ciphertext is not what was sealed.', { cause })
   }
+}
+
+/** Up to this length it may be a key; what is longer is a message. */
+const LONGEST_KEY_BYTES = 64
+/** Of the two words that the allocator links free memory with, the one that it always writes. */
+const PIECE_BYTES = 8
+
+/**
+ * node:crypto decrypts into memory that it copies from and frees unwiped, where a key would stand until somebody else is given that
+ * memory. In pieces that are no longer than a link of the allocator's list of free memory, nothing of them is left.
+ */
+function decrypt(decipher: DecipherGCM, ciphertext: Uint8Array): Uint8Array {
+  if (ciphertext.length > LONGEST_KEY_BYTES) return decipher.update(ciphertext)
+  const plaintext = secretBytes(ciphertext.length)
+  for (let at = 0; at < ciphertext.length; at += PIECE_BYTES) {
+    const piece = decipher.update(ciphertext.subarray(at, at + PIECE_BYTES))
+    plaintext.set(piece, at)
+    piece.fill(0)
+  }
+  return plaintext
 }
 
 function importDecapsulationKey(suite: Suite, seed: Uint8Array): DecapsulationKey {
