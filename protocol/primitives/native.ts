@@ -1,4 +1,5 @@
 import {
+  type CipherGCM,
   createCipheriv,
   createDecipheriv,
   createHmac,
@@ -82,11 +83,17 @@ function createRandomPool(): (length: number) => Uint8Array {
 
 const GCM_TAG_BYTES = 16
 
-function sealAesGcm(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array, additionalData: Uint8Array): Uint8Array {
+function sealAesGcm(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  plaintext: Uint8Array,
+  additionalData: Uint8Array,
+  isSecret = false,
+): Uint8Array {
   checkLength(key, 32, 'AES-256 key')
   checkLength(nonce, 12, 'AES-GCM nonce')
   const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(additionalData)
-  const ciphertext = cipher.update(plaintext)
+  const ciphertext = isSecret ? updateInPieces(cipher, plaintext) : cipher.update(plaintext)
   cipher.final()
   const sealed = Buffer.concat([ciphertext, cipher.getAuthTag()])
   ciphertext.fill(0)
@@ -107,7 +114,7 @@ function openAesGcm(
       .setAAD(additionalData)
       .setAuthTag(ciphertext.subarray(tagAt))
     // All of the plaintext, which so stands in one place, for the caller to wipe: GCM has none left at its end.
-    const plaintext = decrypt(decipher, ciphertext.subarray(0, tagAt))
+    const plaintext = updateInPieces(decipher, ciphertext.subarray(0, tagAt))
     decipher.final()
     return plaintext
   } catch (cause) {
@@ -117,22 +124,22 @@ function openAesGcm(
 
 /** Up to this length it may be a key; what is longer is a message. */
 const LONGEST_KEY_BYTES = 64
-/** Of the two words that the allocator links free memory with, the one that it always writes. */
+/** Of the words that the allocator links free memory with, the one that it always writes. */
 const PIECE_BYTES = 8
 
 /**
- * node:crypto decrypts into memory that it copies from and frees unwiped, where a key would stand until somebody else is given that
- * memory. In pieces that are no longer than a link of the allocator's list of free memory, nothing of them is left.
+ * node:crypto works in memory that it copies the result from and frees unwiped, where a key would stand until that memory is used
+ * again. Of pieces that are no longer than a link in the allocator's list of what is free, nothing is left.
  */
-function decrypt(decipher: DecipherGCM, ciphertext: Uint8Array): Uint8Array {
-  if (ciphertext.length > LONGEST_KEY_BYTES) return decipher.update(ciphertext)
-  const plaintext = secretBytes(ciphertext.length)
-  for (let at = 0; at < ciphertext.length; at += PIECE_BYTES) {
-    const piece = decipher.update(ciphertext.subarray(at, at + PIECE_BYTES))
-    plaintext.set(piece, at)
+function updateInPieces(cipher: CipherGCM | DecipherGCM, input: Uint8Array): Uint8Array {
+  if (input.length > LONGEST_KEY_BYTES) return cipher.update(input)
+  const output = secretBytes(input.length)
+  for (let at = 0; at < input.length; at += PIECE_BYTES) {
+    const piece = cipher.update(input.subarray(at, at + PIECE_BYTES))
+    output.set(piece, at)
     piece.fill(0)
   }
-  return plaintext
+  return output
 }
 
 function importDecapsulationKey(suite: Suite, seed: Uint8Array): DecapsulationKey {

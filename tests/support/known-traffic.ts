@@ -37,7 +37,7 @@ export async function startKnownTraffic(service: TestService, epoch: number): Pr
   let sessions = 0
   let isStopped = false
   let areRefusalsExpected = false
-  let refusal: unknown
+  let refusal: Error | undefined
 
   function learn(session: KnownSession): void {
     sessions++
@@ -68,7 +68,7 @@ export async function startKnownTraffic(service: TestService, epoch: number): Pr
         await step(count)
       } catch (error) {
         if (areRefusalsExpected) return
-        refusal = error
+        refusal = error instanceof Error ? error : new Error(String(error))
         isStopped = true
       }
     }
