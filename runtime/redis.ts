@@ -97,6 +97,6 @@ export async function readRedisSetting(redis: Redis, setting: string): Promise<s
 }
 
 /** An error that Redis itself answered with, and not one of the way to it. */
-function isReply(error: unknown): boolean {
+export function isReply(error: unknown): error is Error {
   return error instanceof Error && error.name === 'ReplyError'
 }
