@@ -49,8 +49,17 @@ export interface Primitives {
   hmac512(key: Uint8Array, data: Uint8Array): Uint8Array
   /** HMAC with SHA3-256, 32 bytes. */
   hmac256(key: Uint8Array, data: Uint8Array): Uint8Array
-  /** AES-256-GCM (SP 800-38D): ciphertext, then the 16-byte tag. `nonce` has 12 bytes and is never used twice under a key. */
-  sealAesGcm(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array, additionalData: Uint8Array): Uint8Array
+  /**
+   * AES-256-GCM (SP 800-38D): ciphertext, then the 16-byte tag. `nonce` has 12 bytes and is never used twice under a key. `isSecret`:
+   * of the ciphertext too nothing is left but what is returned, if it is no longer than a key; that takes longer.
+   */
+  sealAesGcm(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    plaintext: Uint8Array,
+    additionalData: Uint8Array,
+    isSecret?: boolean,
+  ): Uint8Array
   /** The plaintext; `ciphertext_invalid` when anything is not as it was sealed. */
   openAesGcm(key: Uint8Array, nonce: Uint8Array, ciphertext: Uint8Array, additionalData: Uint8Array): Uint8Array
   /** In constant time for equal lengths; false for different ones. */

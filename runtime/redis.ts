@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis'
 import type { Logger } from './logger.ts'
+import { WipingConnector } from './wiping-connector.ts'
 
 /** A Redis that cannot be used as it is set; the message names the setting and what it has to be. */
 export class RedisError extends Error {
@@ -19,12 +20,24 @@ export interface RedisOptions {
   answerWithinMs?: number
   /** True: commands wait for a Redis that is away, as queues want it. Default: they fail at once, and somebody falls back. */
   waits?: boolean
+  /**
+   * True: for secrets. What passes as bytes is wiped in this process, an answer in the turn after it came; and no command is sent a
+   * second time when the connection is back, so that its arguments may be wiped when it has failed.
+   */
+  wipes?: boolean
 }
 
 const RECONNECT_MAX_MS = 2_000
 
 /** A connection that is made again as often as it breaks, and says so once each time. The caller closes it. */
-export function openRedis({ url, name, logger, answerWithinMs = 2_000, waits = false }: RedisOptions): Redis {
+export function openRedis({
+  url,
+  name,
+  logger,
+  answerWithinMs = 2_000,
+  waits = false,
+  wipes = false,
+}: RedisOptions): Redis {
   const redis = new Redis(url, {
     connectionName: `qflare-${name}`,
     connectTimeout: 2_000,
@@ -32,6 +45,7 @@ export function openRedis({ url, name, logger, answerWithinMs = 2_000, waits = f
     enableOfflineQueue: waits,
     maxRetriesPerRequest: waits ? null : 1,
     ...(waits ? {} : { commandTimeout: answerWithinMs }),
+    ...(wipes ? { Connector: WipingConnector, protocol: 2, autoResendUnfulfilledCommands: false } : {}),
   })
   let isAway = false
   redis.on('error', (error: Error) => {
@@ -83,6 +97,6 @@ export async function readRedisSetting(redis: Redis, setting: string): Promise<s
 }
 
 /** An error that Redis itself answered with, and not one of the way to it. */
-function isReply(error: unknown): boolean {
+export function isReply(error: unknown): error is Error {
   return error instanceof Error && error.name === 'ReplyError'
 }

@@ -1,7 +1,7 @@
 import type { ApiCredential } from '../database/repositories/api-tokens.ts'
 import type { Logger } from '../runtime/logger.ts'
 import { createOptionalRedis, OPTIONAL_ANSWER_MS } from '../runtime/optional-redis.ts'
-import { openRedis } from '../runtime/redis.ts'
+import { isReply, openRedis } from '../runtime/redis.ts'
 import { type BriefCache, createBriefCache } from './brief-cache.ts'
 import { createMemoryRateLimit, type RateLimit } from './rate-limit.ts'
 import { createSharedRateLimit } from './shared-rate-limit.ts'
@@ -35,8 +35,14 @@ export function openSharedState(url: string | undefined, rootKid: string, logger
   const channel = `qflare:${rootKid}:revoked-api-tokens`
   const news = openRedis({ url, name: 'revocations', logger })
   news.on('ready', () => {
-    // It breaks again, or is ready again: then it is subscribed again.
-    news.subscribe(channel).catch(() => {})
+    news.subscribe(channel).catch((error: unknown) => {
+      // It breaks again, or is ready again: then it is subscribed again.
+      if (!isReply(error)) return
+      logger.warn(
+        `Redis (revocations) refuses SUBSCRIBE: ${error.message}. A revoked API token is taken here for up to a second; allow its user` +
+          ` the command and the channel: ACL SETUSER … +subscribe &${channel}`,
+      )
+    })
   })
   news.on('message', (_channel: string, apiTokenId: string) => apiTokens.forget(apiTokenId))
 

@@ -18,7 +18,7 @@ export async function examineTemporalRedis(options: {
   now: number
   known: KnownKeys | undefined
 }): Promise<Finding[]> {
-  const redis = openRedis({ url: options.url, name: 'temporal keys', logger: createLogger('silent') })
+  const redis = openRedis({ url: options.url, name: 'temporal keys', logger: createLogger('silent'), wipes: true })
   try {
     await waitForRedis(redis, 'temporal keys', CONNECT_WITHIN_MS)
     return await examineStore(redis, options)

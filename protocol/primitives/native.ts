@@ -1,9 +1,11 @@
 import {
+  type CipherGCM,
   createCipheriv,
   createDecipheriv,
   createHmac,
   createPrivateKey,
   createPublicKey,
+  type DecipherGCM,
   decapsulate,
   encapsulate,
   hash,
@@ -81,11 +83,17 @@ function createRandomPool(): (length: number) => Uint8Array {
 
 const GCM_TAG_BYTES = 16
 
-function sealAesGcm(key: Uint8Array, nonce: Uint8Array, plaintext: Uint8Array, additionalData: Uint8Array): Uint8Array {
+function sealAesGcm(
+  key: Uint8Array,
+  nonce: Uint8Array,
+  plaintext: Uint8Array,
+  additionalData: Uint8Array,
+  isSecret = false,
+): Uint8Array {
   checkLength(key, 32, 'AES-256 key')
   checkLength(nonce, 12, 'AES-GCM nonce')
   const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(additionalData)
-  const ciphertext = cipher.update(plaintext)
+  const ciphertext = isSecret ? updateInPieces(cipher, plaintext) : cipher.update(plaintext)
   cipher.final()
   const sealed = Buffer.concat([ciphertext, cipher.getAuthTag()])
   ciphertext.fill(0)
@@ -106,12 +114,32 @@ function openAesGcm(
       .setAAD(additionalData)
       .setAuthTag(ciphertext.subarray(tagAt))
     // All of the plaintext, which so stands in one place, for the caller to wipe: GCM has none left at its end.
-    const plaintext = decipher.update(ciphertext.subarray(0, tagAt))
+    const plaintext = updateInPieces(decipher, ciphertext.subarray(0, tagAt))
     decipher.final()
     return plaintext
   } catch (cause) {
     throw new ProtocolError('ciphertext_invalid', 'The ciphertext is not what was sealed.', { cause })
   }
+}
+
+/** Up to this length it may be a key; what is longer is a message. */
+const LONGEST_KEY_BYTES = 64
+/** Of the words that the allocator links free memory with, the one that it always writes. */
+const PIECE_BYTES = 8
+
+/**
+ * node:crypto works in memory that it copies the result from and frees unwiped, where a key would stand until that memory is used
+ * again. Of pieces that are no longer than a link in the allocator's list of what is free, nothing is left.
+ */
+function updateInPieces(cipher: CipherGCM | DecipherGCM, input: Uint8Array): Uint8Array {
+  if (input.length > LONGEST_KEY_BYTES) return cipher.update(input)
+  const output = secretBytes(input.length)
+  for (let at = 0; at < input.length; at += PIECE_BYTES) {
+    const piece = cipher.update(input.subarray(at, at + PIECE_BYTES))
+    output.set(piece, at)
+    piece.fill(0)
+  }
+  return output
 }
 
 function importDecapsulationKey(suite: Suite, seed: Uint8Array): DecapsulationKey {

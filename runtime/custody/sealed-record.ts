@@ -49,9 +49,10 @@ export function sealRecord(
   view.setUint16(1, sealPurposes[header.purpose])
   view.setUint32(3, header.keyVersion)
   const nonce = crypto.randomBytes(NONCE_BYTES)
-  const sealed = crypto.sealAesGcm(key, nonce, plaintext, additionalData(head, place))
-  const record = concatenate([head, nonce, sealed])
   // Of a temporal key the sealed record is a secret too: it is what destruction destroys.
+  const isSecret = header.purpose === 'temporalKey'
+  const sealed = crypto.sealAesGcm(key, nonce, plaintext, additionalData(head, place), isSecret)
+  const record = concatenate([head, nonce, sealed])
   sealed.fill(0)
   return record
 }

@@ -28,7 +28,7 @@ export async function openTemporalKeyStore(
     await destroyOtherHomes(config, logger, { own: folder })
     return store
   }
-  const redis = openRedis({ url, name: 'temporal keys', logger })
+  const redis = openRedis({ url, name: 'temporal keys', logger, wipes: true })
   stack.defer(() => redis.disconnect())
   await waitForRedis(redis, 'temporal keys')
   const store = await openRedisTemporalKeyStore(redis, rootKid)

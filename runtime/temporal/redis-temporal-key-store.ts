@@ -1,14 +1,24 @@
 import type { Redis } from 'ioredis'
+import { secretBytes } from '../../protocol/encoding.ts'
 import { BUCKET_MS, GRACE_MS } from '../../protocol/exchange/bucket.ts'
 import { RedisError, readRedisSetting } from '../redis.ts'
 import { parseRecordName, toRecordName } from './record-name.ts'
 import { type TemporalKeyName, type TemporalKeyStore, TemporalStoreError } from './temporal-key-store.ts'
+import { temporalRecordBytes } from './temporal-record.ts'
 
 /** How long Redis keeps a record that nobody destroyed, after the end of its grace (docs/protocol.md §6). */
 const KEPT_AFTER_GRACE_MS = 600_000
 
 /** What a Redis has to be set to, so that what is deleted in it is nowhere else, and nothing is deleted for want of room. */
 const requiredSettings = { save: '', appendonly: 'no', 'maxmemory-policy': 'noeviction' } as const
+
+/**
+ * Zeros before every record, of the length up to which the log of slow commands keeps an argument: of a record that was slow to write
+ * it keeps these.
+ */
+const LEAD_BYTES = 128
+/** More than all records that pass at once, and less than what Redis keeps apart. */
+const FILLER = ' '.repeat(16_000)
 
 /** Before the name of every record of one root of trust. */
 function prefixOf(rootKid: string): string {
@@ -18,6 +28,9 @@ function prefixOf(rootKid: string): string {
 /**
  * Records in the memory of a Redis that several processes share, gone when it ends. The caller opens and closes `redis`. Throws
  * RedisError for one that writes to a disk or evicts: at once, and when a record is to be written after it was started anew.
+ *
+ * What passed is not left behind at either end (decision 0025): here `openRedis` wipes it, and Redis writes it over, in its buffers of
+ * this connection by what is sent after it, and where it was kept before that is freed.
  */
 export async function openRedisTemporalKeyStore(redis: Redis, rootKid: string): Promise<TemporalKeyStore> {
   const prefix = prefixOf(rootKid)
@@ -44,12 +57,31 @@ export async function openRedisTemporalKeyStore(redis: Redis, rootKid: string): 
     }
   }
 
-  /** What somebody put there that is no string opens as little as any other bytes that are not ours. */
-  async function read(key: string): Promise<Buffer | null> {
+  let passing = 0
+  /** `step` makes records pass; the last of those that do so at once has all of them written over. */
+  async function overwriting<T>(step: () => Promise<T>): Promise<T> {
+    passing++
     try {
-      return await redis.getBuffer(key)
+      return await step()
+    } finally {
+      passing--
+      // A connection that is gone took its buffers with it.
+      if (passing === 0 && redis.status === 'ready') await answerOf(redis.echo(FILLER))
+    }
+  }
+
+  /** What somebody put there that is no string, or no record, opens as little as any other bytes that are not ours. */
+  async function read(key: string): Promise<Uint8Array | undefined> {
+    try {
+      const value = await redis.getBuffer(key)
+      if (value === null) return undefined
+      // A copy, at once: the answer is wiped in the next turn.
+      const record = secretBytes(Math.max(0, value.length - LEAD_BYTES))
+      record.set(value.subarray(LEAD_BYTES))
+      value.fill(0)
+      return record
     } catch (error) {
-      if (error instanceof Error && error.message.startsWith('WRONGTYPE ')) return Buffer.alloc(0)
+      if (error instanceof Error && error.message.startsWith('WRONGTYPE ')) return new Uint8Array(0)
       throw error
     }
   }
@@ -60,15 +92,22 @@ export async function openRedisTemporalKeyStore(redis: Redis, rootKid: string): 
       await examined()
       const endsAt = (name.number + 1) * BUCKET_MS + GRACE_MS + KEPT_AFTER_GRACE_MS
       const key = keyOf(name)
-      // A copy: a command that was given up is sent again when the connection is back, and the caller may have wiped his by then.
-      await answerOf(redis.set(key, Buffer.from(record), 'PXAT', endsAt, 'NX'))
-      const stored = await answerOf(read(key))
-      if (stored !== null) return stored
+      const value = Buffer.from(secretBytes(LEAD_BYTES + record.length).buffer)
+      value.set(record, LEAD_BYTES)
+      const stored = await overwriting(async () => {
+        try {
+          await answerOf(redis.set(key, value, 'PXAT', endsAt, 'NX'))
+        } finally {
+          value.fill(0)
+        }
+        return answerOf(read(key))
+      })
+      if (stored !== undefined) return stored
       throw new TemporalStoreError(
         `Redis (temporal keys) did not keep ${toRecordName(name)}: is its clock right, and does nobody else delete in it?`,
       )
     },
-    find: async (name) => (await answerOf(read(keyOf(name)))) ?? undefined,
+    find: (name) => overwriting(() => answerOf(read(keyOf(name)))),
     async list() {
       const names = new Set<string>()
       let cursor = '0'
@@ -79,8 +118,17 @@ export async function openRedisTemporalKeyStore(redis: Redis, rootKid: string): 
       } while (cursor !== '0')
       return [...names].map(parseRecordName).filter((name) => name !== undefined)
     },
-    // DEL and not UNLINK, which frees the memory later.
-    destroy: async (name) => (await answerOf(redis.del(keyOf(name)))) === 1,
+    async destroy(name) {
+      const key = keyOf(name)
+      // Of exactly its length, or Redis would write somewhere else. What is no string is no record, and is only deleted.
+      const blank = Buffer.alloc(LEAD_BYTES + temporalRecordBytes(name.kind))
+      const step = redis.multi().exists(key).setrange(key, 0, blank).del(key)
+      const answers = await answerOf(step.exec())
+      const [existed, , deleted] = answers ?? []
+      const refused = existed?.[0] ?? deleted?.[0]
+      if (refused != null) throw new TemporalStoreError(`Redis (temporal keys) refuses: ${refused.message}`)
+      return existed?.[1] === 1
+    },
   }
 }
 

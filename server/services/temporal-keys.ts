@@ -129,10 +129,13 @@ export function createTemporalKeys(parts: {
       if (epochs.get(epoch) === reading) epochs.delete(epoch)
       wipeSoon(key)
     }
+    let isDropped = false
     for (const [name, reading] of buckets) {
       const key = await reading.catch(() => undefined)
-      if (key !== undefined && isReplaced('bucket', bucketOf(name), key)) buckets.delete(name)
+      if (key === undefined || !isReplaced('bucket', bucketOf(name), key)) continue
+      isDropped = buckets.delete(name)
     }
+    if (isDropped) collectDroppedKeys()
   }
 
   function dropEnded(): void {

@@ -7,11 +7,15 @@ import { createLogger } from '../../runtime/logger.ts'
 import { openRedis, RedisError, waitForRedis } from '../../runtime/redis.ts'
 import { openRedisTemporalKeyStore } from '../../runtime/temporal/redis-temporal-key-store.ts'
 import { TemporalStoreError } from '../../runtime/temporal/temporal-key-store.ts'
+import { whyUnreadable } from '../support/process-memory.ts'
 import { hasRedis, startTestRedis, type TestRedis } from '../support/redis.ts'
+import { searchMemory } from '../support/search-places.ts'
 import { describeTemporalKeyStore } from '../support/temporal-key-store-contract.ts'
 
 const number = bucketAt(Date.now())
 const name = { kind: 'epoch', number, generation: 0 } as const
+
+const makeRecord = () => new Uint8Array(randomBytes(67))
 
 describe.skipIf(!hasRedis)('temporal keys in Redis', () => {
   let server: TestRedis
@@ -21,7 +25,13 @@ describe.skipIf(!hasRedis)('temporal keys in Redis', () => {
   afterAll(() => server.stop())
 
   async function connect(to = server): Promise<Redis> {
-    const redis = openRedis({ url: to.url, name: 'temporal', logger: createLogger('silent'), answerWithinMs: 300 })
+    const redis = openRedis({
+      url: to.url,
+      name: 'temporal',
+      logger: createLogger('silent'),
+      answerWithinMs: 300,
+      wipes: true,
+    })
     onTestFinished(() => redis.disconnect())
     await waitForRedis(redis, 'temporal')
     return redis
@@ -42,10 +52,10 @@ describe.skipIf(!hasRedis)('temporal keys in Redis', () => {
       await openRedisTemporalKeyStore(await connect(), 'one'),
       await openRedisTemporalKeyStore(await connect(), 'other'),
     ]
-    const record = randomBytes(67)
+    const record = makeRecord()
     expect(await one.makeOnce(name, record)).toEqual(record)
     expect(await other.list()).toEqual([])
-    expect(await other.makeOnce(name, randomBytes(67))).not.toEqual(record)
+    expect(await other.makeOnce(name, makeRecord())).not.toEqual(record)
     expect(await other.destroy(name)).toBe(true)
     expect(await one.find(name)).toEqual(record)
   })
@@ -57,7 +67,7 @@ describe.skipIf(!hasRedis)('temporal keys in Redis', () => {
     )
     const names = Array.from({ length: 10 }, (_, ahead) => ({ ...name, number: number + ahead }))
     const answers = await Promise.all(
-      stores.map((store) => Promise.all(names.map((each) => store.makeOnce(each, randomBytes(67))))),
+      stores.map((store) => Promise.all(names.map((each) => store.makeOnce(each, makeRecord())))),
     )
     for (const [index, each] of names.entries()) {
       const distinct = new Set(answers.map((records) => Buffer.from(records[index] as Uint8Array).toString('hex')))
@@ -70,14 +80,14 @@ describe.skipIf(!hasRedis)('temporal keys in Redis', () => {
   test('a record that nobody destroys is gone ten minutes after its grace, by the clock of Redis alone', async () => {
     const rootKid = randomUUID()
     const store = await openRedisTemporalKeyStore(await connect(), rootKid)
-    await store.makeOnce({ ...name, number: number + 3 }, randomBytes(67))
+    await store.makeOnce({ ...name, number: number + 3 }, makeRecord())
     const [key] = await server.client.keys(`*${rootKid}*`)
     expect(await server.client.pexpiretime(key as string)).toBe((number + 4) * BUCKET_MS + GRACE_MS + 600_000)
   })
 
   test('a key whose time is over by the clock of Redis is not made, and that is said', async () => {
     const store = await openRedisTemporalKeyStore(await connect(), randomUUID())
-    await expect(store.makeOnce({ ...name, number: number - 10 }, randomBytes(67))).rejects.toThrow(
+    await expect(store.makeOnce({ ...name, number: number - 10 }, makeRecord())).rejects.toThrow(
       `did not keep epoch-${number - 10}-0: is its clock right`,
     )
     expect(await store.list()).toEqual([])
@@ -89,17 +99,39 @@ describe.skipIf(!hasRedis)('temporal keys in Redis', () => {
     await server.client.rpush(`qflare:temporal:${rootKid}:epoch-${number}-0`, 'no record')
     expect(await store.list()).toEqual([name])
     expect(await store.find(name)).toHaveLength(0)
-    expect(await store.makeOnce(name, randomBytes(67))).toHaveLength(0)
+    expect(await store.makeOnce(name, makeRecord())).toHaveLength(0)
     expect(await store.destroy(name)).toBe(true)
-    const record = randomBytes(67)
+    const record = makeRecord()
     expect(await store.makeOnce(name, record)).toEqual(record)
+  })
+
+  test('of records that many made and read at once nothing is left in the memory of Redis when they are destroyed', async (context) => {
+    // Its log of slow commands keeps arguments: here, of all commands.
+    const other = await startOther({ 'slowlog-log-slower-than': '0', 'slowlog-max-len': '10000' })
+    const why = whyUnreadable(other.processId())
+    context.skip(why !== undefined, `the kernel does not show this user the memory of another process: ${why}`)
+    const redises = await Promise.all(Array.from({ length: 4 }, () => connect(other)))
+    const stores = await Promise.all(redises.map((redis) => openRedisTemporalKeyStore(redis, 'root')))
+    const names = Array.from({ length: 16 }, (_, ahead) => ({ ...name, number: number + ahead }))
+    const canaries = await Promise.all(
+      names.map(async (each) => {
+        const records = await Promise.all(stores.map((store) => store.makeOnce(each, makeRecord())))
+        await Promise.all(stores.map((store) => store.find(each)))
+        return { what: `record ${each.number - number}`, bytes: records[0] as Uint8Array }
+      }),
+    )
+    expect(searchMemory(other.processId(), canaries).found()).toHaveLength(names.length)
+    // While it has little to do it gives up what it does not need of its buffers.
+    await sleep(4_000)
+    for (const each of names) expect(await stores[0]?.destroy(each)).toBe(true)
+    expect(searchMemory(other.processId(), canaries).foundAt()).toEqual([])
   })
 
   test('after it was killed it is empty, and the same connection goes on', async () => {
     const other = await startOther()
     const redis = await connect(other)
     const store = await openRedisTemporalKeyStore(redis, 'root')
-    await store.makeOnce(name, randomBytes(67))
+    await store.makeOnce(name, makeRecord())
     await other.kill()
     await expect(store.find(name)).rejects.toThrow(TemporalStoreError)
     await expect(store.destroy(name)).rejects.toThrow(/^Redis \(temporal keys\) does not serve: /)
@@ -108,7 +140,7 @@ describe.skipIf(!hasRedis)('temporal keys in Redis', () => {
     await waitForRedis(redis, 'temporal')
     expect(await store.list()).toEqual([])
     expect(await store.find(name)).toBeUndefined()
-    const record = randomBytes(67)
+    const record = makeRecord()
     expect(await store.makeOnce(name, record)).toEqual(record)
   })
 
@@ -119,9 +151,7 @@ describe.skipIf(!hasRedis)('temporal keys in Redis', () => {
     const names = Array.from({ length: 50 }, (_, ahead) => ({ ...name, number: number + ahead }))
     const make = () =>
       Promise.allSettled(
-        stores.flatMap((store) =>
-          names.map(async (each) => [each.number, await store.makeOnce(each, randomBytes(67))]),
-        ),
+        stores.flatMap((store) => names.map(async (each) => [each.number, await store.makeOnce(each, makeRecord())])),
       )
     const first = make()
     await other.kill()
@@ -172,7 +202,7 @@ describe.skipIf(!hasRedis)('temporal keys in Redis', () => {
     await other.kill()
     await other.restart({ appendonly: 'yes' })
     await waitForRedis(redis, 'temporal')
-    await expect(store.makeOnce(name, randomBytes(67))).rejects.toThrow('its appendonly is "yes"')
+    await expect(store.makeOnce(name, makeRecord())).rejects.toThrow('its appendonly is "yes"')
     expect(await other.client.dbsize()).toBe(0)
   })
 })

@@ -4,26 +4,25 @@ import { acceptAnswer } from '../../protocol/exchange/initiate.ts'
 import { exchangeAnswer } from '../../protocol/exchange/messages.ts'
 import { respondHash } from '../../protocol/exchange/transcript.ts'
 import { extract } from '../../protocol/key-derivation.ts'
-import { call, confirm, enrollTestDevice, initiate, sendExchange } from './api.ts'
+import { call, confirm, enrollTestDevice, initiate, sendExchange, type TestDevice } from './api.ts'
 import type { Canary } from './byte-search.ts'
+import type { TestParty } from './rounds.ts'
 import { crypto, type TestService } from './service.ts'
 
-export interface KnownSession {
-  sessionId: string
-  /** Its first, which is its bucket. */
-  epoch: number
+/** `epoch` is its first, which is its bucket. */
+export interface KnownSession extends TestParty {
   /** Of that epoch and purpose `encryption`, 64 bytes. */
   key: Uint8Array
   /** Everything that both ends had of it in that epoch, each of which opens it: the device tells. */
   secrets: Canary[]
 }
 
-/** An ACTIVE session of a new device, in which the server has opened the chain too: for the renewal of a token, which was used. */
-export async function establishKnownSession(service: TestService): Promise<KnownSession> {
-  const device = await enrollTestDevice(service)
+/** An ACTIVE session, of a new device unless one is given, in which the server has opened the chain too: for a renewal. */
+export async function establishKnownSession(service: TestService, known?: TestDevice): Promise<KnownSession> {
+  const device = known ?? (await enrollTestDevice(service))
   const initiated = await initiate(service, device)
   const sharedSecretS = Uint8Array.from(initiated.sharedSecretS)
-  const answer = exchangeAnswer.parse((await sendExchange(service, initiated.wire)).body)
+  const answer = exchangeAnswer.parse(await expectStatus(201, sendExchange(service, initiated.wire)))
   const sharedSecretD = Uint8Array.from(initiated.ephemeralKey.decapsulate(answer.ciphertext))
   const th2 = respondHash(crypto, initiated.th1, initiated.request.signature, answer)
   const prk = extract(crypto, th2, concatenate([sharedSecretS, sharedSecretD].map(lengthPrefixed)))
@@ -38,18 +37,20 @@ export async function establishKnownSession(service: TestService): Promise<Known
   const keyOf = (purpose: 'token' | 'encryption', context: Uint8Array = new Uint8Array(0)) =>
     communicationKey(crypto, chain, { sessionId, epoch, purpose, context })
   const key = keyOf('encryption')
+  const secrets = {
+    'shared secret under the bucket key': sharedSecretS,
+    'shared secret under the device’s key': sharedSecretD,
+    prk,
+    chain,
+    'key for encryption': key,
+    'key of the renewal': keyOf('token', nonce),
+  }
   return {
-    sessionId,
-    epoch,
+    ...device,
+    ...opened,
+    accessToken,
     key,
-    secrets: [
-      { what: 'shared secret under the bucket key', bytes: sharedSecretS },
-      { what: 'shared secret under the device’s key', bytes: sharedSecretD },
-      { what: 'prk', bytes: prk },
-      { what: 'chain', bytes: chain },
-      { what: 'key for encryption', bytes: key },
-      { what: 'key of the renewal', bytes: keyOf('token', nonce) },
-    ],
+    secrets: Object.entries(secrets).map(([what, bytes]) => ({ what: `${what} of ${sessionId}`, bytes })),
   }
 }
 

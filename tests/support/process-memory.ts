@@ -19,8 +19,8 @@ export function searchProcess(processId: number, search: ByteSearch): number {
   const memory = openSync(`/proc/${processId}/mem`, 'r')
   try {
     let total = 0
-    for (const { start, end } of readableRegions(processId)) {
-      search.cut()
+    for (const { start, end, name } of readableRegions(processId)) {
+      search.cut(`${name} ${start.toString(16)}`)
       total += searchRegion(memory, start, end, search)
     }
     return total
@@ -30,12 +30,13 @@ export function searchProcess(processId: number, search: ByteSearch): number {
   }
 }
 
-function readableRegions(processId: number): { start: number; end: number }[] {
+function readableRegions(processId: number): { start: number; end: number; name: string }[] {
   const lines = readFileSync(`/proc/${processId}/maps`, 'utf8').split('\n')
   return lines.flatMap((line) => {
     const [, start = '', end = '', path = ''] = /^([0-9a-f]+)-([0-9a-f]+) rw\S+ \S+ \S+ \S+\s*(.*)$/.exec(line) ?? []
     const isKernels = /^\[(vvar|vvar_vclock|vsyscall|vdso)\]$/.test(path)
-    return start === '' || isKernels ? [] : [{ start: Number.parseInt(start, 16), end: Number.parseInt(end, 16) }]
+    if (start === '' || isKernels) return []
+    return [{ start: Number.parseInt(start, 16), end: Number.parseInt(end, 16), name: path === '' ? 'memory' : path }]
   })
 }
 

@@ -13,6 +13,8 @@ export const hasRedis =
 
 export interface TestRedis {
   url: string
+  /** Of the server that runs now. */
+  processId(): number
   /** For a look behind the service. */
   client: Redis
   /** `kill -9`; what it held is gone. */
@@ -43,6 +45,7 @@ export async function startTestRedis(settings: Record<string, string> = {}): Pro
   }
   return {
     url,
+    processId: () => child.pid as number,
     client,
     kill: () => end('SIGKILL'),
     async restart(settings = {}) {
