@@ -38,6 +38,12 @@ export function createMetrics() {
       labelNames: ['result'],
       registers,
     }),
+    attestations: new Counter({
+      name: 'qflare_attestations_total',
+      help: 'Pieces of evidence that were appraised, at an enrolment, a rotation or in a session, by format and what they were found to be',
+      labelNames: ['format', 'tier'],
+      registers,
+    }),
     rateLimited: new Counter({
       name: 'qflare_rate_limited_total',
       help: 'Requests that were answered 429, by the limit: address, address_refused, api_token, device, organization',

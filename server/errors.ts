@@ -5,6 +5,7 @@ export const errorTable = {
   unauthenticated: { status: 401, title: 'Valid credentials are required' },
   enrollment_refused: { status: 401, title: 'The enrolment token cannot be used' },
   exchange_refused: { status: 401, title: 'The exchange was refused' },
+  attestation_refused: { status: 401, title: 'The attestation was refused' },
   rotation_refused: { status: 401, title: 'The rotation was refused' },
   confirmation_refused: { status: 401, title: 'The confirmation is wrong' },
   forbidden: { status: 403, title: 'These credentials may not do this' },

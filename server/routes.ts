@@ -14,6 +14,7 @@ import type { Route } from './route.ts'
 import { apiDocumentRoutes } from './routes/api-documents.ts'
 import { apiTokenRoutes } from './routes/api-tokens.ts'
 import { appraisalPolicyRoutes } from './routes/appraisal-policies.ts'
+import { attestRoutes } from './routes/attest.ts'
 import { auditEventRoutes } from './routes/audit-events.ts'
 import { auditTreeRoutes } from './routes/audit-tree.ts'
 import { completeEnrollmentRoute } from './routes/complete-enrollment.ts'
@@ -22,6 +23,7 @@ import { deviceLifeCycleRoutes } from './routes/device-life-cycle.ts'
 import { deviceRoutes } from './routes/devices.ts'
 import { enrollmentTokenRoutes } from './routes/enrollment-tokens.ts'
 import { federationMemberRoutes, federationRoutes } from './routes/federations.ts'
+import { giveCredentialRoute } from './routes/give-credential.ts'
 import { jobRoutes } from './routes/jobs.ts'
 import { openExchangeRoute } from './routes/open-exchange.ts'
 import { operationRoutes } from './routes/operations.ts'
@@ -40,6 +42,7 @@ import { createAppraisalPolicies } from './services/appraisal-policies.ts'
 import { createAttestationInputs } from './services/attestation-inputs.ts'
 import { createAuditLog } from './services/audit-log.ts'
 import { createCloseRound } from './services/close-round.ts'
+import { createCompleteAttestation } from './services/complete-attestation.ts'
 import { createCompleteEnrollment } from './services/complete-enrollment.ts'
 import { createCompleteRotation } from './services/complete-rotation.ts'
 import { createConfirmExchange } from './services/confirm-exchange.ts'
@@ -50,6 +53,7 @@ import { createEnrollmentTokens } from './services/enrollment-tokens.ts'
 import { createExportAuditLog } from './services/export-audit-log.ts'
 import { createFederationMembers } from './services/federation-members.ts'
 import { createFederations } from './services/federations.ts'
+import { createGiveCredential } from './services/give-credential.ts'
 import { createIssueAttestationResult } from './services/issue-attestation-result.ts'
 import { createJobs } from './services/jobs.ts'
 import { createOpenExchange } from './services/open-exchange.ts'
@@ -61,6 +65,7 @@ import { createGetRoundCertificate } from './services/round-certificates.ts'
 import { createRoundMembership } from './services/round-membership.ts'
 import { createRounds } from './services/rounds.ts'
 import { createSessions } from './services/sessions.ts'
+import { createStartAttestation } from './services/start-attestation.ts'
 import { createStartEnrollment } from './services/start-enrollment.ts'
 import { createStartRotation } from './services/start-rotation.ts'
 import type { TemporalKeys } from './services/temporal-keys.ts'
@@ -115,12 +120,17 @@ export function listRoutes(parts: RouteParts): Route[] {
     ...appraisalPolicyRoutes(createAppraisalPolicies(parts)),
     ...enrollmentTokenRoutes(createEnrollmentTokens(parts), clock),
     startEnrollmentRoute(createStartEnrollment({ ...parts, getTrust: parts.publishedKeys.getTrust })),
+    giveCredentialRoute(createGiveCredential({ ...parts, attestationInputs })),
     completeEnrollmentRoute(createCompleteEnrollment({ ...parts, issueResult, attestationInputs })),
     ...deviceRoutes(createDevices(parts)),
     ...deviceLifeCycleRoutes(createDeviceLifeCycle(parts)),
     ...rotateIdentityRoutes(
       createStartRotation(parts),
       createCompleteRotation({ ...parts, issueResult, attestationInputs }),
+    ),
+    ...attestRoutes(
+      createStartAttestation(parts),
+      createCompleteAttestation({ ...parts, issueResult, attestationInputs }),
     ),
     openExchangeRoute(createOpenExchange(parts)),
     confirmExchangeRoute(createConfirmExchange(parts)),

@@ -9,6 +9,8 @@ export interface EnrollmentChallengeRow {
   consumedAt: number | undefined
   completionHash: Uint8Array | undefined
   principalId: string | undefined
+  /** What was asked of which attester, where a credential was made. */
+  sealedActivation: Uint8Array | undefined
 }
 
 /** A new challenge takes the place of the token's last one. The token's row is locked by the caller. */
@@ -24,6 +26,8 @@ export async function replaceEnrollmentChallenge(
     consumed_at: null,
     completion_hash: null,
     mismatched_at: null,
+    credential_at: null,
+    sealed_activation: null,
     principal_id: null,
   }
   const { numUpdatedRows } = await tx
@@ -49,6 +53,7 @@ export async function findEnrollmentChallenge(tx: Tx, id: string): Promise<Enrol
     consumedAt: row.consumed_at ?? undefined,
     completionHash: row.completion_hash ?? undefined,
     principalId: row.principal_id ?? undefined,
+    sealedActivation: row.sealed_activation ?? undefined,
   }
 }
 
@@ -62,6 +67,27 @@ export async function consumeChallenge(tx: Tx, id: string, completionHash: Uint8
     .where(sql<boolean>`expires_at > ${new Date(now)}`)
     .executeTakeFirst()
   return numUpdatedRows === 1n
+}
+
+/** True for the one request for a credential that a challenge allows. */
+export async function spendCredentialAttempt(tx: Tx, id: string, now: number): Promise<boolean> {
+  const { numUpdatedRows } = await tx
+    .updateTable('challenge')
+    .set({ credential_at: new Date(now) })
+    .where('id', '=', id)
+    .where('consumed_at', 'is', null)
+    .where('credential_at', 'is', null)
+    .where(sql<boolean>`expires_at > ${new Date(now)}`)
+    .executeTakeFirst()
+  return numUpdatedRows === 1n
+}
+
+export async function keepActivation(tx: Tx, id: string, sealedActivation: Uint8Array): Promise<void> {
+  await tx
+    .updateTable('challenge')
+    .set({ sealed_activation: sealedActivation })
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
 }
 
 /** True for the first completion that was not signed over this challenge. */

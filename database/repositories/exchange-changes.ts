@@ -17,7 +17,8 @@ export type SigningPrincipal = PrincipalSessions & Pick<ExchangeParty['principal
  * The part that every change begins with: who finds the principal's row as it was read holds it, and nobody else changes
  * its sessions until the commit. All parts are one statement: fewer messages for both ends.
  */
-const changePrincipal = `update principal set active_session_id = $2, pending_session_ids = $3, last_seen_at = $4
+const changePrincipal = (more = '') => `update principal
+  set active_session_id = $2, pending_session_ids = $3, last_seen_at = $4${more}
   where organization_id = current_organization() and id = $1 and status = 'ACTIVE'
     and active_session_id is not distinct from $5 and pending_session_ids = $6`
 
@@ -66,7 +67,7 @@ export async function insertPendingSession(
   await sendWithEvents(database, { organizationId }, [
     {
       name: 'open_exchange',
-      text: `with principal_changed as (${changePrincipal} and key_generation = $17 returning 1),
+      text: `with principal_changed as (${changePrincipal()} and key_generation = $17 returning 1),
         session_added as (
           insert into session (organization_id, id, principal_id, state, suite, bucket, last_epoch, created_at, expires_at,
             chains, confirmation_hash)
@@ -100,6 +101,8 @@ export async function activateSession(
     supersededId: string | undefined
     timedOutIds: readonly string[]
     pendingSessionIds: readonly string[]
+    /** By when the device has to attest for it; undefined where its policy does not ask for that. */
+    nextAttestationAt: number | undefined
     now: number
     events: readonly OutboxRow[]
   },
@@ -108,7 +111,7 @@ export async function activateSession(
   await sendWithEvents(database, { organizationId }, [
     {
       name: 'confirm_exchange',
-      text: `with principal_changed as (${changePrincipal} returning 1),
+      text: `with principal_changed as (${changePrincipal(', next_attestation_at = $11')} returning 1),
         sessions_changed as (
           update session set state = case id when $2 then 'ACTIVE' else 'SUPERSEDED' end::session_state,
             confirmed_at = case id when $2 then $4 else confirmed_at end,
@@ -123,6 +126,7 @@ export async function activateSession(
         ...changePrincipalValues(read, { activeSessionId: sessionId, pendingSessionIds }, now),
         ...insertEventsValues(change.events),
         supersededId ?? null,
+        change.nextAttestationAt === undefined ? null : new Date(change.nextAttestationAt),
       ],
     },
     ...change.timedOutIds.map((id) => endPending(id, 'TIMED_OUT', now)),
@@ -146,7 +150,7 @@ export async function endPendingSession(
   await sendWithEvents(database, { organizationId }, [
     {
       name: 'end_exchange',
-      text: `with principal_changed as (${changePrincipal} returning 1), events_added as (${addEvents})
+      text: `with principal_changed as (${changePrincipal()} returning 1), events_added as (${addEvents})
         select expect_one(count(*)) from principal_changed`,
       values: [
         ...changePrincipalValues(read, { activeSessionId: read.activeSessionId, pendingSessionIds }, now),

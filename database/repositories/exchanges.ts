@@ -17,6 +17,7 @@ export interface ExchangeParty {
     pendingSessionIds: string[]
     /** Of the identity key: counts up with each one that takes its place. */
     keyGeneration: number
+    policyId: string
     identityKey: {
       kid: string
       alg: SignatureAlgorithm
@@ -53,7 +54,7 @@ export async function findExchangeParty(
     {
       name: 'select_exchange_principal',
       text: `select p.kind, p.status, p.active_session_id, p.pending_session_ids, p.key_generation,
-          k.kid, k.alg, k.public_key, k.mac, k.mac_key_version
+          p.policy_id, k.kid, k.alg, k.public_key, k.mac, k.mac_key_version
         from principal p join identity_key k
           on k.organization_id = p.organization_id and k.principal_id = p.id and k.status <> 'REPLACED'
         where p.organization_id = current_organization() and p.id = $1`,
@@ -81,6 +82,7 @@ export async function findExchangeParty(
       activeSessionId: row.active_session_id ?? undefined,
       pendingSessionIds: row.pending_session_ids,
       keyGeneration: row.key_generation,
+      policyId: row.policy_id,
       identityKey: {
         kid: row.kid,
         alg: row.alg,
@@ -115,6 +117,7 @@ interface PrincipalRow {
   active_session_id: string | null
   pending_session_ids: string[]
   key_generation: number
+  policy_id: string
   kid: string
   alg: SignatureAlgorithm
   public_key: Uint8Array

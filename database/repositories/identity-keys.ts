@@ -70,7 +70,12 @@ export async function replaceIdentityKey(
     .executeTakeFirstOrThrow()
   await tx
     .updateTable('principal')
-    .set({ active_session_id: null, pending_session_ids: [], key_generation: sql`key_generation + 1` })
+    .set({
+      active_session_id: null,
+      pending_session_ids: [],
+      next_attestation_at: null,
+      key_generation: sql`key_generation + 1`,
+    })
     .where('id', '=', principalId)
     .returning('id')
     .executeTakeFirstOrThrow()

@@ -17,6 +17,10 @@ export interface Principal {
   spiffeId: string
   metadata: Metadata
   activeSessionId: string | undefined
+  /** That its enrolment token named: what appraises its evidence, in the newest version where it is a name. */
+  policyId: string
+  /** By when it has to have attested again; undefined where its policy does not ask for it, or it has no session. */
+  nextAttestationAt: number | undefined
   createdAt: number
   lastSeenAt: number | undefined
   identityKey: {
@@ -31,7 +35,7 @@ export interface Principal {
 
 export async function insertPrincipal(
   tx: Tx,
-  principal: Omit<Principal, 'activeSessionId' | 'lastSeenAt' | 'identityKey'>,
+  principal: Omit<Principal, 'activeSessionId' | 'nextAttestationAt' | 'lastSeenAt' | 'identityKey'>,
 ): Promise<void> {
   await tx
     .insertInto('principal')
@@ -45,6 +49,7 @@ export async function insertPrincipal(
       status: principal.status,
       spiffe_id: principal.spiffeId,
       metadata: JSON.stringify(principal.metadata),
+      policy_id: principal.policyId,
       created_at: new Date(principal.createdAt),
     })
     .execute()
@@ -84,13 +89,22 @@ export async function lockPrincipal(tx: Tx, id: string): Promise<{ status: Princ
   return tx.selectFrom('principal').select('status').where('id', '=', id).forNoKeyUpdate().executeTakeFirst()
 }
 
-/** The row is locked by the caller. Its keys are revoked with it. */
+/** What a principal without a session has of one. */
+const noSession = { active_session_id: null, pending_session_ids: [], next_attestation_at: null }
+
+/** The row is locked by the caller. Its keys are revoked with it, and its attesters may be another's. */
 export async function markPrincipalRevoked(tx: Tx, id: string, revokedAt: number): Promise<void> {
   await tx
     .updateTable('principal')
-    .set({ status: 'REVOKED', revoked_at: new Date(revokedAt), active_session_id: null, pending_session_ids: [] })
+    .set({ ...noSession, status: 'REVOKED', revoked_at: new Date(revokedAt) })
     .where('id', '=', id)
     .executeTakeFirstOrThrow()
+  await tx
+    .updateTable('attester_state')
+    .set({ released_at: new Date(revokedAt) })
+    .where('principal_id', '=', id)
+    .where('released_at', 'is', null)
+    .execute()
   await tx
     .updateTable('identity_key')
     .set({ status: 'REVOKED' })
@@ -121,7 +135,28 @@ export async function updatePrincipal(tx: Tx, id: string, change: PrincipalChang
 export async function markPrincipalSuspended(tx: Tx, id: string): Promise<void> {
   await tx
     .updateTable('principal')
-    .set({ status: 'SUSPENDED', active_session_id: null, pending_session_ids: [] })
+    .set({ ...noSession, status: 'SUSPENDED' })
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
+}
+
+/** The row is locked by the caller, who ends its sessions. */
+export async function markPrincipalQuarantined(tx: Tx, id: string): Promise<void> {
+  await tx
+    .updateTable('principal')
+    .set({ ...noSession, status: 'QUARANTINED' })
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
+}
+
+/** It attested: none is missed, and the next one is due then. The row is locked by the caller. */
+export async function markPrincipalAttested(tx: Tx, id: string, nextAttestationAt: number | undefined): Promise<void> {
+  await tx
+    .updateTable('principal')
+    .set({
+      next_attestation_at: nextAttestationAt === undefined ? null : new Date(nextAttestationAt),
+      attestations_missed: 0,
+    })
     .where('id', '=', id)
     .executeTakeFirstOrThrow()
 }
@@ -165,6 +200,8 @@ export function toPrincipal(
     spiffeId: row.spiffe_id,
     metadata: row.metadata,
     activeSessionId: row.active_session_id ?? undefined,
+    policyId: row.policy_id,
+    nextAttestationAt: row.next_attestation_at ?? undefined,
     createdAt: row.created_at,
     lastSeenAt: row.last_seen_at ?? undefined,
     identityKey: {

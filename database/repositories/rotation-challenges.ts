@@ -1,6 +1,6 @@
-import { sql } from 'kysely'
 import type { Tx } from '../open.ts'
 
+/** Consuming, mismatches and results: device-challenges.ts. */
 export interface RotationChallengeRow {
   id: string
   /** The key that is to be replaced. */
@@ -58,40 +58,4 @@ export async function findRotationChallenge(tx: Tx, principalId: string): Promis
     completionHash: row.completion_hash ?? undefined,
     attestationResultId: row.attestation_result_id ?? undefined,
   }
-}
-
-/** True for the one caller that consumed it. */
-export async function consumeRotationChallenge(
-  tx: Tx,
-  id: string,
-  completionHash: Uint8Array,
-  now: number,
-): Promise<boolean> {
-  const { numUpdatedRows } = await tx
-    .updateTable('rotation_challenge')
-    .set({ consumed_at: new Date(now), completion_hash: completionHash })
-    .where('id', '=', id)
-    .where('consumed_at', 'is', null)
-    .where(sql<boolean>`expires_at > ${new Date(now)}`)
-    .executeTakeFirst()
-  return numUpdatedRows === 1n
-}
-
-/** True for the first answer that the old key had not signed. */
-export async function markRotationMismatched(tx: Tx, id: string, now: number): Promise<boolean> {
-  const { numUpdatedRows } = await tx
-    .updateTable('rotation_challenge')
-    .set({ mismatched_at: new Date(now) })
-    .where('id', '=', id)
-    .where('mismatched_at', 'is', null)
-    .executeTakeFirst()
-  return numUpdatedRows === 1n
-}
-
-export async function nameRotationResult(tx: Tx, id: string, attestationResultId: string): Promise<void> {
-  await tx
-    .updateTable('rotation_challenge')
-    .set({ attestation_result_id: attestationResultId })
-    .where('id', '=', id)
-    .executeTakeFirstOrThrow()
 }

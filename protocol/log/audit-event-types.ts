@@ -1,4 +1,5 @@
 import type { Json } from '../encoding.ts'
+import { attestationEventTypes } from './attestation-event-types.ts'
 import { federationEventTypes } from './federation-event-types.ts'
 import { keyEventTypes } from './key-event-types.ts'
 
@@ -243,7 +244,8 @@ export const auditEventTypes = {
   },
   'session.revoked': {
     severity: 'notice',
-    meaning: 'A session was ended by request, with its device, or with the identity key that it was made under.',
+    meaning:
+      'A session was ended by request, with its device, its quarantine, or the identity key that it was made under.',
     subject: ['deviceId', 'sessionId'],
     data: ['with'],
   },
@@ -253,6 +255,7 @@ export const auditEventTypes = {
     subject: ['deviceId', 'sessionId'],
     data: ['epoch'],
   },
+  ...attestationEventTypes,
   ...federationEventTypes,
   'sessions.pruned': {
     severity: 'notice',

@@ -1,5 +1,5 @@
 import type { Database, Tx } from '../../database/open.ts'
-import { getFirstAttestation, insertAttestation } from '../../database/repositories/attestations.ts'
+import { getFirstAttestation } from '../../database/repositories/attestations.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
 import {
   consumeChallenge,
@@ -17,7 +17,7 @@ import {
 import { insertIdentityKey } from '../../database/repositories/identity-keys.ts'
 import { findPrincipal, insertPrincipal } from '../../database/repositories/principals.ts'
 import { listTrustBundles } from '../../database/repositories/service-keys.ts'
-import { canonicalJson, encode } from '../../protocol/encoding.ts'
+import { encode } from '../../protocol/encoding.ts'
 import { attestationBinding, type EnrollmentCompletion } from '../../protocol/enrollment.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import type { WireTrustBundle } from '../../protocol/trust.ts'
@@ -26,14 +26,18 @@ import type { Clock } from '../../runtime/clock.ts'
 import { macIdentityKey } from '../../runtime/custody/identity-key-mac.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { newId } from '../../runtime/ids.ts'
+import type { Metrics } from '../../runtime/metrics.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
-import { type Appraisal, type AttestationInputs, appraiseEvidence, requireEnrollingTier } from './appraise-evidence.ts'
-import { openChallenge } from './challenges.ts'
+import { type AttestationInputs, appraiseEvidence, requireEnrollingTier } from './appraise-evidence.ts'
+import { claimAttesters, type ExpectedAttesters, expectedAttester, findActivatingFormat } from './attesters.ts'
+import { openActivation, openChallenge } from './challenges.ts'
+import { countAppraisal } from './count-appraisal.ts'
 import type { IssueAttestationResult } from './issue-attestation-result.ts'
 import { requireNewKey, withDuplicateKeyRefused } from './new-identity-key.ts'
 import { type AppraisalPolicy, getPolicy, requireIdentityAlgorithm } from './policies.ts'
 import { requireOpenToken } from './start-enrollment.ts'
+import { type AppraisedEvidence, storeAttestation } from './store-attestation.ts'
 import { isCompletionSigned, signedBytesOf } from './verify-completion.ts'
 
 export interface CompleteEnrollmentParts {
@@ -44,6 +48,7 @@ export interface CompleteEnrollmentParts {
   writeEvent: WriteEvent
   issueResult: IssueAttestationResult
   attestationInputs: AttestationInputs
+  metrics: Metrics
   trustDomain: string
   profile: ProfileName
 }
@@ -73,6 +78,8 @@ export type CompleteEnrollment = (
 interface Attempt {
   organizationId: string
   token: EnrollmentToken
+  stored: EnrollmentChallengeRow
+  /** The challenge itself. */
   challenge: Uint8Array
   completion: EnrollmentCompletion
   trust: WireTrustBundle
@@ -103,7 +110,16 @@ export function createCompleteEnrollment(parts: CompleteEnrollmentParts): Comple
         const signedBytes = signedBytesOf(parts.crypto, { id: enrollmentId, challenge: opened }, completion, trust)
         const completionHash = parts.crypto.hash256(encode('completion', signedBytes, completion.signature))
         if (challenge.consumedAt !== undefined) return repeatAnswer(parts, tx, challenge, completionHash, trust)
-        const attempt = { organizationId, token, challenge: opened, completion, trust, now, requestId }
+        const attempt = {
+          organizationId,
+          token,
+          stored: challenge,
+          challenge: opened,
+          completion,
+          trust,
+          now,
+          requestId,
+        }
         if (!isCompletionSigned(parts.crypto, completion, signedBytes)) return refuseUnsigned(parts, tx, attempt)
         if (!(await consumeChallenge(tx, enrollmentId, completionHash, now))) throw challengeExpired()
         return enrol(parts, tx, attempt)
@@ -152,8 +168,8 @@ async function enrol(parts: CompleteEnrollmentParts, tx: Tx, attempt: Attempt): 
     const policy = await getPolicy(parts, tx, token.policyId)
     requireIdentityAlgorithm(policy, completion.identityKey.alg)
     const kid = await requireNewKey(parts.crypto, tx, completion.identityKey)
-    const appraisal = await appraise(parts, tx, attempt, policy)
-    return await storeDevice(parts, tx, attempt, kid, appraisal)
+    const appraised = await appraise(parts, tx, attempt, policy)
+    return await storeDevice(parts, tx, attempt, kid, appraised)
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error
     await insertEvents(tx, [refusalEvent(parts, attempt, 'enrollment.refused', error)])
@@ -161,24 +177,42 @@ async function enrol(parts: CompleteEnrollmentParts, tx: Tx, attempt: Attempt): 
   }
 }
 
-/** Throws `evidence_refused` for a device that the policy does not let in as what it was found to be. */
+/** Throws `evidence_refused` for a device that the policy does not let in as what it was found to be, or that is enrolled already. */
 async function appraise(
   parts: CompleteEnrollmentParts,
   tx: Tx,
-  { organizationId, challenge, completion, now }: Attempt,
+  attempt: Attempt,
   policy: AppraisalPolicy,
-): Promise<Appraisal> {
-  const { identityKey, evidence } = completion
+): Promise<AppraisedEvidence> {
+  const { organizationId, challenge, now } = attempt
+  const { identityKey, evidence } = attempt.completion
+  const binding = attestationBinding(parts.crypto, { challenge, ...identityKey, sessionId: undefined })
+  const attesters = await readActivated(parts.keyring, attempt, policy)
   const appraisal = await appraiseEvidence(parts.attestationInputs, tx, {
     organizationId,
     policy,
     evidence,
-    binding: attestationBinding(parts.crypto, { challenge, ...identityKey, sessionId: undefined }),
+    binding,
     now,
-    expectedAttester: () => ({ kind: 'enrolling', activation: undefined }),
+    expectedAttester: (format) => expectedAttester(attesters, format),
   })
+  countAppraisal(parts.metrics, appraisal)
   requireEnrollingTier(policy, appraisal)
-  return appraisal
+  await claimAttesters(tx, appraisal, attesters)
+  return { evidence, binding, attesters, sessionId: undefined, appraisal }
+}
+
+/** What the credential step asked of which attester, where the policy has such a step and it was taken. */
+async function readActivated(
+  keyring: Keyring,
+  { organizationId, token, stored }: Attempt,
+  { document }: AppraisalPolicy,
+): Promise<ExpectedAttesters> {
+  const format = findActivatingFormat(document)
+  const { sealedActivation, sealedChallenge } = stored
+  if (format === undefined || sealedActivation === undefined) return {}
+  const at = { organizationId, enrollmentId: token.id, sealedChallenge }
+  return { [format.name]: { kind: 'enrolling', activation: await openActivation(keyring, at, sealedActivation) } }
 }
 
 function requireTokenTerms(token: EnrollmentToken, completion: EnrollmentCompletion): void {
@@ -210,25 +244,25 @@ async function storeDevice(
   tx: Tx,
   attempt: Attempt,
   kid: string,
-  appraisal: Appraisal,
+  appraised: AppraisedEvidence,
 ): Promise<EnrolledDevice> {
   const { organizationId, token, completion, now, trust } = attempt
   const { alg, publicKey } = completion.identityKey
   const { kind, name, metadata } = completion
-  const { type, capabilities } = token
+  const { type, capabilities, policyId } = token
+  const { appraisal } = appraised
   const id = newId()
   const spiffeId = `spiffe://${parts.trustDomain}/organization/${organizationId}/${kind}/${id}`
   await insertDirectoryEntry(tx, id, organizationId)
-  const labels = { type, capabilities, metadata }
-  await insertPrincipal(tx, { id, organizationId, kind, name, status: 'ACTIVE', spiffeId, ...labels, createdAt: now })
+  const terms = { type, capabilities, metadata, policyId }
+  await insertPrincipal(tx, { id, organizationId, kind, name, status: 'ACTIVE', spiffeId, ...terms, createdAt: now })
   const identity = { organizationId, principalId: id, kid, alg, publicKey }
   const { mac, version: macKeyVersion } = macIdentityKey(parts.keyring, identity)
   await insertIdentityKey(tx, { ...identity, mac, macKeyVersion }, now)
   await markEnrollmentTokenUsed(tx, token.id, id, now)
   await nameChallengePrincipal(tx, token.id, id)
-  const attestation = await parts.issueResult({ spiffeId, alg, publicKey, appraisal }, now)
-  const result = { ...attestation, organizationId, principalId: id, kid }
-  await insertAttestation(tx, result, { id: newId(), body: canonicalJson(completion.evidence) })
+  const device = { organizationId, principalId: id, spiffeId, identityKey: { kid, alg, publicKey } }
+  const attestation = await storeAttestation(parts, tx, device, appraised, now)
   const subject = { deviceId: id, enrollmentTokenId: token.id }
   const data = { kind, name, kid, alg, tier: appraisal.tier, policyId: appraisal.policyId }
   await insertEvents(tx, [enrolmentEvent(parts, attempt, { type: 'device.enrolled', subject, data })])

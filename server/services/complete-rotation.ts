@@ -1,16 +1,15 @@
 import type { Database, Tx } from '../../database/open.ts'
-import { getAttestation, getFirstAttestation, insertAttestation } from '../../database/repositories/attestations.ts'
+import { getAttestation } from '../../database/repositories/attestations.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
+import {
+  consumeDeviceChallenge,
+  markDeviceChallengeMismatched,
+  nameChallengeResult,
+} from '../../database/repositories/device-challenges.ts'
 import { findOrganizationOf } from '../../database/repositories/directory.ts'
 import { getIdentityKey, insertIdentityKey, replaceIdentityKey } from '../../database/repositories/identity-keys.ts'
 import { lockPrincipal, type Principal } from '../../database/repositories/principals.ts'
-import {
-  consumeRotationChallenge,
-  findRotationChallenge,
-  markRotationMismatched,
-  nameRotationResult,
-  type RotationChallengeRow,
-} from '../../database/repositories/rotation-challenges.ts'
+import { findRotationChallenge, type RotationChallengeRow } from '../../database/repositories/rotation-challenges.ts'
 import { listOpenSessionIds, revokeSession } from '../../database/repositories/sessions.ts'
 import { canonicalJson, encode } from '../../protocol/encoding.ts'
 import { attestationBinding } from '../../protocol/enrollment.ts'
@@ -22,16 +21,19 @@ import type { LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { macIdentityKey } from '../../runtime/custody/identity-key-mac.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
-import { newId } from '../../runtime/ids.ts'
+import type { Metrics } from '../../runtime/metrics.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
-import { type Appraisal, type AttestationInputs, appraiseEvidence, requireEnrollingTier } from './appraise-evidence.ts'
+import { type AttestationInputs, appraiseEvidence, requireEnrollingTier } from './appraise-evidence.ts'
+import { claimAttesters, expectedAttester, readAttesters, requireActivated } from './attesters.ts'
 import { openChallenge } from './challenges.ts'
+import { countAppraisal } from './count-appraisal.ts'
 import { getDevice } from './devices.ts'
 import type { IssueAttestationResult } from './issue-attestation-result.ts'
 import { requireNewKey, withDuplicateKeyRefused } from './new-identity-key.ts'
 import { type AppraisalPolicy, getPolicy, requireIdentityAlgorithm } from './policies.ts'
 import { sessionEvent } from './session-events.ts'
+import { type AppraisedEvidence, storeAttestation } from './store-attestation.ts'
 import { isSignedByNewKey, isSignedByOldKey, signedBytesOf } from './verify-rotation.ts'
 
 export interface CompleteRotationParts {
@@ -42,6 +44,7 @@ export interface CompleteRotationParts {
   writeEvent: WriteEvent
   issueResult: IssueAttestationResult
   attestationInputs: AttestationInputs
+  metrics: Metrics
   profile: ProfileName
 }
 
@@ -93,7 +96,8 @@ export function createCompleteRotation(parts: CompleteRotationParts): CompleteRo
         const oldKey = await getIdentityKey(tx, challenge.oldKid)
         if (!(await isSignedByOldKey(parts, oldKey, signedBytes, oldSignature)))
           return refuseUnsigned(parts, tx, attempt)
-        if (!(await consumeRotationChallenge(tx, challengeId, completionHash, now))) throw challengeExpired()
+        if (!(await consumeDeviceChallenge(tx, 'rotation_challenge', challengeId, completionHash, now)))
+          throw challengeExpired()
         return rotate(parts, tx, attempt)
       }),
     )
@@ -130,7 +134,7 @@ async function repeatAnswer(
 /** Returned, not thrown, so that its event is committed. One event a challenge: more would be a weapon of who knows the ids. */
 async function refuseUnsigned(parts: CompleteRotationParts, tx: Tx, attempt: Attempt): Promise<ServiceError> {
   const refusal = refused()
-  if (await markRotationMismatched(tx, attempt.challenge.id, attempt.now)) {
+  if (await markDeviceChallengeMismatched(tx, 'rotation_challenge', attempt.challenge.id, attempt.now)) {
     await insertEvents(tx, [refusalEvent(parts, attempt, 'device.rotation_mismatched', refusal)])
   }
   return refusal
@@ -141,12 +145,11 @@ async function rotate(parts: CompleteRotationParts, tx: Tx, attempt: Attempt): P
   const { principal, completion, signedBytes } = attempt
   try {
     if (principal.status !== 'ACTIVE' || !isSignedByNewKey(parts.crypto, completion, signedBytes)) throw refused()
-    const { policyId } = await getFirstAttestation(tx, principal.id)
-    const policy = await getPolicy(parts, tx, policyId)
+    const policy = await getPolicy(parts, tx, principal.policyId)
     requireIdentityAlgorithm(policy, completion.identityKey.alg)
     const kid = await requireNewKey(parts.crypto, tx, completion.identityKey)
-    const appraisal = await appraise(parts, tx, attempt, policy)
-    return await storeRotation(parts, tx, attempt, { kid, appraisal })
+    const appraised = await appraise(parts, tx, attempt, policy)
+    return await storeRotation(parts, tx, attempt, { kid, appraised })
   } catch (error) {
     if (!(error instanceof ServiceError)) throw error
     await insertEvents(tx, [refusalEvent(parts, attempt, 'device.rotation_refused', error)])
@@ -154,31 +157,39 @@ async function rotate(parts: CompleteRotationParts, tx: Tx, attempt: Attempt): P
   }
 }
 
-/** Evidence that is bound to the new key (docs/protocol.md §8). Throws `evidence_refused`. */
+/**
+ * Evidence that is bound to the new key (docs/protocol.md §8), of the attester that the device has had. Throws `evidence_refused`. The
+ * signatures do not cover it, so that it can refuse, and never quarantine.
+ */
 async function appraise(
   parts: CompleteRotationParts,
   tx: Tx,
   { principal, opened, completion, now }: Attempt,
   policy: AppraisalPolicy,
-): Promise<Appraisal> {
+): Promise<AppraisedEvidence> {
   const { identityKey, evidence } = completion
+  const binding = attestationBinding(parts.crypto, { challenge: opened, ...identityKey, sessionId: undefined })
+  const attesters = await readAttesters(parts.keyring, tx, principal.id)
+  requireActivated(policy.document, attesters)
   const appraisal = await appraiseEvidence(parts.attestationInputs, tx, {
     organizationId: principal.organizationId,
     policy,
     evidence,
-    binding: attestationBinding(parts.crypto, { challenge: opened, ...identityKey, sessionId: undefined }),
+    binding,
     now,
-    expectedAttester: () => ({ kind: 'enrolling', activation: undefined }),
+    expectedAttester: (format) => expectedAttester(attesters, format),
   })
+  countAppraisal(parts.metrics, appraisal)
   requireEnrollingTier(policy, appraisal)
-  return appraisal
+  await claimAttesters(tx, appraisal, attesters)
+  return { evidence, binding, attesters, sessionId: undefined, appraisal }
 }
 
 async function storeRotation(
   parts: CompleteRotationParts,
   tx: Tx,
   attempt: Attempt,
-  { kid, appraisal }: { kid: string; appraisal: Appraisal },
+  { kid, appraised }: { kid: string; appraised: AppraisedEvidence },
 ): Promise<RotationAnswer> {
   const { principal, challenge, completion, now, requestId } = attempt
   const { id: principalId, organizationId, kind, spiffeId } = principal
@@ -189,11 +200,10 @@ async function storeRotation(
   const identity = { organizationId, principalId, kid, alg, publicKey }
   const { mac, version: macKeyVersion } = macIdentityKey(parts.keyring, identity)
   await insertIdentityKey(tx, { ...identity, mac, macKeyVersion }, now)
-  const attestation = await parts.issueResult({ spiffeId, alg, publicKey, appraisal }, now)
-  const result = { ...attestation, organizationId, principalId, kid }
-  await insertAttestation(tx, result, { id: newId(), body: canonicalJson(completion.evidence) })
-  await nameRotationResult(tx, challenge.id, attestation.id)
-  const { tier, policyId } = appraisal
+  const device = { organizationId, principalId, spiffeId, identityKey: { kid, alg, publicKey } }
+  const attestation = await storeAttestation(parts, tx, device, appraised, now)
+  await nameChallengeResult(tx, 'rotation_challenge', challenge.id, attestation.id)
+  const { tier, policyId } = appraised.appraisal
   const ended = { type: 'session.revoked', data: { with: 'identity_key' } } as const
   const rotated = parts.writeEvent(
     {

@@ -1,25 +1,32 @@
 import type { Database } from '../../database/open.ts'
 import { activateSession, endPendingSession } from '../../database/repositories/exchange-changes.ts'
 import { type ExchangeParty, type ExchangeSession, findExchangeParty } from '../../database/repositories/exchanges.ts'
+import { nextAttestationAt } from '../../protocol/attestation/intervals.ts'
+import { POLICY_NONE } from '../../protocol/attestation/policy-id.ts'
 import type { ConfirmAnswer, ConfirmRequest } from '../../protocol/exchange/messages.ts'
 import { CONFIRMATION_REPEAT_MS, sessionStateAt } from '../../protocol/exchange/session-states.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
+import type { Keyring } from '../../runtime/custody/keyring.ts'
 import type { Metrics } from '../../runtime/metrics.ts'
+import type { ProfileName } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
 import { ACCESS_TOKEN_MS, type AccessTokens } from './access-tokens.ts'
 import { observeExchange } from './observe-exchange.ts'
+import { getPolicy } from './policies.ts'
 import { retryOnConflict } from './retry-on-conflict.ts'
 import { failed, sessionEvent, timedOut } from './session-events.ts'
 
 export interface ConfirmExchangeParts {
   database: Database
+  keyring: Keyring
   accessTokens: AccessTokens
   crypto: Primitives
   clock: Clock
   writeEvent: WriteEvent
   metrics: Metrics
+  profile: ProfileName
 }
 
 export type ConfirmExchange = (sessionId: string, request: ConfirmRequest, requestId: string) => Promise<ConfirmAnswer>
@@ -88,6 +95,7 @@ async function activate(
     supersededId: active?.id,
     timedOutIds,
     pendingSessionIds: pendingSessionIds.slice(pendingSessionIds.indexOf(session.id) + 1),
+    nextAttestationAt: await findNextAttestation(parts, party, now),
     now,
     events: [
       ...timedOutIds.map((id) => sessionEvent(writeEvent, actor, timedOut, id, now)),
@@ -97,6 +105,19 @@ async function activate(
       sessionEvent(writeEvent, actor, { type: 'session.established', data: {} }, session.id, now),
     ],
   })
+}
+
+/** Most fleets that only prove their keys name no policy of their own: for them nothing is looked up. */
+async function findNextAttestation(
+  parts: ConfirmExchangeParts,
+  { organizationId, principal }: ExchangeParty,
+  now: number,
+): Promise<number | undefined> {
+  if (principal.policyId === POLICY_NONE) return undefined
+  const { document } = await parts.database.withOrganization(organizationId, (tx) =>
+    getPolicy(parts, tx, principal.policyId),
+  )
+  return nextAttestationAt(document, now)
 }
 
 async function end(

@@ -269,7 +269,7 @@ function makeDummyParty(
         return keyring.activeVersion('identityMac')
       },
     }
-    const session = { activeSessionId: undefined, pendingSessionIds: [], keyGeneration: 1 }
+    const session = { activeSessionId: undefined, pendingSessionIds: [], keyGeneration: 1, policyId: 'none' }
     const principal = { id: NIL_UUID, kind: 'device', status: 'ACTIVE', ...session, identityKey } as const
     return { organizationId: NIL_UUID, principal }
   })

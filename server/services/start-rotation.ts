@@ -1,5 +1,4 @@
 import type { Database, Tx } from '../../database/open.ts'
-import { getFirstAttestation } from '../../database/repositories/attestations.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
 import { findRotationChallenge, replaceRotationChallenge } from '../../database/repositories/rotation-challenges.ts'
 import type { RotationChallenge } from '../../protocol/identity-rotation.ts'
@@ -34,8 +33,7 @@ export function createStartRotation(parts: StartRotationParts): StartRotation {
   return (caller, deviceId, requestId) => {
     requireKnown(caller, deviceId)
     return changeAs(parts, caller, async (tx, now) => {
-      const { identityKey } = await getDevice(tx, deviceId)
-      const { policyId } = await getFirstAttestation(tx, deviceId)
+      const { identityKey, policyId } = await getDevice(tx, deviceId)
       const policy = toDevicePolicy(await getPolicy(parts, tx, policyId))
       const open = await findOpenChallenge(parts, tx, caller, identityKey.kid, now)
       if (open !== undefined) return { ...open, policy }

@@ -122,7 +122,8 @@ test('confirming an exchange touches few pages, however many sessions others hav
       values ($1, $2, $3, 'PENDING', 'ML-KEM-1024', $4, $4, now(), now(), $5, $6)`,
     [organizationId, sessionId, deviceId, bucket, new Uint8Array(99), new Uint8Array(32)],
   )
-  const confirming = { read, sessionId, supersededId: undefined, timedOutIds: [], pendingSessionIds: [], now }
+  const nothing = { supersededId: undefined, timedOutIds: [], pendingSessionIds: [], nextAttestationAt: undefined }
+  const confirming = { read, sessionId, ...nothing, now }
   const statements = await statementsOf((recording) =>
     activateSession(recording, organizationId, { ...confirming, events: [{ ...change, entry: 'confirmed' }] }),
   )

@@ -1,0 +1,47 @@
+/** Of `auditEventTypes`, which holds them to its shape: evidence, and what was found of it. */
+export const attestationEventTypes = {
+  'enrollment.credential_given': {
+    severity: 'info',
+    meaning: 'Somebody who knew an enrolment was given a secret that only the platform with its keys can open.',
+    subject: ['enrollmentTokenId'],
+    data: ['format', 'policyId'],
+  },
+  'enrollment.credential_refused': {
+    severity: 'warning',
+    meaning: 'Somebody who knew an enrolment showed keys that were refused; a new challenge gives another attempt.',
+    subject: ['enrollmentTokenId'],
+    data: ['code'],
+  },
+  'device.attestation_challenged': {
+    severity: 'info',
+    meaning: 'A device asked to attest for its session and was given a challenge.',
+    subject: ['deviceId', 'sessionId'],
+    data: ['expiresAt'],
+  },
+  'device.attestation_mismatched': {
+    severity: 'critical',
+    meaning:
+      'Somebody answered the challenge of an attestation without the signature of the identity key; once a challenge.',
+    subject: ['deviceId', 'sessionId'],
+    data: ['code'],
+  },
+  'device.attestation_refused': {
+    severity: 'warning',
+    meaning: 'A device signed what could not be appraised, and the challenge is spent; it proves nothing.',
+    subject: ['deviceId', 'sessionId'],
+    data: ['code'],
+  },
+  'device.attested': {
+    severity: 'info',
+    meaning: 'The evidence of a device was appraised, whatever was found.',
+    subject: ['deviceId', 'sessionId'],
+    data: ['attestationId', 'kid', 'tier', 'policyId'],
+  },
+  'device.quarantined': {
+    severity: 'critical',
+    meaning:
+      'The evidence of a device spoke against it: its sessions ended, and it is refused until an operator clears it.',
+    subject: ['deviceId'],
+    data: ['attestationId', 'policyId', 'checks', 'sessions'],
+  },
+} as const

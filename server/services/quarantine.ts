@@ -1,0 +1,48 @@
+import type { Tx } from '../../database/open.ts'
+import { markPrincipalQuarantined } from '../../database/repositories/principals.ts'
+import { listOpenSessionIds, revokeSession } from '../../database/repositories/sessions.ts'
+import { tierOfValue } from '../../protocol/attestation/appraisal.ts'
+import type { LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
+import type { Appraisal } from './appraise-evidence.ts'
+import { type SessionActor, sessionEvent } from './session-events.ts'
+
+/**
+ * A device whose evidence speaks against it: QUARANTINED until an operator clears it, its sessions REVOKED, and nobody else touched.
+ * The principal's row is locked by the caller, who stores these events as its last statement.
+ */
+export async function quarantineDevice(
+  writeEvent: WriteEvent,
+  tx: Tx,
+  actor: SessionActor,
+  because: { attestationId: string; appraisal: Appraisal },
+  now: number,
+): Promise<LoggedEvent[]> {
+  const { organizationId, principal, requestId } = actor
+  const sessionIds = await listOpenSessionIds(tx, principal.id)
+  for (const sessionId of sessionIds) await revokeSession(tx, sessionId, now)
+  await markPrincipalQuarantined(tx, principal.id)
+  const ended = { type: 'session.revoked', data: { with: 'quarantine' } } as const
+  const quarantined = writeEvent(
+    {
+      organizationId,
+      actor: { type: principal.kind, id: principal.id },
+      type: 'device.quarantined',
+      subject: { deviceId: principal.id },
+      data: {
+        attestationId: because.attestationId,
+        policyId: because.appraisal.policyId,
+        checks: contraindicatedChecks(because.appraisal),
+        sessions: sessionIds.length,
+      },
+      requestId,
+    },
+    now,
+  )
+  return [...sessionIds.map((id) => sessionEvent(writeEvent, actor, ended, id, now)), quarantined]
+}
+
+function contraindicatedChecks({ appraisals }: Appraisal): string[] {
+  const findings = Object.values(appraisals).flatMap((appraisal) => appraisal.findings)
+  const bad = findings.filter(({ value }) => tierOfValue(value) === 'contraindicated')
+  return [...new Set(bad.map(({ check }) => check))]
+}
