@@ -11,7 +11,6 @@ import {
 import type { TrustworthinessTier } from './ear.ts'
 import {
   type Attester,
-  type EvidenceFormat,
   type EvidenceFormatName,
   type ExpectedEvidence,
   malformedEvidence,
@@ -63,7 +62,7 @@ export function parsePolicyEvidence(
   if (!isExact) throw malformedEvidence(`The policy takes exactly one piece of evidence, of ${namesOf(wanted)}.`)
   return wanted.map(([format, policy]) => {
     const piece = evidence.find((one) => one.format === format) ?? {}
-    return { format, policy, parsed: withFormatNamed(format, () => getFormat(format).parse(piece)) }
+    return { format, policy, parsed: withFormatNamed(format, () => evidenceFormats[format].parse(piece)) }
   })
 }
 
@@ -113,12 +112,6 @@ function withFormatNamed<T>(format: EvidenceFormatName, read: () => T): T {
     if (!(error instanceof ProtocolError) || error.code === 'evidence_refused') throw error
     throw malformedEvidence(`Evidence of format ${format}: ${error.message}`, { cause: error })
   }
-}
-
-function getFormat(name: EvidenceFormatName): EvidenceFormat {
-  const format = evidenceFormats[name]
-  if (format === undefined) throw new Error(`There is no format ${name}.`)
-  return format
 }
 
 function namesOf(wanted: readonly (readonly [EvidenceFormatName, EvidencePolicy])[]): string {

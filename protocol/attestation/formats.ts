@@ -1,14 +1,7 @@
 import type { EvidenceFormat, EvidenceFormatName } from './evidence-format.ts'
 import { none } from './formats/none.ts'
+import { psa } from './formats/psa.ts'
 import { tpm2 } from './formats/tpm2.ts'
 
 /** Every format of evidence that is built in. */
-export const evidenceFormats: Partial<Record<EvidenceFormatName, EvidenceFormat>> = {
-  none,
-  tpm2,
-}
-
-import { psa } from './formats/psa.ts'
-
-/** Every format of evidence that is built in. */
-export const evidenceFormats: Partial<Record<EvidenceFormatName, EvidenceFormat>> = { none, psa }
+export const evidenceFormats: Record<EvidenceFormatName, EvidenceFormat> = { none, psa, tpm2 }

@@ -49,7 +49,7 @@ export function findActivatingFormat(
   document: PolicyDocument,
 ): { name: EvidenceFormatName; parse: NonNullable<EvidenceFormat['parseCredentialRequest']> } | undefined {
   for (const [name] of evidencePoliciesOf(document)) {
-    const parse = evidenceFormats[name]?.parseCredentialRequest
+    const parse = evidenceFormats[name].parseCredentialRequest
     if (parse !== undefined) return { name, parse }
   }
   return undefined
