@@ -15,6 +15,7 @@ import { apiDocumentRoutes } from './routes/api-documents.ts'
 import { apiTokenRoutes } from './routes/api-tokens.ts'
 import { appraisalPolicyRoutes } from './routes/appraisal-policies.ts'
 import { attestRoutes } from './routes/attest.ts'
+import { attestationRoutes } from './routes/attestations.ts'
 import { auditEventRoutes } from './routes/audit-events.ts'
 import { auditTreeRoutes } from './routes/audit-tree.ts'
 import { completeEnrollmentRoute } from './routes/complete-enrollment.ts'
@@ -42,6 +43,7 @@ import type { AccessTokens } from './services/access-tokens.ts'
 import { createApiTokens } from './services/api-tokens.ts'
 import { createAppraisalPolicies } from './services/appraisal-policies.ts'
 import { createAttestationInputs } from './services/attestation-inputs.ts'
+import { createAttestations } from './services/attestations.ts'
 import { createAuditLog } from './services/audit-log.ts'
 import { createCloseRound } from './services/close-round.ts'
 import { createCompleteAttestation } from './services/complete-attestation.ts'
@@ -138,6 +140,7 @@ export function listRoutes(parts: RouteParts): Route[] {
       createStartAttestation(parts),
       createCompleteAttestation({ ...parts, issueResult, attestationInputs }),
     ),
+    ...attestationRoutes(createAttestations({ ...parts, attestationInputs })),
     openExchangeRoute(createOpenExchange(parts)),
     confirmExchangeRoute(createConfirmExchange(parts)),
     renewAccessTokenRoute(createRenewAccessToken(parts)),

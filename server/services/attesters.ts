@@ -44,10 +44,13 @@ export async function readAttesters(keyring: Keyring, tx: Tx, principalId: strin
   return known
 }
 
+export interface ActivatingFormat {
+  name: EvidenceFormatName
+  parse: NonNullable<EvidenceFormat['parseCredentialRequest']>
+}
+
 /** What makes credentials for a policy, where it has one. */
-export function findActivatingFormat(
-  document: PolicyDocument,
-): { name: EvidenceFormatName; parse: NonNullable<EvidenceFormat['parseCredentialRequest']> } | undefined {
+export function findActivatingFormat(document: PolicyDocument): ActivatingFormat | undefined {
   for (const [name] of evidencePoliciesOf(document)) {
     const parse = evidenceFormats[name].parseCredentialRequest
     if (parse !== undefined) return { name, parse }

@@ -19,7 +19,7 @@ import type { Keyring } from '../../runtime/custody/keyring.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
 import type { AttestationInputs } from './appraise-evidence.ts'
-import { findActivatingFormat } from './attesters.ts'
+import { type ActivatingFormat, findActivatingFormat } from './attesters.ts'
 import { sealActivation } from './challenges.ts'
 import { getPolicy } from './policies.ts'
 import { requireOpenToken } from './start-enrollment.ts'
@@ -45,6 +45,8 @@ interface Attempt {
   organizationId: string
   token: EnrollmentToken
   challenge: EnrollmentChallengeRow
+  policyId: string
+  format: ActivatingFormat
   now: number
   requestId: string
 }
@@ -64,8 +66,13 @@ export function createGiveCredential(parts: GiveCredentialParts): GiveCredential
       if (token === undefined || challenge === undefined) throw notFound()
       const now = parts.clock.now()
       requireOpenToken(token, now)
+      const policy = await getPolicy(parts, tx, token.policyId)
+      const format = findActivatingFormat(policy.document)
+      if (format === undefined) {
+        throw new ServiceError('malformed', `Policy ${policy.id} asks for no keys to be activated.`)
+      }
       if (!(await spendCredentialAttempt(tx, enrollmentId, now))) throw challengeExpired()
-      return give(parts, tx, { organizationId, token, challenge, now, requestId }, request)
+      return give(parts, tx, { organizationId, token, challenge, policyId: policy.id, format, now, requestId }, request)
     })
     if (outcome instanceof ServiceError) throw outcome
     return outcome
@@ -79,13 +86,9 @@ async function give(
   attempt: Attempt,
   request: Record<string, Json>,
 ): Promise<CredentialAnswer | ServiceError> {
-  const { organizationId, token, challenge, now } = attempt
+  const { organizationId, token, challenge, policyId, format, now } = attempt
   const subject = { enrollmentTokenId: token.id }
   try {
-    const { document, id: policyId } = await getPolicy(parts, tx, token.policyId)
-    const format = findActivatingFormat(document)
-    if (format === undefined)
-      throw new ServiceError('malformed', `Policy ${policyId} asks for no keys to be activated.`)
     const parsed = asRequest(() => format.parse(request))
     const wanted = { organizationId, format: format.name, lookupIds: parsed.trustAnchorIds, at: now }
     const anchors = await parts.attestationInputs.findTrustAnchors(tx, wanted)

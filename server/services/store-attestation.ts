@@ -54,14 +54,18 @@ export async function storeAttestation(
   return issued
 }
 
-export type Findings = Partial<Record<EvidenceFormatName, readonly Finding[]>>
+/** By format of evidence. */
+export type Findings = Partial<Record<EvidenceFormatName, Finding[]>>
 
-export function findingsOf({ appraisals }: Pick<Appraisal, 'appraisals'>): Findings {
-  return Object.fromEntries(Object.entries(appraisals).map(([format, { findings }]) => [format, findings]))
+function findingsToJson({ appraisals }: Appraisal): string {
+  return JSON.stringify(
+    Object.fromEntries(Object.entries(appraisals).map(([format, { findings }]) => [format, findings])),
+  )
 }
 
-function findingsToJson(appraisal: Appraisal): string {
-  return JSON.stringify(findingsOf(appraisal))
+/** Of what `storeAttestation` stored. */
+export function parseStoredFindings(text: string): Findings {
+  return JSON.parse(text) as Findings
 }
 
 const bundledAttesters = evidenceBundle.shape.attesters

@@ -53,6 +53,8 @@ function bodyOf(route: string): unknown {
       oldSignature: bytes(2420),
       newSignature: bytes(2420),
     },
+    'POST /v1/attestations/:id': { evidence: [{ format: 'none' }], signature: bytes(2420) },
+    'POST /v1/enrollments/:id/credential': {},
     'POST /v1/exchanges/:id/confirm': { deviceId: ofA.device.deviceId, confirmation: bytes(64) },
     'POST /v1/sessions/:id/tokens': { deviceId: ofA.device.deviceId, epoch: 1, nonce: bytes(32), proof: bytes(64) },
     'POST /v1/enrollments/:id/complete': {
@@ -116,9 +118,9 @@ test.each(routesOfOne.map((route) => [name(route), route] as const))(
         expect(answers[0]).toMatchObject({ status: 404, problem: { code: 'not_found' } })
       }
       if ((access === 'operator_or_own' || access === 'own') && caller === 'device') {
-        const ofNeighbour = path.startsWith('/v1/devices')
-          ? neighbour.deviceId
-          : (await establish(a, neighbour)).sessionId
+        const ofNeighbour = path.startsWith('/v1/sessions')
+          ? (await establish(a, neighbour)).sessionId
+          : neighbour.deviceId
         expect(await ask(method, path.replace(':id', ofNeighbour), token, bodyOf(route))).toEqual(answers[0])
       }
     }

@@ -10,6 +10,7 @@ import {
   signCompletion,
   startEnrollment,
 } from './api.ts'
+import { signAttestation, startAttestation } from './attestation.ts'
 import { signRotation, startRotation } from './identity-rotation.ts'
 import { askKeys, enterService, makeFederation, openRound } from './rounds.ts'
 import type { TestService } from './service.ts'
@@ -22,6 +23,9 @@ export const bodyRoutes = {
   tokens: 'POST /v1/enrollment-tokens/bulk',
   start: 'POST /v1/enrollments',
   complete: 'POST /v1/enrollments/:id/complete',
+  credential: 'POST /v1/enrollments/:id/credential',
+  attestation: 'POST /v1/attestations',
+  attested: 'POST /v1/attestations/:id',
   change: 'PATCH /v1/devices/:id',
   suspend: 'POST /v1/devices/:id/suspend',
   resume: 'POST /v1/devices/:id/resume',
@@ -46,6 +50,8 @@ export const bodyRouteNames = Object.keys(bodyRoutes) as BodyRouteName[]
 /** Where it is not 65,536. */
 export const maxBodyBytes: Partial<Record<BodyRouteName, number>> = {
   complete: 1_048_576,
+  credential: 1_048_576,
+  attested: 1_048_576,
   rotated: 1_048_576,
   tokens: 262_144,
   roundKeys: 524_288,
@@ -85,6 +91,8 @@ export async function makeBodyRequests(service: TestService): Promise<Record<Bod
   const rotating = await enrollTestDevice(service)
   const { accessToken } = await establish(service, rotating)
   const { challengeId, ...rotation } = await startRotation(service, rotating, accessToken)
+  const attesting = await enterService(service)
+  const { attestationId, ...attestation } = await startAttestation(service, attesting)
   const confirmation = toBase64url(opened.deviceConfirmation)
   const nonce = toBase64url(new Uint8Array(32))
 
@@ -105,6 +113,9 @@ export async function makeBodyRequests(service: TestService): Promise<Record<Bod
     tokens: [[], { items: [{ kind: 'device' }] }],
     start: [[], { token: credential }],
     complete: [[started.enrollmentId], signCompletion(started, makeIdentity().identityKey)],
+    credential: [[started.enrollmentId], { akPublic: 'AA' }],
+    attestation: [[], {}, attesting.accessToken],
+    attested: [[attestationId], signAttestation(attesting, attestation), attesting.accessToken],
     change: [[deviceId], { name: 'other' }],
     suspend: [[deviceId], {}],
     resume: [[deviceId], {}],

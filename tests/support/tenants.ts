@@ -59,6 +59,7 @@ export async function furnish(tenant: Tenant): Promise<Belongings> {
       '/v1/enrollment-tokens': (await createToken(tenant)).id,
       '/v1/enrollments': (await createToken(tenant)).id,
       '/v1/policies': (await createPolicy(tenant, newId())).id,
+      '/v1/attestations': await resultOf(tenant, device.deviceId),
       '/v1/devices': device.deviceId,
       '/v1/sessions': pending.sessionId,
       '/v1/exchanges': pending.sessionId,
@@ -66,6 +67,14 @@ export async function furnish(tenant: Tenant): Promise<Belongings> {
       '/v1/audit/events': (await eventsOf(tenant, tenant.organizationId, 'device.enrolled'))[0]?.id ?? '',
     },
   }
+}
+
+/** The attestation result of its enrolment. */
+async function resultOf({ database }: Tenant, deviceId: string): Promise<string> {
+  const { rows } = await database.sql.query('select id from attestation_result where principal_id = $1 order by id', [
+    deviceId,
+  ])
+  return rows[0].id
 }
 
 /** The events of an organization, oldest first: those in the log, then those that wait for it. */

@@ -1,0 +1,120 @@
+import type { Database, Tx } from '../../database/open.ts'
+import {
+  type AttestationResult,
+  type AttestationScope,
+  findAttestation,
+  findStoredEvidence,
+  isSeenBy,
+  listAttestations,
+} from '../../database/repositories/attestations.ts'
+import { parsePolicyEvidence } from '../../protocol/attestation/appraise.ts'
+import type { TrustworthinessTier } from '../../protocol/attestation/ear.ts'
+import type { EvidenceBundle } from '../../protocol/attestation/evidence-bundle.ts'
+import { type PolicyDocument, policyBody } from '../../protocol/attestation/policy.ts'
+import type { Json } from '../../protocol/encoding.ts'
+import type { Keyring } from '../../runtime/custody/keyring.ts'
+import type { ProfileName } from '../../runtime/profile.ts'
+import type { Operator, SessionCaller } from '../caller.ts'
+import { ServiceError } from '../errors.ts'
+import type { AttestationInputs } from './appraise-evidence.ts'
+import { maySeeAll } from './federation-access.ts'
+import { getPolicy } from './policies.ts'
+import { type Findings, parseStoredAttesters, parseStoredFindings } from './store-attestation.ts'
+
+export interface Attestation extends Omit<AttestationResult, 'findings'> {
+  findings: Findings
+}
+export type Attestations = ReturnType<typeof createAttestations>
+
+/** Results and what they were made of. Who runs federations sees those of their members, and nobody else's. */
+export function createAttestations(parts: {
+  database: Database
+  keyring: Keyring
+  attestationInputs: AttestationInputs
+  profile: ProfileName
+}) {
+  const { database } = parts
+  return {
+    async list(
+      caller: Operator | SessionCaller,
+      page: {
+        limit: number
+        beforeId: string | undefined
+        deviceId: string | undefined
+        tier: TrustworthinessTier | undefined
+      },
+    ): Promise<Attestation[]> {
+      const { deviceId: principalId, ...rest } = page
+      const results = await database.withOrganization(caller.organizationId, (tx) =>
+        listAttestations(tx, { ...rest, principalId, scope: scopeOf(caller) }),
+      )
+      return results.map(toAttestation)
+    },
+
+    get(caller: Operator | SessionCaller, id: string): Promise<Attestation> {
+      return database.withOrganization(caller.organizationId, (tx) => getSeen(tx, caller, id))
+    },
+
+    /** Everything that it takes to appraise the evidence again. Throws `not_found` also for evidence of before that was kept. */
+    getEvidence(caller: Operator, id: string): Promise<EvidenceBundle> {
+      return database.withOrganization(caller.organizationId, async (tx) => {
+        const result = await getSeen(tx, caller, id)
+        const stored = await findStoredEvidence(tx, id)
+        if (stored === undefined) {
+          throw new ServiceError('not_found', 'What this result was made of was not kept by the release of its time.')
+        }
+        const { tier, policyId, findings, appraisedAt: at } = result
+        const { document } = await getPolicy(parts, tx, policyId)
+        const evidence = JSON.parse(stored.body) as Record<string, Json>[]
+        const inputs = await loadBundledInputs(parts.attestationInputs, tx, result, { document, evidence })
+        const policy = JSON.parse(policyBody(document)) as Record<string, Json>
+        return {
+          v: 1,
+          evidence,
+          binding: stored.binding,
+          at,
+          attesters: parseStoredAttesters(stored.attesters),
+          ...inputs,
+          result: { tier, policyId, policy, findings },
+        }
+      })
+    },
+  }
+}
+
+async function getSeen(tx: Tx, caller: Operator | SessionCaller, id: string): Promise<Attestation> {
+  const result = await findAttestation(tx, id)
+  const isSeen = result !== undefined && (await isSeenBy(tx, result.principalId, scopeOf(caller)))
+  if (result === undefined || !isSeen) throw new ServiceError('not_found', 'There is no such attestation.')
+  return toAttestation(result)
+}
+
+function scopeOf(caller: Operator | SessionCaller): AttestationScope {
+  if (maySeeAll(caller)) return 'all'
+  return caller.type === 'api_token' ? { createdBy: caller.id } : { coordinatorId: caller.id }
+}
+
+/** Anchors and reference values as they were at the time of the result. */
+async function loadBundledInputs(
+  inputs: AttestationInputs,
+  tx: Tx,
+  { organizationId, appraisedAt: at }: AttestationResult | Attestation,
+  { document, evidence }: { document: PolicyDocument; evidence: readonly Record<string, Json>[] },
+): Promise<Pick<EvidenceBundle, 'anchors' | 'referenceValues'>> {
+  const bundled: Pick<EvidenceBundle, 'anchors' | 'referenceValues'> = { anchors: {}, referenceValues: {} }
+  for (const { format, policy, parsed } of parsePolicyEvidence(document, evidence)) {
+    const wanted = { organizationId, format, at }
+    const anchors = await inputs.findTrustAnchors(tx, { ...wanted, lookupIds: parsed.trustAnchorIds })
+    bundled.anchors[format] = anchors.map(({ lookupId, kind, der }) => ({ lookupId, kind, der }))
+    const values = []
+    for (const name of policy.referenceValues) {
+      values.push({ name, values: await inputs.listReferenceValues(tx, { ...wanted, names: [name] }) })
+    }
+    bundled.referenceValues[format] = values
+  }
+  return bundled
+}
+
+function toAttestation({ findings, ...result }: AttestationResult): Attestation {
+  return { ...result, findings: parseStoredFindings(findings) }
+}
