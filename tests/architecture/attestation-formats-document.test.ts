@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { evidenceFormats } from '../../protocol/attestation/formats.ts'
+import { pathChecks } from '../../protocol/attestation/x509/path-rules.ts'
 import { listFiles, readText } from './repository.ts'
 
 const path = 'docs/attestation-formats.md'
@@ -10,6 +11,14 @@ describe.each(Object.keys(evidenceFormats))(`${path} on %s`, (format) => {
     expect(section).not.toBe('')
     const rows = section.matchAll(new RegExp(`^\\| \`(${format}\\.[a-z0-9_]+)(?:\\.\\*)?\` \\|`, 'gm'))
     expect([...rows].map(([, check = '']) => check).sort()).toEqual(checksInCode(format))
+  })
+})
+
+describe(`${path} on paths of certificates`, () => {
+  it('names every check of the code, and no other', () => {
+    const section = readText(path).split('\n## Paths of certificates\n')[1]?.split('\n## ')[0] ?? ''
+    const rows = section.matchAll(/^\| `([a-z0-9_]+)` \|/gm)
+    expect([...rows].map(([, check = '']) => check).sort()).toEqual(pathChecks)
   })
 })
 

@@ -17,7 +17,7 @@ export const derNull = der(0x05)
 export const derText = (text: string) => der(0x0c, Buffer.from(text))
 
 /** Non-negative. */
-export function derInteger(value: number): Buffer {
+export function derInteger(value: number | bigint): Buffer {
   const digits = value.toString(16)
   const bytes = Buffer.from(digits.length % 2 === 1 ? `0${digits}` : digits, 'hex')
   return der(0x02, (bytes[0] as number) >= 0x80 ? Buffer.concat([Buffer.of(0), bytes]) : bytes)

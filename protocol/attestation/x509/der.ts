@@ -4,7 +4,6 @@ export const derTags = {
   boolean: 0x01,
   integer: 0x02,
   bitString: 0x03,
-  octetString: 0x04,
   null: 0x05,
   objectIdentifier: 0x06,
   utcTime: 0x17,
@@ -60,12 +59,13 @@ export function derParts({ children }: DerElement, pattern: RegExp): readonly De
 }
 
 function readElement(bytes: Uint8Array, depth: number): DerElement {
-  const [tag, first] = bytes
-  if (tag === undefined || first === undefined) throw malformedEvidence('DER ends within a value.')
+  // What is not there is a length that is none.
+  const [tag = 0, first = 0x80] = bytes
   if ((tag & NUMBER) === NUMBER) throw malformedEvidence('DER holds a tag of several bytes.')
   if (depth > MAX_DEPTH) throw malformedEvidence('DER is nested too deep.')
-  const start = first < 0x80 ? 2 : 2 + (first & 0x7f)
-  const end = start + (first < 0x80 ? first : readLongLength(bytes.subarray(2, start)))
+  const isShort = first < 0x80
+  const start = isShort ? 2 : 2 + (first & 0x7f)
+  const end = start + (isShort ? first : readLongLength(bytes.subarray(2, start)))
   if (end > bytes.length) throw malformedEvidence('DER ends within a value.')
   const content = bytes.subarray(start, end)
   if ((tag & CLASS) === 0 && !hasForm(tag, content)) {

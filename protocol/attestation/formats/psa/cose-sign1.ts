@@ -42,17 +42,18 @@ export function parseCoseSign1(bytes: Uint8Array): CoseSign1 {
   const parts = structure.safeParse(parseCbor(content, { preferred: true })).data
   if (parts === undefined) throw malformedEvidence('The token is no COSE_Sign1 with an empty unprotected header.')
   const [protectedBytes, , payload, signature] = parts
-  const header = protectedHeader.safeParse(parseCbor(protectedBytes, { preferred: false })).data
-  const algorithm = z.int().safeParse(header?.get(ALGORITHM)).data
-  if (header === undefined || algorithm === undefined) throw malformedEvidence('The token names no algorithm.')
+  const header =
+    protectedHeader.safeParse(parseCbor(protectedBytes, { preferred: false })).data ?? new Map<unknown, unknown>()
+  const algorithm = z.int().safeParse(header.get(ALGORITHM)).data
+  if (algorithm === undefined) throw malformedEvidence('The token names no algorithm.')
   return { protectedBytes, algorithm, hasCritical: header.has(CRITICAL), payload, signature }
 }
 
 /** ES256, ES384 and ES512 (RFC 9053 §2.1), each with the curve of its size. */
-const algorithms: ReadonlyMap<number, { hash: string; curve: string; signatureBytes: number }> = new Map([
-  [-7, { hash: 'sha256', curve: 'prime256v1', signatureBytes: 64 }],
-  [-35, { hash: 'sha384', curve: 'secp384r1', signatureBytes: 96 }],
-  [-36, { hash: 'sha512', curve: 'secp521r1', signatureBytes: 132 }],
+const algorithms: ReadonlyMap<number, { hash: string; curve: string }> = new Map([
+  [-7, { hash: 'sha256', curve: 'prime256v1' }],
+  [-35, { hash: 'sha384', curve: 'secp384r1' }],
+  [-36, { hash: 'sha512', curve: 'secp521r1' }],
 ])
 
 /** By one of the keys, which come as SubjectPublicKeyInfo from trust anchors. Throws `evidence_refused`. */
@@ -64,8 +65,9 @@ export function verifyCoseSign1(token: CoseSign1, keys: readonly Uint8Array[]): 
   const fitting = keys.map(readKey).filter(({ asymmetricKeyDetails: of }) => of?.namedCurve === algorithm.curve)
   if (fitting.length === 0) throw refusedEvidence('psa.key', 'The key of this device is not one for the algorithm.')
   const signed = encode(['Signature1', protectedBytes, new Uint8Array(), payload])
+  // In this encoding a signature of any length but twice that of the curve's order is none.
   const isSignedBy = (key: KeyObject) => verify(algorithm.hash, signed, { key, dsaEncoding: 'ieee-p1363' }, signature)
-  if (signature.length !== algorithm.signatureBytes || !fitting.some(isSignedBy)) {
+  if (!fitting.some(isSignedBy)) {
     throw refusedEvidence('psa.signature', 'The token is not signed by the key of this device.')
   }
 }

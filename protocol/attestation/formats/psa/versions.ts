@@ -10,9 +10,13 @@ export function isVersion(text: string): boolean {
  * A version of any other form is not known to be at least anything.
  */
 export function isVersionAtLeast(version: string, minimum: string): boolean {
-  const [plain = ''] = version.split('+', 1)
+  const [plain = ''] = version.split('+')
   if (!isVersion(plain)) return false
-  const [mine, least] = [plain, minimum].map((text) => text.split('.').map(Number)) as [number[], number[]]
-  const different = [...Array(8).keys()].find((index) => (mine[index] ?? 0) !== (least[index] ?? 0))
-  return different === undefined || (mine[different] ?? 0) > (least[different] ?? 0)
+  const mine = plain.split('.').map(Number)
+  for (const [index, least] of minimum.split('.').map(Number).entries()) {
+    const part = mine[index] ?? 0
+    if (part > least) return true
+    if (part < least) return false
+  }
+  return true
 }

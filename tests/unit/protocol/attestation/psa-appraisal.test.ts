@@ -216,9 +216,32 @@ test.each([
   ['1.2.3.4.5.6.7.7', '1.2.3.4.5.6.7.8', false],
   ['1.2.3.4.5.6.7.8.9', '1', false],
   ['9999999999', '1', false],
+  ['1.9999999999', '1', false],
+  ['999999999.999999999', '999999999.999999998', true],
 ])('version %j against at least %j: %j', (version, minimum, isAtLeast) => {
   expect(isVersionAtLeast(version, minimum)).toBe(isAtLeast)
   expect(isVersion(minimum)).toBe(true)
+})
+
+test.each<[string, Json]>([
+  ['nothing at all', {}],
+  ['every lifecycle', { lifecycles: [...lifecycleNames] }],
+  ['256 implementations', { implementationIds: Array.from({ length: 256 }, () => implementationId) }],
+  ['64 required components', { required: Array.from({ length: 64 }, () => ({ type: 'SPE' })) }],
+  ['a type of one character', { required: [{ type: 'S' }] }],
+  ['a type of 64 characters', { required: [{ type: 'S'.repeat(64) }] }],
+  ['a signer of 48 bytes', { required: [{ type: 'SPE', signerId: '51'.repeat(48) }] }],
+  ['a signer of 64 bytes', { required: [{ type: 'SPE', signerId: '51'.repeat(64) }] }],
+])('a policy may say %s', (_, rules) => {
+  expect(psa.rules.safeParse(rules).success).toBe(true)
+})
+
+test.each<[string, Json]>([
+  ['64 components', { implementationId, components: Array.from({ length: 64 }, () => spe) }],
+  ['a version of one character', { implementationId, components: [{ ...spe, version: '1' }] }],
+  ['a version of 64 characters', { implementationId, components: [{ ...spe, version: '1'.repeat(64) }] }],
+])('a reference value may have %s', (_, reference) => {
+  expect(psa.referenceValue.safeParse(reference).success).toBe(true)
 })
 
 describe('of a policy is refused', () => {
@@ -234,6 +257,11 @@ describe('of a policy is refused', () => {
     ['a required version that is none', { required: [{ type: 'SPE', minimumVersion: '1.6.0-rc1' }] }],
     ['a required component without a type', { required: [{ signerId }] }],
     ['a required signer of 20 bytes', { required: [{ type: 'SPE', signerId: '51'.repeat(20) }] }],
+    ['257 implementations', { implementationIds: Array.from({ length: 257 }, () => implementationId) }],
+    ['no client at all', { clients: [] }],
+    ['65 required components', { required: Array.from({ length: 65 }, () => ({ type: 'SPE' })) }],
+    ['an empty type', { required: [{ type: '' }] }],
+    ['a type of 65 characters', { required: [{ type: 'S'.repeat(65) }] }],
     ['another word for what is unlisted', { unlisted: 'affirming' }],
   ])('%s', (_, rules) => {
     expect(psa.rules.safeParse(rules).success).toBe(false)
@@ -244,6 +272,9 @@ describe('of a policy is refused', () => {
     ['without components', { implementationId }],
     ['with no components', { implementationId, components: [] }],
     ['with something else', { ...release, name: 'release' }],
+    ['with 65 components', { implementationId, components: Array.from({ length: 65 }, () => spe) }],
+    ['with an empty version', { implementationId, components: [{ ...spe, version: '' }] }],
+    ['with a version of 65 characters', { implementationId, components: [{ ...spe, version: '1'.repeat(65) }] }],
     ['with a component without a measurement', { implementationId, components: [{ signerId }] }],
     ['with a component without a signer', { implementationId, components: [{ measurement: spe.measurement }] }],
     ['with a measurement of 20 bytes', { implementationId, components: [{ ...spe, measurement: '51'.repeat(20) }] }],

@@ -19,6 +19,23 @@ const hex = (text: string) => Buffer.from(text, 'hex')
 const bytes = (length: number) => Buffer.alloc(length, 1)
 const verify = (changes: TokenChanges) => psa.parse(psaEvidence(makeToken(changes))).verify([psaAnchor()], enrollingPsa)
 
+/** Arrays and maps one after another, of no depth to speak of. */
+const manyValues = Array.from({ length: 20 }, (_, index) => [
+  [index],
+  new Map([
+    [1, [2]],
+    [3, [4]],
+  ]),
+])
+/** Each in the last value of the one before it. */
+const nestedMaps = (depth: number): CborValue =>
+  depth === 0
+    ? 0
+    : new Map([
+        [1, 0],
+        [2, nestedMaps(depth - 1)],
+      ])
+
 describe('a token is read', () => {
   test.each<[string, TokenChanges]>([
     [
@@ -59,11 +76,30 @@ describe('a token is read', () => {
       { profile: 'legacy', claims: { components: undefined, noMeasurements: 1 } },
     ],
     ['with a key identifier that is signed', { protectedHeaders: [[4, bytes(32)]] }],
+    ['with the shortest verification service', { claims: { verificationService: 'a' } }],
+    ['with twenty components', { claims: { components: Array.from({ length: 20 }, () => psaComponent()) } }],
+    [
+      'nested eight deep, after much that is not',
+      {
+        moreClaims: [
+          [1, manyValues],
+          [2, new RawCbor(`${'81'.repeat(7)}00`)],
+        ],
+      },
+    ],
     // RFC 9783 §5.1: what is signed may be written longer than it has to be.
     ['with a longer integer among its claims', { claims: { clientId: new RawCbor(cborHead(0, 1, 4)) } }],
     ['with a longer integer in its protected header', { protectedBytes: hex('a1013806') }],
   ])('%s', (_, changes) => {
     expect(verify(changes).attester?.id).toBe(psaLookupId)
+  })
+
+  test('of 8 KiB, and not of a byte more', () => {
+    const filled = (length: number) => makeToken({ moreClaims: [[1, bytes(length)]] })
+    const longest = 8192 - filled(4000).length + 4000
+    expect(filled(longest)).toHaveLength(8192)
+    expect(() => psa.parse(psaEvidence(filled(longest)))).not.toThrow()
+    expect(() => psa.parse(psaEvidence(filled(longest + 1)))).toThrow(malformed)
   })
 
   test('of the older profile with no measurements as one with no components', () => {
@@ -127,6 +163,7 @@ describe('a token is malformed', () => {
     ['with a number that is none', { moreClaims: [[1, new RawCbor('f97e00')]] }],
     ['with what is undefined', { moreClaims: [[1, new RawCbor('f7')]] }],
     ['with claims nested nine deep', { moreClaims: [[1, new RawCbor('81'.repeat(8) + '00')]] }],
+    ['with claims nested nine deep in maps', { moreClaims: [[1, nestedMaps(8)]] }],
     ['with claims nested thousands deep', { moreClaims: [[1, new RawCbor('81'.repeat(7000) + '00')]] }],
     ['with a claim that lacks its value', { payload: Buffer.concat([cborHead(5, 1), cbor(1)]) }],
     ['without a profile', { claims: { profile: undefined } }],
@@ -139,6 +176,8 @@ describe('a token is malformed', () => {
     ['with a claim of the older profile', { moreClaims: [[-75001, 1]] }],
     ['with a claim of the newer profile', { profile: 'legacy', moreClaims: [[2394, 1]] }],
     ['with both profiles', { moreClaims: [[-75000, 'PSA_IOT_PROFILE_1']] }],
+    ['of the older profile with both profiles', { profile: 'legacy', moreClaims: [[265, 'http://arm.com/psa/2.0.0']] }],
+    ['of the older profile with the other claim for a profile', { profile: 'legacy', moreClaims: [[265, 'unknown']] }],
     ['with a claim twice', { moreClaims: [[10, psaNonce]] }],
     [
       'with an unknown claim twice',
@@ -217,9 +256,12 @@ describe('a token is malformed', () => {
       { profile: 'legacy', claims: { components: undefined, noMeasurements: 0 } },
     ],
     ['of the newer profile without measurements', { claims: { components: undefined }, moreClaims: [[-75007, 1]] }],
-    ['of more than 8 KiB', { moreClaims: [[1, bytes(8192)]] }],
   ])('%s', (_, changes) => {
     expect(() => psa.parse(psaEvidence(makeToken(changes)))).toThrow(malformed)
+  })
+
+  test('under a message authentication code, and says so', () => {
+    expect(() => psa.parse(psaEvidence(makeToken({ tag: hex('d1') })))).toThrow('A COSE_Mac0')
   })
 
   const token = makeToken().toString('base64url')

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { ExpectedEvidence, TrustAnchor } from '../../../../protocol/attestation/evidence-format.ts'
 import { psa } from '../../../../protocol/attestation/formats/psa.ts'
 import type { Json } from '../../../../protocol/encoding.ts'
+import { derInteger, derSequence } from '../../../support/der.ts'
 import {
   enrollingPsa,
   makeToken,
@@ -110,6 +111,10 @@ describe('a token is refused', () => {
     signature[at] = (signature.at(at) as number) ^ 1
     return signature
   }
+  const toDer = (signature: Buffer) => {
+    const halves = [signature.subarray(0, 32), signature.subarray(32)]
+    return derSequence(...halves.map((half) => derInteger(BigInt(`0x${half.toString('hex')}`))))
+  }
   const anchor = psaAnchor()
 
   test.each<[string, string, TokenChanges, { anchors?: TrustAnchor[]; expected?: ExpectedEvidence }?]>([
@@ -142,6 +147,7 @@ describe('a token is refused', () => {
       'with a byte behind it',
       { changeSignature: (signature) => Buffer.concat([signature, Buffer.of(0)]) },
     ],
+    ['psa.signature', 'in DER', { changeSignature: toDer }],
     ['psa.signature', 'in another context', { context: 'Signature' }],
     ['psa.nonce', 'with another nonce', { claims: { nonce: Buffer.alloc(32) } }],
     ['psa.nonce', 'with a longer nonce', { claims: { nonce: Buffer.concat([psaNonce, Buffer.alloc(16)]) } }],

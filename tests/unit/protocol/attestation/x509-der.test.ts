@@ -29,6 +29,8 @@ test.each([
   '0500',
   '06012a',
   '06038837 03',
+  '170d3330303130313030303030305a',
+  '180f32303330303130313030303030305a',
   '3000',
   '3100',
   '0c00',
@@ -44,7 +46,7 @@ test('the parts of a structure are those of its type, in their order and number'
   const element = parseDer(derSequence(derNull, derInteger(1)), 0x30)
   expect(derChildren(element, 0x05, 0x02)).toBe(element.children)
   expect(derParts(element, /^05( 02)+$/)).toBe(element.children)
-  for (const tags of [[0x02, 0x05], [0x05], [0x05, 0x02, 0x02]])
+  for (const tags of [[0x02, 0x05], [0x05], [0x05, 0x05], [0x05, 0x02, 0x02]])
     expect(() => derChildren(element, ...tags)).toThrow(malformed)
   expect(() => derParts(element, /^02 05$/)).toThrow(malformed)
 })
