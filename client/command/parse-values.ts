@@ -1,3 +1,4 @@
+import { parsePolicyId } from '../../protocol/attestation/policy-id.ts'
 import { deviceCapabilities, deviceLabel } from '../../protocol/device-labels.ts'
 import { isUuid } from '../../protocol/encoding.ts'
 import { displayName } from '../../protocol/enrollment.ts'
@@ -65,6 +66,13 @@ export const labelsFlag = {
   value: 'A,B',
   parse: (text: string) => deviceCapabilities.safeParse(parseList(text)).data,
   expects: 'at most 32 different labels between commas, each 1 to 64 of a-z, 0-9, ".", "_" and "-"',
+} as const
+
+export const policyFlag = {
+  type: 'string',
+  value: 'POLICY',
+  parse: (text: string) => (parsePolicyId(text) === undefined ? undefined : text),
+  expects: 'a policy, as NAME for its newest version or as NAME@VERSION',
 } as const
 
 export const nameFlag = {

@@ -15,6 +15,7 @@ export interface BulkOrder {
   from: string
   out: string
   kind: PrincipalKind
+  policyId: string | undefined
   ttlSeconds: number | undefined
   isContinued: boolean
 }
@@ -24,7 +25,7 @@ export async function createTokensOf(
   order: BulkOrder,
   openOperator: () => Promise<QflareOperator>,
 ): Promise<{ tokens: number; continuedAt: number }> {
-  const { from, out, kind, ttlSeconds } = order
+  const { from, out, kind, policyId, ttlSeconds } = order
   const format = formatOf(out, '--out')
   const orders = parseTokenOrders(from, await readOrders(from), kind)
   const operator = await openOperator()
@@ -34,7 +35,7 @@ export async function createTokensOf(
     for (const batch of toBatches(orders.slice(made))) {
       report(`${made.toLocaleString('en')} of ${orders.length.toLocaleString('en')} tokens`)
       const answers = await operator
-        .createEnrollmentTokens(batch.map((one) => ({ ...one, ttlSeconds })))
+        .createEnrollmentTokens(batch.map((one) => ({ ...one, policyId, ttlSeconds })))
         .catch((error: unknown) => {
           throw withRest(error, { made, batch: batch.length, of: orders.length, partial: file.partial })
         })

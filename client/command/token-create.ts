@@ -2,7 +2,7 @@ import { principalKinds } from '../../protocol/enrollment.ts'
 import type { QflareOperator } from '../operator.ts'
 import { defineCommand } from './define-command.ts'
 import { usageError } from './exit-codes.ts'
-import { durationFlag, labelFlag, labelsFlag, nameFlag } from './parse-values.ts'
+import { durationFlag, labelFlag, labelsFlag, nameFlag, policyFlag } from './parse-values.ts'
 import { formatTime, printNewSecret, printResult } from './print.ts'
 import { keepNewSecret } from './secret-file.ts'
 import { openOperatorOf, operatorNotes } from './settings.ts'
@@ -16,6 +16,7 @@ export const tokenCreate = defineCommand({
     name: { ...nameFlag, help: 'the only name that may enrol with it; default: any' },
     type: { ...labelFlag, help: 'what the device is: 1 to 64 of a-z, 0-9, ".", "_" and "-"' },
     capabilities: { ...labelsFlag, help: 'what it can do: at most 32 labels as of --type' },
+    policy: { ...policyFlag, help: 'what it has to prove; default: none, which is its key alone' },
     ttl: { ...durationFlag, help: 'how long it may be used: 60 s to 30 d, default 1 d' },
     out: { type: 'string', value: 'FILE', help: 'write the token, or those of --from, to a new file of mode 0600' },
     from: { type: 'string', value: 'FILE', help: 'a file with a line for each token: .csv or .jsonl; needs --out' },
@@ -28,12 +29,12 @@ export const tokenCreate = defineCommand({
   ],
   notes: `A .csv has a header with some of name, type, capabilities (between semicolons) and kind; a .jsonl has an object of these on each line. Every line is checked before the first token is made. What is made goes to FILE.partial batch by batch, and FILE appears when it is complete; after an interruption the same command with --continue goes on. One process at a time makes a FILE (FILE.lock).\nNames stand in a .csv as they were given: a spreadsheet may take one that begins with = for a formula.\n\n${operatorNotes}`,
   async run({ values }) {
-    const { from, out, name, type, capabilities, kind, ttl: ttlSeconds, json } = values
+    const { from, out, name, type, capabilities, kind, policy: policyId, ttl: ttlSeconds, json } = values
     if (from === undefined) {
       if (values.continue === true) throw usageError('--continue belongs to --from.')
       const make = async () => {
         const operator = await openOperatorOf(values)
-        return operator.createEnrollmentToken({ kind, name, type, capabilities, ttlSeconds })
+        return operator.createEnrollmentToken({ kind, name, type, capabilities, policyId, ttlSeconds })
       }
       await createOne({ kind, name, type, capabilities }, make, { out, json })
       return undefined
@@ -42,7 +43,7 @@ export const tokenCreate = defineCommand({
     if ([name, type, capabilities].some((value) => value !== undefined)) {
       throw usageError('--name, --type and --capabilities are columns of the file of --from.')
     }
-    const order = { from, out, kind, ttlSeconds, isContinued: values.continue === true }
+    const order = { from, out, kind, policyId, ttlSeconds, isContinued: values.continue === true }
     const { tokens, continuedAt } = await createTokensOf(order, () => openOperatorOf(values))
     const before = continuedAt === 0 ? '' : `, ${continuedAt} of them from the run before`
     await printResult(

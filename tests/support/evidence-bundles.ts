@@ -1,0 +1,33 @@
+import {
+  bundledAttester,
+  type EvidenceBundle,
+  parseEvidenceBundle,
+  toWireBundle,
+} from '../../protocol/attestation/evidence-bundle.ts'
+import type { EvidenceFormatName, ExpectedEvidence, TrustAnchor } from '../../protocol/attestation/evidence-format.ts'
+import type { Json } from '../../protocol/encoding.ts'
+import { native as crypto } from './protocol-providers.ts'
+
+/** A bundle of one piece of evidence, as it comes out of the file that it was written to. */
+export function bundleOf(
+  { format, ...members }: Record<string, Json>,
+  given: {
+    anchors: readonly TrustAnchor[]
+    expected: ExpectedEvidence
+    referenceValues?: Record<string, readonly Json[]>
+  },
+): EvidenceBundle {
+  const name = format as EvidenceFormatName
+  const { anchors, expected, referenceValues = {} } = given
+  const values = Object.entries(referenceValues).map(([set, members]) => ({ name: set, values: [...members] }))
+  const wire = toWireBundle({
+    v: 1,
+    evidence: [{ format: name, ...members }],
+    binding: expected.binding,
+    at: expected.now,
+    attesters: { [name]: bundledAttester(crypto, expected.attester) },
+    anchors: { [name]: [...anchors] },
+    referenceValues: { [name]: values },
+  })
+  return parseEvidenceBundle(JSON.parse(JSON.stringify(wire)))
+}

@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { appraiseBundle, type EvidenceBundle } from '../../../../protocol/attestation/evidence-bundle.ts'
+import { policyDocument } from '../../../../protocol/attestation/policy.ts'
+import type { Json } from '../../../../protocol/encoding.ts'
+import { bundleOf } from '../../../support/evidence-bundles.ts'
+import { native as crypto } from '../../../support/protocol-providers.ts'
+import {
+  enrollingPsa,
+  makeToken,
+  psaAnchor,
+  psaComponent,
+  psaEvidence,
+  type TokenChanges,
+} from '../../../support/psa.ts'
+import { type EvidenceOptions, makeEvidence, pcrsAfter, testEvents, testPcrs } from '../../../support/tpm/evidence.ts'
+
+/** The policies of deploy/policies give the verdicts that their descriptions say. */
+
+const folder = join(import.meta.dirname, '..', '..', '..', '..', 'deploy', 'policies')
+
+/** The tier, and whether a device enrols with it. */
+function verdictOf(name: string, bundle: EvidenceBundle): [string, boolean] {
+  const document = policyDocument.parse(JSON.parse(readFileSync(join(folder, `${name}.json`), 'utf8')))
+  const { tier } = appraiseBundle(crypto, document, bundle)
+  return [tier, document.enroll.some((enrolling) => enrolling === tier)]
+}
+
+test('none takes a device that proves its key, and never affirms it', () => {
+  const { expected } = makeEvidence()
+  const attester = { kind: 'enrolling', activation: undefined } as const
+  const bundle = bundleOf({ format: 'none' }, { anchors: [], expected: { ...expected, attester } })
+  expect(verdictOf('none', bundle)).toEqual(['none', true])
+})
+
+describe('of a device with a TPM', () => {
+  const allowed = Object.fromEntries(Object.entries(testPcrs.sha256 ?? {}).map(([pcr, value]) => [pcr, [value]]))
+  const boot: Json[] = [{ pcrs: { sha256: allowed } }]
+  const tpm = (options: EvidenceOptions = {}, referenceValues: Record<string, Json[]> = { boot }) => {
+    const { evidence, anchors, expected } = makeEvidence(options)
+    return bundleOf(evidence, { anchors, expected, referenceValues })
+  }
+  const otherBoot = { quote: { pcrs: pcrsAfter([...testEvents, { pcr: 4, text: 'another kernel' }]) } }
+  const forged = { quote: { changes: { magic: 0x12345678 } } }
+
+  test.each([
+    ['that booted what is allowed', tpm(), ['affirming', true], ['affirming', true]],
+    ['that booted something else', tpm(otherBoot), ['contraindicated', false], ['warning', true]],
+    ['without reference values', tpm({}, {}), ['contraindicated', false], ['warning', true]],
+    ['whose quote is none', tpm(forged), ['contraindicated', false], ['contraindicated', false]],
+  ])('%s tpm-strict and tpm-observe say so', (_what, bundle, strict, observe) => {
+    expect(verdictOf('tpm-strict', bundle)).toEqual(strict)
+    expect(verdictOf('tpm-observe', bundle)).toEqual(observe)
+  })
+})
+
+describe('of a device with a PSA token', () => {
+  const signerId = '51'.repeat(32)
+  const components = ['3e', '4e'].map((digits) => ({ measurement: digits.repeat(32), signerId }))
+  const firmware: Json[] = [{ implementationId: '1a'.repeat(32), components }]
+  const psa = (changes: TokenChanges = {}, referenceValues: Record<string, Json[]> = { firmware }) =>
+    bundleOf(psaEvidence(makeToken(changes)), { anchors: [psaAnchor()], expected: enrollingPsa, referenceValues })
+
+  test.each([
+    ['that runs what is listed', psa(), ['affirming', true]],
+    [
+      'that runs something else',
+      psa({ claims: { components: [psaComponent({ measurement: Buffer.alloc(32, 9) })] } }),
+      ['contraindicated', false],
+    ],
+    ['that is being debugged', psa({ claims: { lifecycle: 0x4000 } }), ['contraindicated', false]],
+    ['without reference values', psa({}, {}), ['contraindicated', false]],
+    ['whose token is another’s', psa({ context: 'Signature' }), ['contraindicated', false]],
+  ])('%s psa says so', (_what, bundle, verdict) => {
+    expect(verdictOf('psa', bundle)).toEqual(verdict)
+  })
+})
