@@ -21,7 +21,7 @@ export const ekKinds = ['RSA-2048', 'P-256', 'P-384'] as const
 export type EkKind = (typeof ekKinds)[number]
 
 export interface AkKind {
-  key: 'RSA-2048' | 'RSA-3072' | 'P-256' | 'P-384'
+  key: 'RSA-1024' | 'RSA-2048' | 'RSA-3072' | 'P-256' | 'P-384'
   scheme: 'rsassa' | 'rsapss' | 'ecdsa'
   hash: TpmHash
   nameHash: TpmHash
@@ -90,6 +90,10 @@ export interface QuoteOptions {
   /** Scheme and hash that the signature names and is made with. */
   signing?: Partial<Pick<AkKind, 'scheme' | 'hash'>>
   signingKey?: KeyObject
+  /** Of RSAPSS, in bytes. */
+  saltLength?: number
+  /** Of ECDSA: r begins with a zero, which is left away. */
+  shortR?: boolean
   /** Of the signature's value: bytes, or r and s. */
   changeValue?: (value: Buffer) => Buffer
 }
@@ -153,9 +157,10 @@ export function selectionsOf(pcrs: TestPcrs): TestSelection[] {
 
 function quoteWith(
   { ak, pair, qualifiedName }: { ak: AkKind; pair: { privateKey: KeyObject }; qualifiedName: Buffer },
-  { binding, pcrs, changes, signing, signingKey = pair.privateKey, changeValue = (value) => value }: QuoteOptions,
+  given: QuoteOptions,
 ) {
-  const { scheme, hash } = { ...ak, ...signing }
+  const { binding, pcrs, changes, signingKey = pair.privateKey, changeValue = (value) => value } = given
+  const { scheme, hash } = { ...ak, ...given.signing }
   const quote = writeAttest({
     magic: 0xff544347,
     type: 0x8018,
@@ -171,19 +176,22 @@ function quoteWith(
     behind: nothing,
     ...changes,
   })
-  const value = changeValue(signWith(quote, { scheme, hash, key: signingKey }))
+  const signed = () => changeValue(signWith(quote, { scheme, hash, key: signingKey, saltLength: given.saltLength }))
+  let value = signed()
+  while (given.shortR === true && value[0] !== 0) value = signed()
   const half = value.length / 2
-  const signature = Buffer.concat([
-    u16(tpmSchemes[scheme]),
-    u16(tpmHashes[hash]),
-    ...(scheme === 'ecdsa' ? [tpm2b(value.subarray(0, half)), tpm2b(value.subarray(half))] : [tpm2b(value)]),
-  ])
+  const parts =
+    scheme === 'ecdsa' ? [value.subarray(given.shortR === true ? 1 : 0, half), value.subarray(half)] : [value]
+  const signature = Buffer.concat([u16(tpmSchemes[scheme]), u16(tpmHashes[hash]), ...parts.map((part) => tpm2b(part))])
   return { quote, signature, pcrs }
 }
 
-function signWith(bytes: Buffer, { scheme, hash, key }: Pick<AkKind, 'scheme' | 'hash'> & { key: KeyObject }): Buffer {
+function signWith(
+  bytes: Buffer,
+  how: Pick<AkKind, 'scheme' | 'hash'> & { key: KeyObject; saltLength: number | undefined },
+): Buffer {
+  const { scheme, hash, key, saltLength = constants.RSA_PSS_SALTLEN_DIGEST } = how
   if (scheme === 'ecdsa') return sign(hash, bytes, { key, dsaEncoding: 'ieee-p1363' })
   if (scheme === 'rsassa') return sign(hash, bytes, key)
-  const saltLength = constants.RSA_PSS_SALTLEN_DIGEST
   return sign(hash, bytes, { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength })
 }

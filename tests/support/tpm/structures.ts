@@ -3,7 +3,14 @@ import { createHash } from 'node:crypto'
 /** A writer of the structures of TPM 2.0 of the tests' own, which also writes what no TPM would. */
 export const tpmHashes = { sha1: 0x0004, sha256: 0x000b, sha384: 0x000c, sha512: 0x000d } as const
 export type TpmHash = keyof typeof tpmHashes
-export const tpmSchemes = { null: 0x0010, rsassa: 0x0014, rsapss: 0x0016, ecdsa: 0x0018, ecdaa: 0x001a } as const
+export const tpmSchemes = {
+  null: 0x0010,
+  rsassa: 0x0014,
+  rsapss: 0x0016,
+  oaep: 0x0017,
+  ecdsa: 0x0018,
+  ecdaa: 0x001a,
+} as const
 export type TpmScheme = keyof typeof tpmSchemes
 
 export function u16(value: number): Buffer {

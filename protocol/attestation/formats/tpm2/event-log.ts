@@ -5,7 +5,7 @@ import type { PcrValues } from './pcrs.ts'
 /** Real logs have a hundred to three hundred. */
 export const MAX_EVENTS = 1024
 export const MAX_EVENT_LOG_BYTES = 256 * 1024
-const PCR_COUNT = 24
+export const PCR_COUNT = 24
 
 export interface LoggedEvent {
   pcr: number

@@ -10,8 +10,8 @@ import {
   pcrsAfter,
   testEvents,
   verifyEvidence,
-} from '../../../support/tpm/evidence.ts'
-import { ekKinds, makeSoftwareTpm } from '../../../support/tpm/software-tpm.ts'
+} from '../../../../support/tpm/evidence.ts'
+import { ekKinds, makeSoftwareTpm } from '../../../../support/tpm/software-tpm.ts'
 
 const akNames = Object.keys(akKinds) as AkKindName[]
 
