@@ -14,3 +14,24 @@ export function collectDroppedKeys(): void {
   }
   collect()
 }
+
+/** Private keys that nobody is given any more. What is under way may still use one: then it is collected when that is done. */
+export interface DroppedKeys {
+  add(key: object): void
+  /** While one of them is left, all that are dropped are collected; called by a timer. */
+  collect(): void
+}
+
+export function createDroppedKeys(): DroppedKeys {
+  let left: WeakRef<object>[] = []
+  return {
+    add(key) {
+      left.push(new WeakRef(key))
+    },
+    collect() {
+      if (left.length === 0) return
+      collectDroppedKeys()
+      left = left.filter((key) => key.deref() !== undefined)
+    },
+  }
+}

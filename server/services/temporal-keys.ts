@@ -12,7 +12,7 @@ import type { BucketCertificate } from '../../protocol/exchange/messages.ts'
 import type { DecapsulationKey, Primitives } from '../../protocol/primitives.ts'
 import type { Suite } from '../../protocol/suites.ts'
 import type { Clock } from '../../runtime/clock.ts'
-import { collectDroppedKeys } from '../../runtime/collect-dropped-keys.ts'
+import { createDroppedKeys } from '../../runtime/collect-dropped-keys.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
 import { openTemporalRecord } from '../../runtime/temporal/temporal-record.ts'
@@ -61,6 +61,7 @@ export function createTemporalKeys(parts: {
   const { crypto, clock } = parts
   const epochs = new Map<number, Promise<EpochKey | undefined>>()
   const buckets = new Map<`${Suite} ${number}`, Promise<BucketKey | undefined>>()
+  const dropped = createDroppedKeys()
 
   async function findSecret(row: TemporalKeyRow | undefined): Promise<Uint8Array | undefined> {
     if (row === undefined || row.destroyedAt !== undefined) return undefined
@@ -102,6 +103,7 @@ export function createTemporalKeys(parts: {
   let isLooking = false
   const timer = setInterval(() => {
     dropEnded()
+    dropped.collect()
     if (isLooking) return
     isLooking = true
     // The database is away, and without it no key is used; a second later it is asked again.
@@ -129,13 +131,18 @@ export function createTemporalKeys(parts: {
       if (epochs.get(epoch) === reading) epochs.delete(epoch)
       wipeSoon(key)
     }
-    let isDropped = false
     for (const [name, reading] of buckets) {
       const key = await reading.catch(() => undefined)
-      if (key === undefined || !isReplaced('bucket', bucketOf(name), key)) continue
-      isDropped = buckets.delete(name)
+      if (key !== undefined && isReplaced('bucket', bucketOf(name), key)) dropBucket(name, reading)
     }
-    if (isDropped) collectDroppedKeys()
+  }
+
+  function dropBucket(name: `${Suite} ${number}`, reading: Promise<BucketKey | undefined>): void {
+    if (buckets.get(name) === reading) buckets.delete(name)
+    reading.then(
+      (bucket) => bucket !== undefined && dropped.add(bucket.key),
+      () => {},
+    )
   }
 
   function dropEnded(): void {
@@ -145,9 +152,9 @@ export function createTemporalKeys(parts: {
       epochs.delete(epoch)
       key.then(wipeSoon, () => {})
     }
-    const ended = [...buckets.keys()].filter((name) => now >= (bucketOf(name) + 1) * BUCKET_MS + GRACE_MS)
-    for (const name of ended) buckets.delete(name)
-    if (ended.length > 0) collectDroppedKeys()
+    for (const [name, reading] of buckets) {
+      if (now >= (bucketOf(name) + 1) * BUCKET_MS + GRACE_MS) dropBucket(name, reading)
+    }
   }
 
   const findEpochKey = (epoch: number) => {

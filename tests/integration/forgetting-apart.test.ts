@@ -9,7 +9,14 @@ import { loadConfig } from '../../runtime/config.ts'
 import { createLogger } from '../../runtime/logger.ts'
 import { openTemporalKeyStore } from '../../runtime/temporal/open-temporal-key-store.ts'
 import type { Canary } from '../support/byte-search.ts'
-import { learnKeys, movingClock, openAsThief, passTime, type StolenParts } from '../support/forgetting.ts'
+import {
+  learnKeys,
+  movingClock,
+  openAsThief,
+  passTime,
+  type StolenParts,
+  waitForCaches,
+} from '../support/forgetting.ts'
 import { establishKnownSession } from '../support/known-session.ts'
 import { startKnownTraffic } from '../support/known-traffic.ts'
 import { makeTestFolder } from '../support/operations.ts'
@@ -29,10 +36,10 @@ import {
 // Processes of their own, whose clocks go forward by five minutes, and all of their memory read twice.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 })
 
-/** More for longer runs: tests/reliability/forget-rounds.ts. */
+/** At least; more for longer runs: tests/reliability/forget-rounds.ts. */
 const SESSIONS = Number(process.env['FORGOTTEN_SESSIONS'] ?? 100)
 
-describe.skipIf(!hasRedis)('after the grace of an epoch nothing opens a session in it', () => {
+describe.skipIf(!hasRedis)('after the grace of an epoch nothing that is left opens a session', () => {
   let env: Record<string, string>
   /** Of the worker. */
   let home: string
@@ -64,6 +71,8 @@ describe.skipIf(!hasRedis)('after the grace of an epoch nothing opens a session 
     const [api, worker, sequencer] = await Promise.all([spawn('api'), spawn('worker'), spawn('sequencer')])
     processes = { api: api.process, worker: worker.process, sequencer: sequencer.process }
     home = worker.home
+    // With keys made ahead.
+    await worker.process.said(/ready at no address/)
     const url = await api.process.ready()
     const why = whyUnreadable(redis.processId())
     context.skip(why !== undefined, `the kernel does not show this user the memory of another process: ${why}`)
@@ -92,7 +101,7 @@ describe.skipIf(!hasRedis)('after the grace of an epoch nothing opens a session 
     }
   }
 
-  test('of processes of their own, with temporal keys in a Redis', async () => {
+  test('of many in processes of their own, with temporal keys in a Redis', async () => {
     const session = await establishKnownSession(service)
     const { epoch } = session
     const { canaries } = await withCustody((parts) => learnKeys(parts, epoch))
@@ -110,6 +119,7 @@ describe.skipIf(!hasRedis)('after the grace of an epoch nothing opens a session 
     traffic.expectRefusals()
     await passTime(Object.values(processes), superuser, epoch)
     const { secrets } = await traffic.stop()
+    await waitForCaches(service)
     await expectNothingLeft([...canaries, ...session.secrets, ...secrets])
     await expect(openSession()).rejects.toThrow('The server has no such session or epoch.')
   })

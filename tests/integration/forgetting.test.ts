@@ -7,7 +7,14 @@ import { loadConfig } from '../../runtime/config.ts'
 import { openFileTemporalKeyStore } from '../../runtime/temporal/file-temporal-key-store.ts'
 import { listTemporalHomes } from '../../runtime/temporal/temporal-key-folder.ts'
 import type { Canary } from '../support/byte-search.ts'
-import { learnKeys, movingClock, openAsThief, passTime, type StolenParts } from '../support/forgetting.ts'
+import {
+  learnKeys,
+  movingClock,
+  openAsThief,
+  passTime,
+  type StolenParts,
+  waitForCaches,
+} from '../support/forgetting.ts'
 import { establishKnownSession } from '../support/known-session.ts'
 import { startKnownTraffic } from '../support/known-traffic.ts'
 import { whyUnreadable } from '../support/process-memory.ts'
@@ -24,7 +31,7 @@ import {
 // A process of its own, whose clock goes forward by five minutes, and all of its memory read twice.
 vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 })
 
-/** One in so many of the exchanges under way at the end of the epoch: more, for longer runs (tests/reliability/forget-rounds.ts). */
+/** At least; more for longer runs: tests/reliability/forget-rounds.ts. */
 const SESSIONS = Number(process.env['FORGOTTEN_SESSIONS'] ?? 150)
 
 describe('after the grace of an epoch nothing that is left of a service opens a session in it, not even with the root key', () => {
@@ -71,6 +78,7 @@ describe('after the grace of an epoch nothing that is left of a service opens a 
     ])
 
     await passTime([service], superuser, session.epoch)
+    await waitForCaches(api)
     await expectNothingLeft([...canaries, ...session.secrets])
     await expect(openSession()).rejects.toThrow('The server has no such session or epoch.')
     service.kill('SIGTERM')
@@ -85,6 +93,7 @@ describe('after the grace of an epoch nothing that is left of a service opens a 
     traffic.expectRefusals()
     await passTime([service], superuser, epoch)
     const { secrets } = await traffic.stop()
+    await waitForCaches(api)
     await expectNothingLeft([...canaries, ...secrets])
   })
 })

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { BUCKET_MS, GRACE_MS } from '../../protocol/exchange/bucket.ts'
 import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
 import { createTemporalKeys, type EpochKey, type TemporalKeys } from '../../server/services/temporal-keys.ts'
@@ -85,4 +86,16 @@ test('keys of which one ended while another was read are not given out: nothing 
   await wiping()
   goOn.resolve()
   await expect(asked).rejects.toMatchObject({ code: 'unavailable' })
+})
+
+test('a private key that a request still used when its time was over goes when that is done', async () => {
+  const copies = openCopies()
+  const held = { key: (await copies.findBucketKey('ML-KEM-1024', bucket))?.key }
+  const left = new WeakRef(held.key as object)
+  time.now = start + BUCKET_MS + GRACE_MS
+  // The copies look once a second: twice, at least.
+  await sleep(3_000)
+  expect(left.deref()).toBe(held.key)
+  held.key = undefined
+  await vi.waitFor(() => expect(left.deref() === undefined).toBe(true), { timeout: 10_000, interval: 500 })
 })

@@ -3,11 +3,12 @@ import type { ClientConfig } from 'pg'
 import { BUCKET_MS, GRACE_MS } from '../../protocol/exchange/bucket.ts'
 import { openTemporalRecord } from '../../runtime/temporal/temporal-record.ts'
 import { createTemporalKeys } from '../../server/services/temporal-keys.ts'
+import { call } from './api.ts'
 import type { Canary } from './byte-search.ts'
 import type { KnownSession } from './known-session.ts'
 import { withSql } from './search-places.ts'
 import { deriveServerKey } from './server-keys.ts'
-import { crypto } from './service.ts'
+import { crypto, type TestService } from './service.ts'
 import type { ServiceProcess } from './service-process.ts'
 
 /** What a thief of everything has: database, store, and the root key, which opens the keyring. */
@@ -17,8 +18,8 @@ const TAG_BYTES = 16
 
 /** To the end of the epoch and its grace, wherever in it we are. */
 const STEP_MS = BUCKET_MS + GRACE_MS + 1_000
-/** The API looks every second what it still holds. */
-const CACHES_END_MS = 2_500
+/** The API looks every second what it still holds; what was under way may have held it until the last time. */
+const CACHES_END_MS = 3_500
 
 /** Of a process whose time passes when it is told to, and which keeps keys as a service should. */
 export const movingClock = {
@@ -61,8 +62,8 @@ export async function openAsThief(
 }
 
 /**
- * Until the keys of the epoch are destroyed, and every process had the time to drop what it had of them. Once more where a process
- * just measured its clock by that of the database, whose time is the real one.
+ * Until the keys of the epoch are destroyed. Once more where a process just measured its clock by that of the database, whose time is
+ * the real one.
  */
 export async function passTime(
   processes: readonly Pick<ServiceProcess, 'kill'>[],
@@ -72,14 +73,17 @@ export async function passTime(
   for (let steps = 0; steps < 5; steps++) {
     for (const each of processes) each.kill('SIGUSR2')
     for (let looks = 0; looks < 40; looks++) {
-      if ((await countDestroyed(superuser, epoch)) === 2) {
-        await sleep(CACHES_END_MS)
-        return
-      }
+      if ((await countDestroyed(superuser, epoch)) === 2) return
       await sleep(250)
     }
   }
   throw new Error('the keys are not destroyed')
+}
+
+/** The API has dropped what it had of them: however busy the machine is, it has asked its database since. */
+export async function waitForCaches(service: Pick<TestService, 'url'>): Promise<void> {
+  await sleep(CACHES_END_MS)
+  for (let times = 0; times < 3; times++) await call(service, 'GET', '/ready')
 }
 
 async function countDestroyed(superuser: ClientConfig, epoch: number): Promise<number> {
