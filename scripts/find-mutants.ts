@@ -21,9 +21,20 @@ interface Edit {
   by: string
 }
 
-const opposites: Readonly<Record<string, string>> = { '===': '!==', '!==': '===' }
-const boundaries: Readonly<Record<string, string>> = { '<': '<=', '<=': '<', '>': '>=', '>=': '>' }
-const quantifiers: Readonly<Record<string, string>> = { every: 'some', some: 'every' }
+const opposites = new Map([
+  ['===', '!=='],
+  ['!==', '==='],
+])
+const boundaries = new Map([
+  ['<', '<='],
+  ['<=', '<'],
+  ['>', '>='],
+  ['>=', '>'],
+])
+const quantifiers = new Map([
+  ['every', 'some'],
+  ['some', 'every'],
+])
 
 /**
  * Each guard taken away, each condition turned round, each operand of `&&` and `||` dropped, each bound moved by one: one at a time.
@@ -81,16 +92,16 @@ function editsOf(node: Node, parent: Node | undefined, text: string): Edit[] {
         : []
     case 'BinaryExpression': {
       const operator = String(node.operator)
-      const other = opposites[operator] ?? boundaries[operator]
+      const other = opposites.get(operator) ?? boundaries.get(operator)
       // Of a guard that was taken away already.
-      if (other === undefined || (parent?.type === 'IfStatement' && operator in opposites)) return []
+      if (other === undefined || (parent?.type === 'IfStatement' && opposites.has(operator))) return []
       const by = `${source(node.left as Node)} ${other} ${source(node.right as Node)}`
       return [{ at: node, what: `${operator} to ${other}: ${briefly(node)}`, by }]
     }
     case 'MemberExpression': {
       const property = node.property as Node
       const name = source(property)
-      const other = quantifiers[name]
+      const other = quantifiers.get(name)
       return other === undefined
         ? []
         : [{ at: property, what: `${name} to ${other}: ${briefly(parent ?? node)}`, by: other }]

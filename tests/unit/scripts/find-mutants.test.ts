@@ -16,6 +16,7 @@ describe('mutants of a file', () => {
     ['a bound', 'const d = a < b', ['const d = a <= b']],
     ['an equality', 'const d = a === b', ['const d = a !== b']],
     ['a quantifier', 'const d = a.every(b)', ['const d = a.some(b)']],
+    ['what every object has', 'const d = a.toString()', []],
     ['text beyond ASCII before it', "const d = '§…😀'; e()", ["const d = '§…😀'; ;"]],
   ])('change %s', (_, text, mutants) => {
     expect(mutate(text)).toEqual(mutants)
