@@ -25,8 +25,10 @@ beforeAll(async () => {
   other = await makeTenant(service, 'other')
   await createPolicy(tenant, 'strict', { enroll: ['affirming'] })
   await createPolicy(tenant, 'strict', { enroll: ['affirming', 'warning'] })
-  await createPolicy(tenant, 'open', { enroll: ['none'] })
-  await createPolicy(other, 'strict', { enroll: ['none'] })
+  for (const description of ['one', 'two']) {
+    await createPolicy(tenant, 'open', { description })
+    await createPolicy(other, 'strict', { description })
+  }
 })
 afterAll(() => service.close())
 beforeEach(() => {
@@ -88,7 +90,7 @@ describe('a policy that somebody changed in the database', () => {
     [
       'its body, for that of another policy with its MAC',
       `update appraisal_policy p set body = o.body, mac = o.mac from appraisal_policy o
-        where p.organization_id = $1 and p.name = 'strict' and p.version = 2 and o.organization_id = $1 and o.name = 'open'`,
+        where p.organization_id = $1 and p.name = 'strict' and p.version = 2 and o.organization_id = $1 and o.name = 'open' and o.version = 2`,
     ],
     [
       'its body, for that of an older version with its MAC',
@@ -99,7 +101,7 @@ describe('a policy that somebody changed in the database', () => {
     [
       'its body, for that of another organization with its MAC',
       `update appraisal_policy p set body = o.body, mac = o.mac from appraisal_policy o
-        where p.organization_id = $1 and p.name = 'strict' and p.version = 2 and o.organization_id <> $1 and o.name = 'strict'`,
+        where p.organization_id = $1 and p.name = 'strict' and p.version = 2 and o.organization_id <> $1 and o.name = 'strict' and o.version = 2`,
     ],
     ['its MAC', `update appraisal_policy set mac = sha256('') where ${ofTenant}`],
     ['the version of its MAC’s key', `update appraisal_policy set mac_key_version = 77 where ${ofTenant}`],
