@@ -13,6 +13,7 @@ import { policyDocument, policyNone } from '../../../../protocol/attestation/pol
 import { toBase64url } from '../../../../protocol/encoding.ts'
 import { bundleOf } from '../../../support/evidence-bundles.ts'
 import { native as crypto } from '../../../support/protocol-providers.ts'
+import { enrollingPsa, makeToken, psaAnchor, psaEvidence } from '../../../support/psa.ts'
 import { makeEvidence, testPcrs } from '../../../support/tpm/evidence.ts'
 
 const bundle: EvidenceBundle = {
@@ -114,6 +115,35 @@ describe('a bundle of a device with a TPM', () => {
     )
     expect(tierOf({ referenceValues: { kernel: boot } })).toBe('contraindicated')
     expect(tierOf({ referenceValues: { kernel: [], boot } })).toBe('affirming')
+  })
+})
+
+describe('a bundle that somebody wrote by hand', () => {
+  const device = makeEvidence()
+  const token = { anchors: [psaAnchor()], expected: enrollingPsa }
+  const { evidence, anchors, expected } = device
+  const known = { kind: 'known', id: '00', state: { akName: 7 } } as const
+  const wrongReferences = { referenceValues: { boot: [{ pcrs: 'all' }] } }
+  const documentOf = (format: string) =>
+    policyDocument.parse({
+      v: 1,
+      evidence: { [format]: { rules: {}, referenceValues: ['boot'] } },
+      enroll: ['affirming'],
+    })
+
+  test.each([
+    ['reference values', 'tpm2', bundleOf(evidence, { anchors, expected, ...wrongReferences })],
+    ['a state', 'tpm2', bundleOf(evidence, { anchors, expected: { ...expected, attester: known } })],
+    [
+      'certificates',
+      'tpm2',
+      bundleOf(evidence, { anchors: anchors.map((anchor) => ({ ...anchor, der: Buffer.of(48, 0) })), expected }),
+    ],
+    ['reference values', 'psa', bundleOf(psaEvidence(makeToken()), { ...token, ...wrongReferences })],
+  ])('with %s that are none of its format is refused as such: %s', (_what, format, written) => {
+    expect(() => appraiseBundle(crypto, documentOf(format), written)).toThrow(
+      expect.objectContaining({ code: 'evidence_malformed' }),
+    )
   })
 })
 
