@@ -123,7 +123,7 @@ describe('qflare policy test', () => {
       'tpm2.hardware  hardware 2, affirming',
       expect.stringMatching(/^ {2}The manufacturer of the TPM is id:00001014, /),
       'tpm2.pcrs  executables 96, contraindicated',
-      `  No reference value allows ${loader} in PCR 4 (sha256).`,
+      `  No reference value allows ${loader?.[0]} in PCR 4 (sha256).`,
       'tpm2: contraindicated; instance-identity 2, hardware 2, executables 96',
       'deploy/policies/tpm-strict.json: contraindicated. A device with this evidence does not enrol.',
     ])
