@@ -164,7 +164,7 @@ export class QflareOperator {
 
   /** The next version; where the newest says the same, that one. `policy` is a document as docs/policies.md describes it. */
   createPolicy(request: { name: string; policy: object }): Promise<AppraisalPolicy> {
-    return this.#http.post('/v1/policies', request, appraisalPolicy, { ...this.#auth, repeatable: true })
+    return this.#http.post('/v1/policies', request, appraisalPolicy, this.#auth)
   }
 
   /** Of each name the newest version, in the order of the names. */

@@ -9,7 +9,10 @@ export const EAR_LIFETIME_SECONDS = 600
 
 export type TrustworthinessTier = 'none' | 'affirming' | 'warning' | 'contraindicated'
 
-/** The claims of an attestation result (EAR, draft-ietf-rats-ear-04); `identityKey` is the key that it speaks of (`cnf`, RFC 7800). */
+/**
+ * The claims of an attestation result (EAR, draft-ietf-rats-ear-04 §4); `identityKey` is the key that it speaks of (`cnf`, RFC 7800). A
+ * vector has one claim at least, or is not there; ids of policies are texts, one or more.
+ */
 export function earClaims(result: {
   verifier: { developer: string; build: string }
   spiffeId: string

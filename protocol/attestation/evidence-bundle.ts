@@ -4,7 +4,13 @@ import { ProtocolError } from '../errors.ts'
 import type { Primitives } from '../primitives.ts'
 import { bytes, bytesWithin, json, timestamp } from '../wire.ts'
 import { trustworthinessClaims } from './appraisal.ts'
-import { type AppraisalInputs, appraisePieces, type EvidenceAppraisal, parsePolicyEvidence } from './appraise.ts'
+import {
+  type AppraisalInputs,
+  appraisePieces,
+  type EvidenceAppraisal,
+  type PieceOfEvidence,
+  parsePolicyEvidence,
+} from './appraise.ts'
 import {
   type Activation,
   type EvidenceFormatName,
@@ -101,19 +107,30 @@ export function appraiseBundle(
   bundle: EvidenceBundle,
 ): EvidenceAppraisal {
   const pieces = parsePolicyEvidence(document, bundle.evidence)
-  return appraisePieces(
-    pieces.map((piece) => {
-      const { format, policy, parsed } = piece
-      const inputs: AppraisalInputs = {
-        anchors: (bundle.anchors[format] ?? []).filter(({ lookupId }) => parsed.trustAnchorIds.includes(lookupId)),
-        referenceValues: (bundle.referenceValues[format] ?? [])
-          .filter(({ name }) => policy.referenceValues.includes(name))
-          .flatMap(({ values }) => values),
-        expected: { binding: bundle.binding, now: bundle.at, attester: expectedAttester(crypto, format, bundle) },
-      }
-      return { ...piece, ...inputs }
-    }),
-  )
+  const inputs = pieces.map((piece) => ({ ...piece, ...inputsOf(crypto, piece, bundle) }))
+  try {
+    return appraisePieces(inputs)
+  } catch (error) {
+    if (error instanceof ProtocolError) throw error
+    // Anchors, states and values that the service looks at when it takes them: here they are of whoever wrote the bundle.
+    throw malformedEvidence('A trust anchor, state or reference value of the bundle is none of its format.', {
+      cause: error,
+    })
+  }
+}
+
+function inputsOf(
+  crypto: Primitives,
+  { format, policy, parsed }: PieceOfEvidence,
+  bundle: EvidenceBundle,
+): AppraisalInputs {
+  return {
+    anchors: (bundle.anchors[format] ?? []).filter(({ lookupId }) => parsed.trustAnchorIds.includes(lookupId)),
+    referenceValues: (bundle.referenceValues[format] ?? [])
+      .filter(({ name }) => policy.referenceValues.includes(name))
+      .flatMap(({ values }) => values),
+    expected: { binding: bundle.binding, now: bundle.at, attester: expectedAttester(crypto, format, bundle) },
+  }
 }
 
 /** Reference values that a policy names and a bundle does not know: it was appraised by another policy. */

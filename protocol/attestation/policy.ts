@@ -35,7 +35,7 @@ export interface EvidencePolicy {
   referenceValues: string[]
 }
 
-/** An appraisal policy as it is written and stored: docs/attestation.md. Which versions there are, and its id, is not in it. */
+/** An appraisal policy as it is written and stored: docs/policies.md. Which versions there are, and its id, is not in it. */
 export const policyDocument = z
   .strictObject({
     v: z.literal(1),

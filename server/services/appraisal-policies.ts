@@ -1,18 +1,26 @@
 import type { Database } from '../../database/open.ts'
 import {
+  type AppraisalPolicyRow,
+  findAppraisalPolicy,
   insertAppraisalPolicy,
   listAppraisalPolicies,
   lockPolicyName,
 } from '../../database/repositories/appraisal-policies.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
-import { type PolicyDocument, policyBody, policyHash, policyNone } from '../../protocol/attestation/policy.ts'
+import {
+  type PolicyDocument,
+  policyBody,
+  policyDocument,
+  policyHash,
+  policyNone,
+} from '../../protocol/attestation/policy.ts'
 import { POLICY_NONE, toPolicyId } from '../../protocol/attestation/policy-id.ts'
 import type { Json } from '../../protocol/encoding.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
-import { macPolicy } from '../../runtime/custody/policy-mac.ts'
+import { isPolicyGenuine, macPolicy } from '../../runtime/custody/policy-mac.ts'
 import { actorOf, type Operator } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
 import { changeAs } from './change-as.ts'
@@ -57,8 +65,8 @@ export function createAppraisalPolicies(parts: AppraisalPolicyParts) {
       return changeAs(parts, operator, async (tx, createdAt) => {
         await lockPolicyName(tx, name)
         const body = policyBody(document)
-        const newest = await findPolicy(keyring, tx, { name, version: undefined })
-        if (newest !== undefined && policyBody(newest.document) === body) {
+        const newest = await findAppraisalPolicy(tx, { name, version: undefined })
+        if (newest !== undefined && (await isSaying(keyring, newest, body))) {
           return { policy: toShown(crypto, newest), isNew: false }
         }
         const policy = { organizationId, name, version: (newest?.version ?? 0) + 1, body }
@@ -98,6 +106,11 @@ export function createAppraisalPolicies(parts: AppraisalPolicyParts) {
       return toShown(crypto, policy)
     },
   }
+}
+
+/** Nothing that somebody changed says anything: what is written comes after it, so that the policy is good again. */
+async function isSaying(keyring: Keyring, policy: AppraisalPolicyRow, body: string): Promise<boolean> {
+  return (await isPolicyGenuine(keyring, policy)) && policyBody(policyDocument.parse(JSON.parse(policy.body))) === body
 }
 
 function toShown(crypto: Primitives, { name, version, body, createdAt }: Omit<StoredPolicy, 'document'>): ShownPolicy {

@@ -4,9 +4,11 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type EvidenceBundle, toWireBundle } from '../../protocol/attestation/evidence-bundle.ts'
 import { policySchema } from '../../protocol/attestation/policy-schema.ts'
+import { bundleOf } from '../support/evidence-bundles.ts'
 import { createPolicy, noneDocument } from '../support/policies.ts'
 import { runHere } from '../support/run-here.ts'
 import { startTestService, type TestService } from '../support/service.ts'
+import { makeEvidence, testPcrs } from '../support/tpm/evidence.ts'
 
 let service: TestService
 let folder: string
@@ -104,6 +106,28 @@ describe('qflare policy test', () => {
       stdout: expect.stringContaining('does not enrol'),
     })
     expect((await offline(['policy', 'test', 'none', evidence()])).exitCode).toBe(0)
+  })
+
+  it('says of a TPM line by line what was found against what was wanted', async () => {
+    const { evidence: quoted, anchors, expected } = makeEvidence()
+    const { 4: loader, ...others } = Object.fromEntries(
+      Object.entries(testPcrs.sha256 ?? {}).map(([pcr, value]) => [pcr, [value]]),
+    )
+    const referenceValues = { boot: [{ pcrs: { sha256: { ...others, 4: ['00'.repeat(32)] } } }] }
+    const file = write('tpm.json', toWireBundle(bundleOf(quoted, { anchors, expected, referenceValues })))
+    const strict = await offline(['policy', 'test', 'deploy/policies/tpm-strict.json', file])
+    expect(strict.exitCode).toBe(1)
+    expect(strict.stdout.split('\n')).toEqual([
+      'tpm2.identity  instance-identity 2, affirming',
+      expect.stringMatching(/^ {2}The TPM with the EK [0-9a-f]{64} holds the AK /),
+      'tpm2.hardware  hardware 2, affirming',
+      expect.stringMatching(/^ {2}The manufacturer of the TPM is id:00001014, /),
+      'tpm2.pcrs  executables 96, contraindicated',
+      `  No reference value allows ${loader?.[0]} in PCR 4 (sha256).`,
+      'tpm2: contraindicated; instance-identity 2, hardware 2, executables 96',
+      'deploy/policies/tpm-strict.json: contraindicated. A device with this evidence does not enrol.',
+    ])
+    expect((await offline(['policy', 'test', 'deploy/policies/tpm-observe.json', file])).exitCode).toBe(0)
   })
 
   it('fetches a policy that is named', async () => {

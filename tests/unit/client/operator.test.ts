@@ -111,6 +111,23 @@ describe('an operator', () => {
     expect(sent).toEqual([{ name: 'acme' }, { name: 'ci', roles: ['operator'] }, { items: wishes }])
   })
 
+  it('writes and reads appraisal policies, one version or the newest', async () => {
+    const policy = { id: 'edge@1', name: 'edge', version: 1, policy: { v: 1 }, policyHash: 'h', createdAt: 1 }
+    const none = { ...policy, id: 'none', name: 'none', version: null, createdAt: null }
+    const { operator, seen, sent } = await operatorOf(policy, { items: [policy], nextCursor: null }, policy, none)
+    expect(await operator.createPolicy({ name: 'edge', policy: { v: 1 } })).toEqual(policy)
+    expect((await operator.listPolicies({ limit: 1 })).items).toEqual([policy])
+    expect(await operator.getPolicy('a/b', 1)).toEqual(policy)
+    expect(await operator.getPolicy('none')).toEqual(none)
+    expect(seen.map((line) => line.replace(' Bearer qf_a.b', ''))).toEqual([
+      'POST /v1/policies',
+      'GET /v1/policies?limit=1',
+      'GET /v1/policies/a%2Fb?version=1',
+      'GET /v1/policies/none',
+    ])
+    expect(sent).toEqual([{ name: 'edge', policy: { v: 1 } }])
+  })
+
   it('changes, suspends and resumes a device, and finds one by every filter', async () => {
     const device = deviceOf('ACTIVE')
     const { operator, seen, sent } = await operatorOf(

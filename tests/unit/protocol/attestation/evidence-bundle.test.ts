@@ -11,7 +11,10 @@ import {
 } from '../../../../protocol/attestation/evidence-bundle.ts'
 import { policyDocument, policyNone } from '../../../../protocol/attestation/policy.ts'
 import { toBase64url } from '../../../../protocol/encoding.ts'
+import { bundleOf } from '../../../support/evidence-bundles.ts'
 import { native as crypto } from '../../../support/protocol-providers.ts'
+import { enrollingPsa, makeToken, psaAnchor, psaEvidence } from '../../../support/psa.ts'
+import { makeEvidence, testPcrs } from '../../../support/tpm/evidence.ts'
 
 const bundle: EvidenceBundle = {
   v: 1,
@@ -89,6 +92,58 @@ describe('a bundle of evidence', () => {
     const knowing = { ...bundle, referenceValues: { none: [{ name: 'kernel', values: [] }] } }
     expect(missingReferenceValues(named, knowing)).toEqual([{ format: 'none', name: 'firmware' }])
     expect(missingReferenceValues(policyNone, bundle)).toEqual([])
+  })
+})
+
+describe('a bundle of a device with a TPM', () => {
+  const { evidence, anchors, expected } = makeEvidence()
+  const allowed = Object.entries(testPcrs.sha256 ?? {}).map(([pcr, value]) => [pcr, [value]])
+  const boot = [{ pcrs: { sha256: Object.fromEntries(allowed) } }]
+  const document = policyDocument.parse({
+    v: 1,
+    evidence: { tpm2: { rules: {}, referenceValues: ['boot'] } },
+    enroll: ['affirming'],
+  })
+  const tierOf = (change: Partial<Parameters<typeof bundleOf>[1]> = {}) =>
+    appraiseBundle(crypto, document, bundleOf(evidence, { anchors, expected, referenceValues: { boot }, ...change }))
+      .tier
+
+  test('is appraised by nothing but what the evidence names of anchors, and the policy of reference values', () => {
+    expect(tierOf()).toBe('affirming')
+    expect(tierOf({ anchors: anchors.map((anchor) => ({ ...anchor, lookupId: 'subject:00' })) })).toBe(
+      'contraindicated',
+    )
+    expect(tierOf({ referenceValues: { kernel: boot } })).toBe('contraindicated')
+    expect(tierOf({ referenceValues: { kernel: [], boot } })).toBe('affirming')
+  })
+})
+
+describe('a bundle that somebody wrote by hand', () => {
+  const device = makeEvidence()
+  const token = { anchors: [psaAnchor()], expected: enrollingPsa }
+  const { evidence, anchors, expected } = device
+  const known = { kind: 'known', id: '00', state: { akName: 7 } } as const
+  const wrongReferences = { referenceValues: { boot: [{ pcrs: 'all' }] } }
+  const documentOf = (format: string) =>
+    policyDocument.parse({
+      v: 1,
+      evidence: { [format]: { rules: {}, referenceValues: ['boot'] } },
+      enroll: ['affirming'],
+    })
+
+  test.each([
+    ['reference values', 'tpm2', bundleOf(evidence, { anchors, expected, ...wrongReferences })],
+    ['a state', 'tpm2', bundleOf(evidence, { anchors, expected: { ...expected, attester: known } })],
+    [
+      'certificates',
+      'tpm2',
+      bundleOf(evidence, { anchors: anchors.map((anchor) => ({ ...anchor, der: Buffer.of(48, 0) })), expected }),
+    ],
+    ['reference values', 'psa', bundleOf(psaEvidence(makeToken()), { ...token, ...wrongReferences })],
+  ])('with %s that are none of its format is refused as such: %s', (_what, format, written) => {
+    expect(() => appraiseBundle(crypto, documentOf(format), written)).toThrow(
+      expect.objectContaining({ code: 'evidence_malformed' }),
+    )
   })
 })
 
