@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Json } from '../../protocol/encoding.ts'
 import { attestationBinding } from '../../protocol/enrollment.ts'
 import { createToken, establish, makeIdentity, signCompletion, startEnrollment } from '../support/api.ts'
@@ -11,12 +11,6 @@ import { crypto, type TestService } from '../support/service.ts'
 import { complete, createTpmPolicy, enterWithTpm, quoteOf } from '../support/tpm/device.ts'
 import { lastEvent, newTpm, startTpmService } from '../support/tpm/service.ts'
 import type { SoftwareTpm } from '../support/tpm/software-tpm.ts'
-
-// What a set-up file has imported would stay as it is.
-vi.hoisted(() => vi.resetModules())
-vi.mock('../../server/services/attestation-inputs.ts', async () => ({
-  createAttestationInputs: (await import('../support/memory-inputs.ts')).createMemoryInputs,
-}))
 
 /** What is known of attesters, and what policies of later make of it. */
 

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { tierOfVector, toTrustworthinessVector } from '../../protocol/attestation/appraisal.ts'
 import { appraiseBundle, parseEvidenceBundle } from '../../protocol/attestation/evidence-bundle.ts'
 import { policyDocument } from '../../protocol/attestation/policy.ts'
@@ -8,19 +8,12 @@ import { newId } from '../../runtime/ids.ts'
 import { call } from '../support/api.ts'
 import { attest } from '../support/attestation.ts'
 import { rotate } from '../support/identity-rotation.ts'
-import { memoryInputs } from '../support/memory-inputs.ts'
 import { expectRefusal } from '../support/refusals.ts'
 import { enterService, makeFederation } from '../support/rounds.ts'
 import { crypto, type TestService } from '../support/service.ts'
 import { makeApiToken } from '../support/tenants.ts'
 import { createTpmPolicy, enterWithTpm, otherPcrs, quoteOf } from '../support/tpm/device.ts'
-import { newTpm, startTpmService } from '../support/tpm/service.ts'
-
-// What a set-up file has imported would stay as it is.
-vi.hoisted(() => vi.resetModules())
-vi.mock('../../server/services/attestation-inputs.ts', async () => ({
-  createAttestationInputs: (await import('../support/memory-inputs.ts')).createMemoryInputs,
-}))
+import { newTpm, startTpmService, trustTestTpms } from '../support/tpm/service.ts'
 
 let service: TestService
 beforeAll(async () => {
@@ -32,6 +25,17 @@ const asAdmin = (path: string) => call(service, 'GET', path, { token: service.ad
 
 async function listAll(): Promise<{ id: string; tier: string; findings: object }[]> {
   return (await asAdmin('/v1/attestations?limit=200')).body.items
+}
+
+/** Every trust anchor and reference value is removed. */
+async function forgetInputs(): Promise<void> {
+  for (const path of ['/v1/trust-anchors', '/v1/reference-values']) {
+    const { items } = (await asAdmin(path)).body
+    expect(items).not.toEqual([])
+    for (const { id } of items) {
+      expect((await call(service, 'DELETE', `${path}/${id}`, { token: service.adminToken })).status).toBe(204)
+    }
+  }
 }
 
 describe('the evidence of a result', () => {
@@ -50,7 +54,7 @@ describe('the evidence of a result', () => {
     expect(new Set(before.map(({ tier }) => tier))).toEqual(new Set(['affirming', 'contraindicated', 'none']))
 
     service.time.now += 1_000
-    for (const one of [...memoryInputs.anchors, ...memoryInputs.values]) one.until = service.time.now
+    await forgetInputs()
     await createTpmPolicy(service, 'edge', { evidence: { tpm2: { rules: { pcrs: [] } } }, enroll: ['warning'] })
     service.time.now += 60_000
 
@@ -75,8 +79,7 @@ describe('the evidence of a result', () => {
   })
 
   test('says of an enrolment which secret was opened, and nowhere which one was asked for', async () => {
-    memoryInputs.anchors.map((one) => Object.assign(one, { until: Number.POSITIVE_INFINITY }))
-    memoryInputs.values.map((one) => Object.assign(one, { until: Number.POSITIVE_INFINITY }))
+    await trustTestTpms(service)
     const { deviceId } = await enterWithTpm(service, newTpm(), 'edge@1')
     const { id } = (await asAdmin(`/v1/attestations?deviceId=${deviceId}`)).body.items[0]
     const { body } = await asAdmin(`/v1/attestations/${id}/evidence`)

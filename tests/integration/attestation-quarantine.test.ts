@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { call, initiate, openExchange, sendExchange, stored } from '../support/api.ts'
 import { attest, bindingOf, signAttestation, startAttestation, submitAttestation } from '../support/attestation.ts'
 import { databaseContents, expectRefusal } from '../support/refusals.ts'
@@ -6,12 +6,6 @@ import { askKeys, enterService, exchangeAgain, makeFederation, openAnswer, openR
 import type { TestService } from '../support/service.ts'
 import { enrollTpm, enterWithTpm, otherPcrs, quoteOf } from '../support/tpm/device.ts'
 import { lastEvent, newTpm, startTpmService } from '../support/tpm/service.ts'
-
-// What a set-up file has imported would stay as it is.
-vi.hoisted(() => vi.resetModules())
-vi.mock('../../server/services/attestation-inputs.ts', async () => ({
-  createAttestationInputs: (await import('../support/memory-inputs.ts')).createMemoryInputs,
-}))
 
 let service: TestService
 beforeAll(async () => {
