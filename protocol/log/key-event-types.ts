@@ -97,6 +97,13 @@ export const keyEventTypes = {
     subject: ['policyId'],
     data: [],
   },
+  'attester.mac_mismatched': {
+    severity: 'critical',
+    meaning:
+      'A rotation found the state of the attester of a device whose MAC is wrong: somebody wrote to the database; once a state.',
+    subject: ['deviceId'],
+    data: ['format'],
+  },
   'identity_key.mac_mismatched': {
     severity: 'critical',
     meaning: 'The identity key of a device is not the one that enrolled: somebody wrote to the database.',

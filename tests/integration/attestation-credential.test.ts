@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   call,
   createToken,
@@ -25,13 +25,7 @@ import {
   tpmNamed,
 } from '../support/tpm/device.ts'
 import { toText } from '../support/tpm/evidence.ts'
-import { lastEvent, newTpm, startTpmService } from '../support/tpm/service.ts'
-
-// What a set-up file has imported would stay as it is.
-vi.hoisted(() => vi.resetModules())
-vi.mock('../../server/services/attestation-inputs.ts', async () => ({
-  createAttestationInputs: (await import('../support/memory-inputs.ts')).createMemoryInputs,
-}))
+import { lastEvent, newTpm, startTpmService, trustTestTpms } from '../support/tpm/service.ts'
 
 let service: TestService
 beforeAll(async () => {
@@ -223,6 +217,7 @@ describe('one live device per attester and organization', () => {
     const tpm = newTpm()
     await enrollTpm(service, tpm, 'edge')
     const tenant = await makeTenant(service, 'neighbour')
+    await trustTestTpms(tenant)
     await createTpmPolicy(tenant, 'edge')
     expect((await enrollTpm(tenant, tpm, 'edge')).answer.status).toBe(201)
   })

@@ -20,6 +20,7 @@ import {
   signCompletion,
   startEnrollment,
 } from '../support/api.ts'
+import { listAttestationChanges } from '../support/attestation-changes.ts'
 import { completeRotation, signRotation, startRotation } from '../support/identity-rotation.ts'
 import { awaitSigned } from '../support/offline-root.ts'
 import { noneDocument } from '../support/policies.ts'
@@ -102,6 +103,7 @@ function confirmation(change: { isWrong?: boolean; lateMs?: number } = {}) {
 
 /** By route, and where one has several kinds of change, by what is asked. */
 const changes: Record<string, Change> = {
+  ...listAttestationChanges(() => service),
   ...listRoundChanges(() => service),
   'POST /v1/organizations': {
     prepare: async () => () => asAdmin('POST', '/v1/organizations', { name: 'one more' }),

@@ -10,6 +10,7 @@ import {
   bodyRoutes,
   makeBodyRequests,
   maxBodyBytes,
+  openBodies,
   optionalMembers,
 } from '../support/body-requests.ts'
 import { databaseContents, expectRefusal, sendRaw } from '../support/refusals.ts'
@@ -88,10 +89,12 @@ describe.each(bodyRouteNames)('%s: nothing is stored and the answer is a problem
     await expectNothingStored()
   })
 
+  const named = (member: string) => (openBodies.has(name) ? undefined : member)
+
   test('for one byte more than the limit, announced or not; not for the limit', async () => {
     const limit = maxBodyBytes[name] ?? 65_536
     const tooLong = Buffer.from(withMember('"x":1').padEnd(limit + 1))
-    expectRefusal(await send(name, tooLong.subarray(0, limit)), 400, 'malformed', 'x')
+    expectRefusal(await send(name, tooLong.subarray(0, limit)), 400, 'malformed', named('x'))
     expectRefusal(await send(name, tooLong), 413, 'payload_too_large')
     const headers = { authorization: `Bearer ${requests[name].token}`, 'content-type': 'application/json' }
     const body = [tooLong.subarray(0, limit), tooLong.subarray(limit)]
@@ -107,8 +110,8 @@ describe.each(bodyRouteNames)('%s: nothing is stored and the answer is a problem
   })
 
   test('for a member that is not known, which is named', async () => {
-    expectRefusal(await send(name, withMember('"extra":1')), 400, 'malformed', 'extra')
-    expectRefusal(await send(name, withMember('"toString":null')), 400, 'malformed', 'toString')
+    expectRefusal(await send(name, withMember('"extra":1')), 400, 'malformed', named('extra'))
+    expectRefusal(await send(name, withMember('"toString":null')), 400, 'malformed', named('toString'))
     await expectNothingStored()
   })
 
@@ -131,7 +134,7 @@ describe.each(bodyRouteNames)('%s: nothing is stored and the answer is a problem
   test('for a member that is missing, which is named', async () => {
     for (const key of Object.keys(requests[name].body).filter((key) => !optionalMembers.has(`${name}.${key}`))) {
       const { [key]: _left, ...rest } = requests[name].body
-      expectRefusal(await send(name, JSON.stringify(rest)), 400, 'malformed', key)
+      expectRefusal(await send(name, JSON.stringify(rest)), 400, 'malformed', named(key))
     }
     await expectNothingStored()
   })
@@ -187,6 +190,9 @@ test('every request of this file is taken as far as its own checks go', async ()
     tokens: 201,
     start: 201,
     complete: 'trust_mismatch',
+    credential: 'malformed',
+    attestation: 201,
+    attested: 200,
     change: 200,
     rotate: 201,
     rotated: 200,

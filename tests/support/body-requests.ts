@@ -59,6 +59,9 @@ export const maxBodyBytes: Partial<Record<BodyRouteName, number>> = {
   trust: 524_288,
 }
 
+/** Whose members are those of a format of evidence: none is named, none is known. */
+export const openBodies: ReadonlySet<BodyRouteName> = new Set(['credential'])
+
 /** Members that a body of `makeBodyRequests` may be without. */
 export const optionalMembers = new Set(
   [

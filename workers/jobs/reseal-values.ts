@@ -20,6 +20,7 @@ import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { keyVersionOf } from '../../runtime/custody/sealed-record.ts'
 import { signingKeyPlace } from '../../runtime/custody/service-keys.ts'
 import { newId } from '../../runtime/ids.ts'
+import { renewAttesterMacs } from '../rotation/renew-attester-macs.ts'
 import { renewInputMacs } from '../rotation/renew-input-macs.ts'
 import { renewPolicyMacs } from '../rotation/renew-policy-macs.ts'
 
@@ -46,6 +47,7 @@ export async function resealValues(
 ): Promise<{ seeds: number; macs: number; mismatched: number }> {
   const seeds = await resealSeeds(parts, now)
   const policies = await renewPolicyMacs(parts, now)
+  const attesters = await renewAttesterMacs(parts, now)
   const inputs = await renewInputMacs(parts, now)
   const version = parts.keyring.activeVersion('identityMac')
   const total = await parts.database.withoutOrganization((tx) => countStaleIdentityMacs(tx, version))
@@ -56,8 +58,8 @@ export async function resealValues(
     if (stale.length === 0) {
       return {
         seeds,
-        macs: macs + policies.renewed + inputs.renewed,
-        mismatched: mismatched + policies.mismatched + inputs.mismatched,
+        macs: macs + policies.renewed + attesters.renewed + inputs.renewed,
+        mismatched: mismatched + policies.mismatched + attesters.mismatched + inputs.mismatched,
       }
     }
     for (const [organizationId, keys] of Map.groupBy(stale, (key) => key.organizationId)) {

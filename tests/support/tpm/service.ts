@@ -1,16 +1,27 @@
-import { memoryInputs } from '../memory-inputs.ts'
+import { call } from '../api.ts'
 import { startTestService, type TestService } from '../service.ts'
 import { createTpmPolicy, tpmNamed, tpmReference } from './device.ts'
-import { anchorOf, certifyEk } from './ek-authority.ts'
+import { certifyEk } from './ek-authority.ts'
 
 /** A service that trusts the authority of every test TPM, and has a policy `edge` for what `tpmReference` allows. */
 export async function startTpmService(options?: Parameters<typeof startTestService>[0]): Promise<TestService> {
   const service = await startTestService(options)
-  const always = { from: 0, until: Number.POSITIVE_INFINITY }
-  memoryInputs.anchors = [{ ...always, ...anchorOf(certifyEk(tpmNamed('any')).root) }]
-  memoryInputs.values = [{ ...always, name: 'boot', format: 'tpm2', value: tpmReference }]
+  await trustTestTpms(service)
   await createTpmPolicy(service, 'edge')
   return service
+}
+
+/** For the organization of its admin token. */
+export async function trustTestTpms(service: TestService): Promise<void> {
+  const root = certifyEk(tpmNamed('any')).root
+  const anchor = { format: 'tpm2', kind: 'root', der: Buffer.from(root).toString('base64url') }
+  await add(service, '/v1/trust-anchors', { items: [anchor] })
+  await add(service, '/v1/reference-values', { format: 'tpm2', name: 'boot', values: [tpmReference] })
+}
+
+async function add(service: TestService, path: string, body: object): Promise<void> {
+  const answer = await call(service, 'POST', path, { token: service.adminToken, body })
+  if (answer.status !== 201) throw new Error(`not added: ${JSON.stringify(answer.body)}`)
 }
 
 let count = 0
