@@ -26,8 +26,6 @@ const logTables = ['audit_entry', 'audit_event_id']
 /** Policies beside those of every tenant table, as `listPolicies` writes them. */
 export const otherPolicies = [
   'appraisal_policy rotate_keys: permissive r to qflare_jobs using (true)',
-  'reference_value rotate_keys: permissive r to qflare_jobs using (true)',
-  'trust_anchor rotate_keys: permissive r to qflare_jobs using (true)',
   'audit_event_id find_missing: permissive r to qflare_jobs using (true)',
   'audit_outbox sequence: permissive r to qflare_sequencer using (true)',
   'audit_outbox sequenced: permissive d to qflare_sequencer using (true)',
