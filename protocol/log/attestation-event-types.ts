@@ -1,29 +1,5 @@
 /** Of `auditEventTypes`, which holds them to its shape: evidence, and what was found of it. */
 export const attestationEventTypes = {
-  'trust_anchor.added': {
-    severity: 'notice',
-    meaning: 'An operator trusts a certificate of an authority, or a key of a device.',
-    subject: ['trustAnchorId'],
-    data: ['format', 'anchorKind', 'lookupId', 'fingerprint'],
-  },
-  'trust_anchor.removed': {
-    severity: 'notice',
-    meaning: 'An operator trusts it no more; what it let in fails at its next attestation.',
-    subject: ['trustAnchorId'],
-    data: ['format', 'anchorKind', 'lookupId', 'fingerprint'],
-  },
-  'reference_value.added': {
-    severity: 'notice',
-    meaning: 'An operator expects a value of platforms, under a name that policies use.',
-    subject: ['referenceValueId'],
-    data: ['format', 'name', 'fingerprint'],
-  },
-  'reference_value.removed': {
-    severity: 'notice',
-    meaning: 'An operator expects it no more.',
-    subject: ['referenceValueId'],
-    data: ['format', 'name', 'fingerprint'],
-  },
   'enrollment.credential_given': {
     severity: 'info',
     meaning: 'Somebody who knew an enrolment was given a secret that only the platform with its keys can open.',

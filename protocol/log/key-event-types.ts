@@ -78,18 +78,6 @@ export const keyEventTypes = {
     subject: ['purpose', 'version'],
     data: [],
   },
-  'trust_anchor.mac_mismatched': {
-    severity: 'critical',
-    meaning: 'A rotation found a trust anchor whose MAC is wrong: somebody wrote to the database; once an anchor.',
-    subject: ['trustAnchorId'],
-    data: [],
-  },
-  'reference_value.mac_mismatched': {
-    severity: 'critical',
-    meaning: 'A rotation found a reference value whose MAC is wrong: somebody wrote to the database; once a value.',
-    subject: ['referenceValueId'],
-    data: [],
-  },
   'policy.mac_mismatched': {
     severity: 'critical',
     meaning:
