@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs'
+import { measureAttestation } from './attestation/measure-attestation.ts'
 import { reportAudit } from './audit/report-audit.ts'
 import { measureCrypto } from './crypto/measure-crypto.ts'
 import { reportExchange } from './exchange/report-exchange.ts'
@@ -25,6 +26,10 @@ async function measure(options: BenchOptions): Promise<BenchResult> {
   if (wants('crypto')) {
     progress('crypto')
     figures.push(...measureCrypto())
+  }
+  if (wants('attestation')) {
+    progress('attestation')
+    figures.push(...measureAttestation())
   }
   if (wants('lookups') || wants('scale'))
     figures.push(...(await reportScale({ ...options, wants }, progress, noteService)))

@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 
 export const parts = [
   'crypto',
+  'attestation',
   'lookups',
   'memory',
   'scale',

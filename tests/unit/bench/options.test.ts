@@ -12,7 +12,19 @@ import { readResult } from '../../../bench/result.ts'
 describe('the options of the bench', () => {
   test('are everything, in sizes up to a million, without any', () => {
     expect(parseOptions([])).toMatchObject({
-      only: ['crypto', 'lookups', 'memory', 'scale', 'exchange', 'audit', 'rounds', 'jobs', 'rotation', 'pruning'],
+      only: [
+        'crypto',
+        'attestation',
+        'lookups',
+        'memory',
+        'scale',
+        'exchange',
+        'audit',
+        'rounds',
+        'jobs',
+        'rotation',
+        'pruning',
+      ],
       auditEntries: 1_000_000,
       roundDevices: 10_000,
       sizes: [1_000, 100_000, 1_000_000],

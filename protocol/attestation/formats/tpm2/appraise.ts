@@ -71,14 +71,13 @@ function appraisePcrs(
   referenceValues: readonly Tpm2ReferenceValue[],
   { bank, pcrs: wanted, otherValues }: Tpm2Rules,
 ): Finding[] {
-  const quoted = pcrs.get(bank)
+  if (wanted.length === 0) return []
+  const quoted = pcrs.get(bank) ?? new Map<number, Buffer>()
   const claim = 'executables'
-  const missing = wanted.filter((pcr) => quoted?.get(pcr) === undefined)
-  if (quoted === undefined || missing.length > 0) {
+  const missing = wanted.filter((pcr) => !quoted.has(pcr))
+  if (missing.length > 0) {
     const detail = `Not quoted in bank ${bank}: PCR ${missing.join(', ')}.`
-    return wanted.length === 0
-      ? []
-      : [{ check: 'tpm2.pcr_selection', claim, value: CONTRAINDICATED_EXECUTABLES, detail }]
+    return [{ check: 'tpm2.pcr_selection', claim, value: CONTRAINDICATED_EXECUTABLES, detail }]
   }
   const values = wanted.map((pcr) => [pcr, quoted.get(pcr) as Buffer] as const)
   const whole = digest(bank, ...values.map(([, value]) => value)).toString('hex')
@@ -90,7 +89,7 @@ function appraisePcrs(
   })
   if (unknown.length === 0) {
     const detail = `PCR ${wanted.join(', ')} (${bank}) have values that reference values allow.`
-    return wanted.length === 0 ? [] : [{ check, claim, value: APPROVED_BOOT, detail }]
+    return [{ check, claim, value: APPROVED_BOOT, detail }]
   }
   const value = otherValues === 'warning' ? UNRECOGNIZED_EXECUTABLES : CONTRAINDICATED_EXECUTABLES
   return unknown.map(([pcr, bytes]) => {

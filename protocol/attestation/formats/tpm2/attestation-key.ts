@@ -47,11 +47,10 @@ function schemeOf({ key, scheme: { algorithm } }: PublicArea): AttestationKey['s
   return algorithm === algorithmIds.rsapss ? 'rsapss' : undefined
 }
 
-/** Zero stands for 65537 (TPM 2.0 Part 2 §12.2.3.5); no TPM is known to need another. */
+/** At most RSA-4096: a longer modulus was not read. Zero stands for 65537 (TPM 2.0 Part 2 §12.2.3.5), and no TPM needs another. */
 function importRsa({ keyBits, exponent, modulus }: RsaParameters) {
-  const isStrong = keyBits >= 2048 && keyBits <= 4096
   const isWhole = modulus.length * 8 === keyBits && (modulus[0] as number) >= 0x80
-  if (!isStrong || !isWhole || (exponent !== 0 && exponent !== 65_537)) {
+  if (keyBits < 2048 || !isWhole || (exponent !== 0 && exponent !== 65_537)) {
     throw refusedEvidence('tpm2.ak_key', 'The AK is not of RSA-2048 to RSA-4096 with the exponent 65537.')
   }
   const n = Buffer.from(modulus).toString('base64url')
@@ -60,14 +59,14 @@ function importRsa({ keyBits, exponent, modulus }: RsaParameters) {
 
 function importEcc({ curve, kdf, x, y }: EccParameters) {
   const crv = findCurve(curve)
-  if (crv === undefined || kdf !== algorithmIds.null)
+  if (crv === undefined || kdf !== algorithmIds.null) {
     throw refusedEvidence('tpm2.ak_key', 'The AK is not of P-256 or P-384.')
+  }
   const { length } = curves[crv]
-  const coordinate = (bytes: Uint8Array) => padded(bytes, length)?.toString('base64url')
-  const [encodedX, encodedY] = [coordinate(x), coordinate(y)]
-  if (encodedX === undefined || encodedY === undefined) throw refusedEvidence('tpm2.ak_key', 'The AK is no point.')
+  if (x.length > length || y.length > length) throw refusedEvidence('tpm2.ak_key', 'The AK is beyond its curve.')
+  const coordinate = (bytes: Uint8Array) => padded(bytes, length).toString('base64url')
+  const key = { kty: 'EC', crv, x: coordinate(x), y: coordinate(y) }
   try {
-    const key = { kty: 'EC', crv, x: encodedX, y: encodedY }
     return { publicKey: createPublicKey({ key, format: 'jwk' }), coordinateLength: length }
   } catch (cause) {
     throw refusedEvidence('tpm2.ak_key', 'The AK is not a point of its curve.', { cause })
@@ -75,8 +74,7 @@ function importEcc({ curve, kdf, x, y }: EccParameters) {
 }
 
 /** Some TPMs leave zeros before a number away. */
-function padded(bytes: Uint8Array, length: number): Buffer | undefined {
-  if (bytes.length > length) return undefined
+function padded(bytes: Uint8Array, length: number): Buffer {
   return Buffer.concat([Buffer.alloc(length - bytes.length), bytes])
 }
 
@@ -95,9 +93,11 @@ export function verifySignature(
 function isSignatureOf(ak: AttestationKey, signed: Uint8Array, value: TpmSignature['value']): boolean {
   const key = ak.publicKey
   if (value.type === 'ecc') {
-    const [r, s] = [padded(value.r, ak.coordinateLength), padded(value.s, ak.coordinateLength)]
-    if (r === undefined || s === undefined) return false
-    return verify(ak.hash, signed, { key, dsaEncoding: 'ieee-p1363' }, Buffer.concat([r, s]))
+    const { r, s } = value
+    const { coordinateLength: length } = ak
+    if (r.length > length || s.length > length) return false
+    const rAndS = Buffer.concat([padded(r, length), padded(s, length)])
+    return verify(ak.hash, signed, { key, dsaEncoding: 'ieee-p1363' }, rAndS)
   }
   if (ak.scheme === 'rsassa') return verify(ak.hash, signed, key, value.bytes)
   // TPMs take a salt as long as the hash, or the longest that fits (TPM 2.0 Part 1, B.7): it is what the signature says.

@@ -1,5 +1,5 @@
 import { malformedEvidence, refusedEvidence, type TrustAnchor } from '../../evidence-format.ts'
-import { derChildren, derTags, parseDer } from '../../x509/der.ts'
+import { type DerElement, derChildren, derParts, derTags, parseDer } from '../../x509/der.ts'
 import { extensionIds, type ParsedCertificate, parseCertificate } from '../../x509/parse-certificate.ts'
 import { verifyPath } from '../../x509/verify-path.ts'
 import { type EndorsementKey, toEndorsementKey } from './endorsement-key.ts'
@@ -82,10 +82,10 @@ function readTpmModel(subjectAltName: Uint8Array): TpmModel {
   const [name] = derChildren(directory, derTags.sequence)
   const model: TpmModel = {}
   for (const attribute of name.children.flatMap(({ children }) => children)) {
-    const [id, value] = attribute.children
-    const part = id && attributes.get(Buffer.from(id.content).toString('hex'))
+    const [id, value] = derParts(attribute, /^06 ..$/) as [DerElement, DerElement]
+    const part = attributes.get(Buffer.from(id.content).toString('hex'))
     if (part === undefined) continue
-    if (value === undefined || !textTags.includes(value.tag)) throw malformedEvidence('The name of a TPM is no text.')
+    if (!textTags.includes(value.tag)) throw malformedEvidence('The name of a TPM is no text.')
     model[part] = Buffer.from(value.content).toString('utf8').slice(0, 64)
   }
   return model

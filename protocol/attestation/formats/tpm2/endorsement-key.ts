@@ -76,7 +76,6 @@ export function toEndorsementKey(certified: KeyObject): EndorsementKey {
 }
 
 interface Jwk {
-  kty?: string
   crv?: string
   n?: string
   e?: string
@@ -84,9 +83,9 @@ interface Jwk {
   y?: string
 }
 
-function kindOf({ kty, crv, n, e }: Jwk): EndorsementKeyKind | undefined {
-  if (kty === 'EC' && (crv === 'P-256' || crv === 'P-384')) return crv
-  return kty === 'RSA' && e === 'AQAB' && bytesOf(n).length === 256 ? 'RSA-2048' : undefined
+function kindOf({ crv, n, e }: Jwk): EndorsementKeyKind | undefined {
+  if (crv === 'P-256' || crv === 'P-384') return crv
+  return e === 'AQAB' && bytesOf(n).length === 256 ? 'RSA-2048' : undefined
 }
 
 /** Parameters and unique value of a TPMT_PUBLIC; the exponent 65537 is written as zero. */

@@ -26,7 +26,7 @@ const withFew = <Output, Input extends object>(type: z.ZodType<Output, Input>, m
   z.custom<Input>((given) => hasFewMembers(given, most), `Not an object of at most ${most} members.`).pipe(type)
 
 function hasFewMembers(given: unknown, most: number): boolean {
-  if (typeof given !== 'object' || given === null) return false
+  if (typeof given !== 'object') return false
   let count = 0
   for (const _ in given) if (++count > most) return false
   return true

@@ -65,8 +65,8 @@ function readDigests(reader: StructureReader, lengths: ReadonlyMap<number, numbe
   if (count !== lengths.size) throw malformedEvidence('An event is not logged for each bank.')
   for (let index = 0; index < count; index++) {
     const algorithm = reader.uint16le()
-    const length = lengths.get(algorithm)
-    if (length === undefined || seen.has(algorithm)) throw malformedEvidence('An event is not logged for each bank.')
+    const length = seen.has(algorithm) ? undefined : lengths.get(algorithm)
+    if (length === undefined) throw malformedEvidence('An event is not logged for each bank.')
     seen.add(algorithm)
     const bytes = reader.bytes(length)
     const bank = findHash(algorithm)

@@ -49,6 +49,10 @@ describe.each(forms)('an event log %s', (_, write) => {
   })
 })
 
+test('without an event log nothing is said to be explained', () => {
+  expect(verifyEvidence(makeEvidence()).claims).not.toHaveProperty('replayed')
+})
+
 describe('an event log of the firmware', () => {
   test('is held against each bank that it has', () => {
     const banks = ['sha256', 'sha384'] as const
@@ -93,13 +97,13 @@ describe('an event log of the firmware', () => {
     ['is of the old form', header({ signature: 'Spec ID Event02\0' })],
     ['begins with another PCR', header({ pcr: 1 })],
     ['begins with another event', header({ type: 4 })],
-    ['begins with a digest', header({ digest: Buffer.alloc(20, 1) })],
+    ['begins with a digest', header({ digest: Buffer.concat([Buffer.alloc(19), Buffer.of(1)]) })],
     ['has a header that ends too early', header({ count: 3 })],
     ['has a header with more behind it', header({ behind: Buffer.of(0) })],
     ['has a bank twice', header({ banks: [bankOf('sha256'), bankOf('sha256')] })],
     [
       'has more banks than there are',
-      header({ banks: Array.from({ length: 17 }, (_, index) => [index, 20] as const) }),
+      header({ banks: Array.from({ length: 17 }, (_, index) => [index + 0x40, 20] as const) }),
     ],
     ['has a bank of another length', header({ banks: [[bankOf('sha256')[0], 31]] })],
     ['has a bank of 65 bytes', header({ banks: [[0x99, 65]] })],

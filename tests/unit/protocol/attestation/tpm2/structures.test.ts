@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { tpm2 } from '../../../../../protocol/attestation/formats/tpm2.ts'
 import type { Json } from '../../../../../protocol/encoding.ts'
 import { der, derId, derInteger, derSequence } from '../../../../support/der.ts'
-import { tpmNames } from '../../../../support/tpm/ek-authority.ts'
+import type { tpmNames } from '../../../../support/tpm/ek-authority.ts'
 import { akKinds, type EvidenceOptions, makeEvidence, testPcrs, toText } from '../../../../support/tpm/evidence.ts'
 import { hashOf, tpm2b, tpmHashes, tpmSchemes, u16, u32, writeSelection } from '../../../../support/tpm/structures.ts'
 import { testExtensions } from '../../../../support/x509.ts'
@@ -25,6 +25,11 @@ const leaf = (...names: ReturnType<typeof tpmNames>[]) => {
 const attribute = (id: string, value: Uint8Array) =>
   derSequence(der(0xa4, derSequence(der(0x31, derSequence(derId(id), value)))))
 
+const nothing = Buffer.alloc(0)
+/** The quote, of another type. */
+const typed = (type: number) =>
+  Buffer.concat([bytesOf('quote').subarray(0, 4), u16(type), bytesOf('quote').subarray(6)])
+
 describe('evidence of a TPM is malformed', () => {
   test.each<[string, EvidenceOptions]>([
     ['with a public area that has no size', member('akPublic', tpm.akArea)],
@@ -36,11 +41,8 @@ describe('evidence of a TPM is malformed', () => {
     ['with a public area that says more than it is', member('akPublic', Buffer.concat([u16(0x60), tpm.akArea]))],
     ['with a public area of 609 bytes', member('akPublic', tpm2b(Buffer.alloc(609)))],
     ['with a public area that ends too early', member('akPublic', tpm2b(tpm.akArea.subarray(0, -1)))],
-    ['with a key that is neither of RSA nor of ECC', { changeAk: { type: 8 } }],
-    [
-      'with a scheme that is not known',
-      { changeAk: { scheme: Buffer.concat([u16(tpmSchemes.ecdaa), u16(11), u16(0)]) } },
-    ],
+    ['with a key that is neither of RSA nor of ECC', { changeAk: { type: 8, parameters: nothing, unique: nothing } }],
+    ['with a scheme that is not known', { changeAk: { scheme: u16(tpmSchemes.ecdaa) } }],
     ['with a policy of 65 bytes', { changeAk: { policy: Buffer.alloc(65) } }],
     ['with a modulus of 513 bytes', { ak: rsa, changeAk: { unique: tpm2b(Buffer.alloc(513, 0xff)) } }],
     [
@@ -53,6 +55,7 @@ describe('evidence of a TPM is malformed', () => {
     ],
     ['with a quote that has more behind it', { quote: { changes: { behind: Buffer.of(0) } } }],
     ['with a quote that ends too early', member('quote', bytesOf('quote').subarray(0, -1))],
+    ['with what is no quote and ends too early', member('quote', typed(0x8017).subarray(0, 145 - 50))],
     ['with a qualified name of 67 bytes', { quote: { changes: { qualifiedSigner: Buffer.alloc(67) } } }],
     ['with extra data of 65 bytes', { quote: { binding: Buffer.alloc(65) } }],
     ['with a clock beyond 2^53', { quote: { changes: { clock: 2n ** 53n } } }],
@@ -61,10 +64,7 @@ describe('evidence of a TPM is malformed', () => {
     ['with 17 banks', selections(...Array.from({ length: 17 }, (_, id) => bank(id)))],
     ['with a bank twice', selections(bank(11), bank(11))],
     ['with a selection of five bytes', selections(Buffer.concat([u16(11), Buffer.of(5), Buffer.alloc(5)]))],
-    [
-      'with a signature of another algorithm',
-      member('signature', Buffer.concat([u16(tpmSchemes.ecdaa), bytesOf('signature').subarray(2)])),
-    ],
+    ['with a signature of another algorithm', member('signature', Buffer.concat([u16(tpmSchemes.ecdaa), u16(11)]))],
     [
       'with a signature that has more behind it',
       member('signature', Buffer.concat([bytesOf('signature'), Buffer.of(0)])),
@@ -89,6 +89,10 @@ describe('evidence of a TPM is malformed', () => {
     [
       'with a name of a TPM that has no value',
       leaf({ id: '2.5.29.17', value: attribute('2.23.133.2.1', Buffer.alloc(0)) }),
+    ],
+    [
+      'with a name of nothing',
+      leaf({ id: '2.5.29.17', value: derSequence(der(0xa4, derSequence(der(0x31, derSequence())))) }),
     ],
     ['with names that are no sequence', leaf({ id: '2.5.29.17', value: der(0x31) })],
     ['with a directory name that is no sequence', leaf({ id: '2.5.29.17', value: derSequence(der(0xa4, der(0x31))) })],
@@ -123,6 +127,18 @@ describe('evidence of a TPM is malformed', () => {
     ['with PCRs that are a list', { pcrs: { sha256: ['ab'.repeat(32)].map(() => null) } }],
   ])('%s', (_, members) => {
     expect(failedCheckOf(makeEvidence({ members }))).toBe('malformed')
+  })
+
+  test.each<[string, Record<string, Json>]>([
+    ['Unrecognized key: "claims"', { claims: {} }],
+    ['pcrs.sha256.0: Not a value in hex.', { pcrs: { sha256: { 0: '' } } }],
+    ['pcrs: Not an object of at most 2 members.', { pcrs: 'x' }],
+    ['akPublic: Holds 0 bytes, not 1 to 610.', { akPublic: '' }],
+    ['ekChain: There is no ekCertificate.', { ekCertificate: null }],
+  ])('and says where: %s', (message, { ekCertificate, ...members }) => {
+    const { ekCertificate: own, ...others } = evidence
+    const sent = { ...others, ...(ekCertificate !== null && { ekCertificate: own as Json }), ...members }
+    expect(messageOf(() => tpm2.parse(sent))).toBe(message)
   })
 
   test('and says so in a few words, whatever was sent', () => {
@@ -169,8 +185,18 @@ describe('evidence of a TPM may have', () => {
       'tpm2.ak_key',
     ],
     [
-      'r and s of 66 bytes',
-      member('signature', Buffer.concat([signature, tpm2b(Buffer.alloc(66)), tpm2b(Buffer.alloc(66))])),
+      'an r of 66 bytes',
+      member('signature', Buffer.concat([signature, tpm2b(Buffer.alloc(66)), tpm2b(Buffer.alloc(32))])),
+      'tpm2.signature',
+    ],
+    [
+      'an s of 66 bytes',
+      member('signature', Buffer.concat([signature, tpm2b(Buffer.alloc(32)), tpm2b(Buffer.alloc(66))])),
+      'tpm2.signature',
+    ],
+    [
+      'a modulus that begins with 80',
+      { ak: rsa, changeAk: { unique: tpm2b(Buffer.of(0x80), Buffer.alloc(255, 0xff)) } },
       'tpm2.signature',
     ],
     [

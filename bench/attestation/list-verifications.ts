@@ -1,0 +1,37 @@
+import { tpm2 } from '../../protocol/attestation/formats/tpm2.ts'
+import type { Json } from '../../protocol/encoding.ts'
+import {
+  akKinds,
+  type EvidenceOptions,
+  makeEvidence,
+  makeKnownEvidence,
+  type TestEvidence,
+  testPcrs,
+} from '../../tests/support/tpm/evidence.ts'
+
+/** One piece of evidence of a format, from its JSON to its findings. */
+export interface Verification {
+  name: string
+  run: () => unknown
+  /** In a second on one core, as was promised. */
+  targetPerSecond?: number
+}
+
+/** Of each format: what a device sends when it enrols, and what it sends every five minutes. */
+export function listVerifications(): Verification[] {
+  const rsa = { ek: 'RSA-2048', ak: akKinds['RSASSA, SHA-256'] } satisfies EvidenceOptions
+  const p256 = { ek: 'P-256', ak: akKinds['ECDSA P-256, SHA-256'] } satisfies EvidenceOptions
+  return [
+    { name: 'tpm2 enrolment, RSA-2048', run: verifyingTpm2(makeEvidence(rsa)) },
+    { name: 'tpm2 enrolment, P-256', run: verifyingTpm2(makeEvidence(p256)) },
+    { name: 'tpm2 known AK, RSA-2048', run: verifyingTpm2(makeKnownEvidence(rsa)), targetPerSecond: 3000 },
+    { name: 'tpm2 known AK, P-256', run: verifyingTpm2(makeKnownEvidence(p256)), targetPerSecond: 3000 },
+  ]
+}
+
+function verifyingTpm2({ evidence, anchors, expected }: TestEvidence): () => unknown {
+  const rules = tpm2.rules.parse({})
+  const values = Object.entries(testPcrs.sha256 ?? {}).map(([pcr, value]) => [pcr, [value]])
+  const references: Json[] = [{ pcrs: { sha256: Object.fromEntries(values) } }]
+  return () => tpm2.parse(evidence).verify(anchors, expected).appraise(rules, references)
+}
