@@ -8,7 +8,8 @@ import { findMutants, type Mutant } from './find-mutants.ts'
 
 // `node scripts/mutate.ts protocol/attestation/formats/tpm2 --test tests/unit/protocol/attestation/tpm2.test.ts`
 // Which guards of these files or folders no test of these files would miss. It works in a copy, and ends with 1 when there are some.
-const usage = 'node scripts/mutate.ts FILE-OR-FOLDER… --test FILE… [--project unit] [--from 0] [--to N]'
+const usage =
+  'node scripts/mutate.ts FILE-OR-FOLDER… --test FILE… [--project unit] [--from 0] [--to N] [--only PATTERN]'
 const root = join(import.meta.dirname, '..')
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -17,6 +18,7 @@ const { values, positionals } = parseArgs({
     project: { type: 'string', default: 'unit' },
     from: { type: 'string', default: '0' },
     to: { type: 'string', default: 'Infinity' },
+    only: { type: 'string', default: '' },
   },
 })
 if (positionals.length === 0 || values.test.length === 0) throw new Error(usage)
@@ -33,7 +35,10 @@ for (const path of files.toSorted()) {
   const original = await readFile(join(root, path), 'utf8')
   mutants.push(...findMutants(path, original).map((mutant) => ({ ...mutant, path, original })))
 }
-const chosen = mutants.slice(Number(values.from), Number(values.to))
+const pattern = new RegExp(values.only)
+const chosen = mutants
+  .slice(Number(values.from), Number(values.to))
+  .filter(({ path, line, what }) => pattern.test(`${path}:${line} ${what}`))
 console.log(`${chosen.length} mutants of ${files.length} files`)
 
 const folder = await makeCopy()

@@ -134,7 +134,7 @@ function isHolder(value: Json | undefined): value is Members | Json[] {
 }
 
 function memberOf(holder: Members | Json[], key: string): Json | undefined {
-  return (holder as Members)[key]
+  return Object.hasOwn(holder, key) ? (holder as Members)[key] : undefined
 }
 
 /** As JSON.parse does it, whatever the name is. */

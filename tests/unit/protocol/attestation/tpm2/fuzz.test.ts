@@ -15,8 +15,8 @@ import {
   type TestEvidence,
   testEvents,
   toText,
-  verifyEvidence,
 } from '../../../../support/tpm/evidence.ts'
+import { readTpmCase, tpmFixtureCases } from '../../../../support/tpm/fixtures.ts'
 
 /** QFLARE_FUZZ_RUNS=100000 is the long run; its figures are printed. */
 const numRuns = Number(process.env.QFLARE_FUZZ_RUNS ?? 2000)
@@ -39,7 +39,13 @@ function seedOf(
   return { ...made, expected: { ...made.expected, binding } }
 }
 
-const seeds = [
+/** Those that QFLARE_FIXTURES names, where it does: each with and without its event log. */
+const fixtures = tpmFixtureCases
+  .flatMap((name) => [readTpmCase(name, false), readTpmCase(name, true)])
+  .filter(({ verdict }) => verdict === 'accept')
+
+const seeds: Pick<TestEvidence, 'evidence' | 'anchors' | 'expected'>[] = [
+  ...fixtures,
   seedOf(1, makeEvidence, { members: { eventLog: programLog } }),
   seedOf(2, makeEvidence, { ek: 'RSA-2048', ak: akKinds['RSASSA, SHA-256'] }),
   seedOf(3, makeEvidence, { ek: 'P-384', quote: { pcrs: both }, members: { eventLog: firmwareLog } }),
@@ -47,7 +53,7 @@ const seeds = [
   seedOf(5, makeKnownEvidence, { quote: { pcrs: both } }),
   seedOf(6, makeKnownEvidence, { ak: akKinds['RSASSA, SHA-384'], members: { eventLog: programLog } }),
 ]
-const verified = seeds.map(verifyEvidence)
+const verified = seeds.map(({ evidence, anchors, expected }) => tpm2.parse(evidence).verify(anchors, expected))
 const evidences = seeds.map(({ evidence }) => evidence)
 
 /** What a log explains is not signed: it may explain less, and never anything that it did not. */
@@ -64,7 +70,7 @@ test('no mutation of evidence is taken for something else, and none throws anyth
   const outcomes = new Map<string, number>()
   const count = (outcome: string) => outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
   const attempt = (seed: number, evidence: Record<string, Json>) => {
-    const { anchors, expected } = seeds[seed] as TestEvidence
+    const { anchors, expected } = seeds[seed] as (typeof seeds)[number]
     const before = process.cpuUsage()
     try {
       return tpm2.parse(evidence).verify(anchors, expected)
@@ -114,7 +120,7 @@ test('no request for a credential throws anything but what is said', { timeout: 
     .map(({ ekCertificate = '', ekChain = [], akPublic = '' }) => ({ ekCertificate, ekChain, akPublic }))
   fc.assert(
     fc.property(fc.nat({ max: 2 }), fc.array(jsonMutation, { minLength: 1, maxLength: 3 }), (seed, mutations) => {
-      const { anchors, expected } = seeds[seed] as TestEvidence
+      const { anchors, expected } = seeds[seed] as (typeof seeds)[number]
       try {
         const request = tpm2.parseCredentialRequest?.(
           mutateJson(requests[seed] as Record<string, Json>, mutations, requests),
