@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { listRoutes, type RouteParts } from '../../server/routes.ts'
 import { coreRows } from '../support/access/core-rows.ts'
 import { federationRows } from '../support/access/federation-rows.ts'
+import { inputRows } from '../support/access/input-rows.ts'
 import { callers, type Outcomes } from '../support/access/outcomes.ts'
 import { policyRows } from '../support/access/policy-rows.ts'
 import { serviceRows } from '../support/access/service-rows.ts'
@@ -18,7 +19,13 @@ beforeAll(async () => {
 afterAll(() => world.service.close())
 
 /** What each caller gets on each route; of a route that anyone may call, only what its body proves makes a difference. */
-const rows = { ...coreRows(world), ...federationRows(world), ...policyRows(world), ...serviceRows(world) }
+const rows = {
+  ...coreRows(world),
+  ...federationRows(world),
+  ...inputRows(world),
+  ...policyRows(world),
+  ...serviceRows(world),
+}
 
 test('every route of the service has a row here, and every row a route', () => {
   const parts = { crypto, metrics: {}, publishedKeys: {} } as unknown as RouteParts

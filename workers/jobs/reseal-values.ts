@@ -20,6 +20,7 @@ import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { keyVersionOf } from '../../runtime/custody/sealed-record.ts'
 import { signingKeyPlace } from '../../runtime/custody/service-keys.ts'
 import { newId } from '../../runtime/ids.ts'
+import { renewInputMacs } from '../rotation/renew-input-macs.ts'
 import { renewPolicyMacs } from '../rotation/renew-policy-macs.ts'
 
 export interface ResealValuesParts {
@@ -34,8 +35,8 @@ export type ResealProgress = (done: number, total: number) => Promise<void>
 const BATCH = 500
 
 /**
- * Brings what lasts under the newest key-encryption keys: the seeds of signing keys and the MACs of identity keys and
- * appraisal policies. Challenges and temporal records end by themselves within hours. `mismatched`: identity keys and policies whose MAC
+ * Brings what lasts under the newest key-encryption keys: the seeds of signing keys and the MACs of identity keys,
+ * appraisal policies, trust anchors and reference values. Challenges and temporal records end by themselves within hours. `mismatched`: those whose MAC
  * is wrong; each is told of once, by an event of severity critical, and is not made good.
  */
 export async function resealValues(
@@ -45,6 +46,7 @@ export async function resealValues(
 ): Promise<{ seeds: number; macs: number; mismatched: number }> {
   const seeds = await resealSeeds(parts, now)
   const policies = await renewPolicyMacs(parts, now)
+  const inputs = await renewInputMacs(parts, now)
   const version = parts.keyring.activeVersion('identityMac')
   const total = await parts.database.withoutOrganization((tx) => countStaleIdentityMacs(tx, version))
   let macs = 0
@@ -52,7 +54,11 @@ export async function resealValues(
   for (;;) {
     const stale = await parts.database.withoutOrganization((tx) => listStaleIdentityMacs(tx, version, BATCH))
     if (stale.length === 0) {
-      return { seeds, macs: macs + policies.renewed, mismatched: mismatched + policies.mismatched }
+      return {
+        seeds,
+        macs: macs + policies.renewed + inputs.renewed,
+        mismatched: mismatched + policies.mismatched + inputs.mismatched,
+      }
     }
     for (const [organizationId, keys] of Map.groupBy(stale, (key) => key.organizationId)) {
       const kids = keys.map(({ kid }) => kid)
