@@ -5,9 +5,9 @@ import { psaKeyPair } from './psa.ts'
 import type { TestService } from './service.ts'
 import { spkiOf } from './x509-signing.ts'
 
-/** One key of a device that nobody else has. */
-export function psaWish(instanceId = `01${randomBytes(32).toString('hex')}`) {
-  return { format: 'psa', keys: [{ instanceId, publicKey: toBase64url(spkiOf(psaKeyPair())) }] }
+/** The key of a device: the same one for every instance, where no other algorithm is named. */
+export function psaWish(instanceId = `01${randomBytes(32).toString('hex')}`, algorithm: 'ES256' | 'ES384' = 'ES256') {
+  return { format: 'psa', keys: [{ instanceId, publicKey: toBase64url(spkiOf(psaKeyPair(algorithm))) }] }
 }
 
 /** One value of a TPM, another one each time. */
