@@ -14,6 +14,7 @@ import { up as identityRotation } from './migrations/0013-identity-rotation.ts'
 import { up as queues } from './migrations/0014-queues.ts'
 import { up as offlineRoot } from './migrations/0015-offline-root.ts'
 import { up as appraisalPolicies } from './migrations/0016-appraisal-policies.ts'
+import { up as attestationInputs } from './migrations/0017-attestation-inputs.ts'
 import { up as attestations } from './migrations/0018-attestations.ts'
 
 /** Forward only, in this order, each frozen once it has been released. */
@@ -34,5 +35,6 @@ export const migrations: readonly { name: string; up: string }[] = [
   { name: '0014-queues', up: queues },
   { name: '0015-offline-root', up: offlineRoot },
   { name: '0016-appraisal-policies', up: appraisalPolicies },
+  { name: '0017-attestation-inputs', up: attestationInputs },
   { name: '0018-attestations', up: attestations },
 ]

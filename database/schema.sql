@@ -37,6 +37,7 @@ create type principal_kind as enum ('device', 'coordinator');
 create type principal_status as enum ('PENDING', 'ACTIVE', 'QUARANTINED', 'SUSPENDED', 'REVOKED');
 create type round_state as enum ('OPEN', 'CLOSED', 'FAILED');
 create type session_state as enum ('PENDING', 'ACTIVE', 'SUPERSEDED', 'CLOSED', 'EXPIRED', 'TIMED_OUT', 'FAILED', 'REVOKED');
+create type trust_anchor_kind as enum ('root', 'intermediate', 'key');
 
 CREATE OR REPLACE FUNCTION public.count_open_sessions()
  RETURNS TABLE(bucket bigint, last_epoch bigint, sessions bigint)
@@ -263,6 +264,20 @@ begin
 end $function$;
 -- of qflare_owner; may be executed by nobody else: keep_key_of_attester_macs()
 
+CREATE OR REPLACE FUNCTION public.keep_key_of_input_macs()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if exists (select from public.trust_anchor a where a.mac_key_version = old.version and a.mac_mismatched_at is null)
+    or exists (select from public.reference_value v where v.mac_key_version = old.version and v.mac_mismatched_at is null) then
+    return null;
+  end if;
+  return new;
+end $function$;
+-- of qflare_owner; may be executed by nobody else: keep_key_of_input_macs()
+
 CREATE OR REPLACE FUNCTION public.keep_key_of_policy_macs()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -376,6 +391,36 @@ BEGIN ATOMIC
 END;
 -- of qflare_jobs; may be executed by qflare_worker: list_stale_policy_macs(bigint,integer)
 
+CREATE OR REPLACE FUNCTION public.list_stale_reference_value_macs(below_version bigint, page_size integer)
+ RETURNS TABLE(organization_id uuid, id uuid)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT v.organization_id,
+     v.id
+    FROM reference_value v
+   WHERE ((v.mac_key_version < list_stale_reference_value_macs.below_version) AND (v.mac_mismatched_at IS NULL))
+   ORDER BY v.mac_key_version, v.organization_id, v.id
+  LIMIT list_stale_reference_value_macs.page_size;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_stale_reference_value_macs(bigint,integer)
+
+CREATE OR REPLACE FUNCTION public.list_stale_trust_anchor_macs(below_version bigint, page_size integer)
+ RETURNS TABLE(organization_id uuid, id uuid)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT a.organization_id,
+     a.id
+    FROM trust_anchor a
+   WHERE ((a.mac_key_version < list_stale_trust_anchor_macs.below_version) AND (a.mac_mismatched_at IS NULL))
+   ORDER BY a.mac_key_version, a.organization_id, a.id
+  LIMIT list_stale_trust_anchor_macs.page_size;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_stale_trust_anchor_macs(bigint,integer)
+
 CREATE OR REPLACE FUNCTION public.list_unflagged_identity_keys(made_before timestamp with time zone, batch_size integer)
  RETURNS TABLE(organization_id uuid, kid text)
  LANGUAGE sql
@@ -475,6 +520,23 @@ begin
   raise exception 'the audit log is append-only: % of % is refused', tg_op, tg_table_name using errcode = 'QF002';
 end $function$;
 -- of qflare_owner; may be executed by public: refuse_change()
+
+CREATE OR REPLACE FUNCTION public.refuse_input_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if tg_op = 'UPDATE' then
+    if (to_jsonb(new) - array['mac', 'mac_key_version', 'mac_mismatched_at', 'removed_at'])
+        = (to_jsonb(old) - array['mac', 'mac_key_version', 'mac_mismatched_at', 'removed_at'])
+      and (old.removed_at is null or new.removed_at is not distinct from old.removed_at) then
+      return new;
+    end if;
+  end if;
+  raise exception 'trust anchors and reference values stay as they are: % is refused', tg_op using errcode = 'QF004';
+end $function$;
+-- of qflare_owner; may be executed by nobody else: refuse_input_change()
 
 CREATE OR REPLACE FUNCTION public.refuse_policy_change()
  RETURNS trigger
@@ -1126,6 +1188,7 @@ create table kek_version (
 alter table kek_version owner to qflare_owner;
 CREATE UNIQUE INDEX kek_version_active ON public.kek_version USING btree (purpose) WHERE (status = 'ACTIVE'::text);
 CREATE TRIGGER keep_key_of_attester_macs BEFORE UPDATE ON public.kek_version FOR EACH ROW WHEN (((new.status = 'DESTROYED'::text) AND (old.purpose = 3))) EXECUTE FUNCTION keep_key_of_attester_macs();
+CREATE TRIGGER keep_key_of_input_macs BEFORE UPDATE ON public.kek_version FOR EACH ROW WHEN (((new.status = 'DESTROYED'::text) AND (old.purpose = 3))) EXECUTE FUNCTION keep_key_of_input_macs();
 CREATE TRIGGER keep_key_of_policy_macs BEFORE UPDATE ON public.kek_version FOR EACH ROW WHEN (((new.status = 'DESTROYED'::text) AND (old.purpose = 3))) EXECUTE FUNCTION keep_key_of_policy_macs();
 grant select on kek_version to qflare_api;
 grant select on kek_version to qflare_jobs;
@@ -1198,6 +1261,47 @@ create policy tenant_only on principal as restrictive for all to qflare_api, qfl
 grant insert, select on principal to qflare_api;
 grant update (name, status, metadata, active_session_id, pending_session_ids, last_seen_at, revoked_at, type, capabilities, key_generation, next_attestation_at, attestations_missed) on principal to qflare_api;
 grant select (organization_id, id, active_session_id, pending_session_ids), update (active_session_id, pending_session_ids) on principal to qflare_worker;
+
+create table reference_value (
+  organization_id uuid not null,
+  id uuid not null,
+  format text not null,
+  name display_name not null,
+  body text not null,
+  body_hash bytea not null,
+  mac bytea not null,
+  mac_key_version bigint not null,
+  mac_mismatched_at timestamp with time zone,
+  created_at timestamp with time zone not null,
+  removed_at timestamp with time zone,
+  constraint reference_value_pkey PRIMARY KEY (organization_id, id),
+  constraint reference_value_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
+  constraint reference_value_body_check CHECK (((length(body) >= 2) AND (length(body) <= 65536))),
+  constraint reference_value_body_hash_check CHECK ((length(body_hash) = 32)),
+  constraint reference_value_check CHECK ((removed_at >= created_at)),
+  constraint reference_value_mac_check CHECK ((length(mac) = 32))
+);
+alter table reference_value owner to qflare_owner;
+CREATE UNIQUE INDEX reference_value_live ON public.reference_value USING btree (organization_id, format, name, body_hash) WHERE (removed_at IS NULL);
+CREATE INDEX reference_value_mac_version ON public.reference_value USING btree (mac_key_version, organization_id, id) WHERE (mac_mismatched_at IS NULL);
+CREATE INDEX reference_value_name ON public.reference_value USING btree (organization_id, format, name);
+CREATE TRIGGER unchanging BEFORE DELETE OR UPDATE ON public.reference_value FOR EACH ROW EXECUTE FUNCTION refuse_input_change();
+CREATE TRIGGER unchanging_table BEFORE TRUNCATE ON public.reference_value FOR EACH STATEMENT EXECUTE FUNCTION refuse_input_change();
+alter table reference_value enable row level security;
+alter table reference_value force row level security;
+create policy rotate_keys on reference_value as permissive for select to qflare_jobs
+  using (true);
+create policy tenant on reference_value as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on reference_value as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on reference_value to qflare_api;
+grant select on reference_value to qflare_worker;
+grant update (mac, mac_key_version, removed_at) on reference_value to qflare_api;
+grant select (organization_id, id, mac_key_version, mac_mismatched_at) on reference_value to qflare_jobs;
+grant update (mac, mac_key_version, mac_mismatched_at) on reference_value to qflare_worker;
 
 create table rotation_challenge (
   organization_id uuid not null,
@@ -1403,6 +1507,48 @@ grant select on temporal_key to qflare_api;
 grant select on temporal_key to qflare_jobs;
 grant insert, select on temporal_key to qflare_worker;
 grant update (destroyed_at, sessions, counted_at) on temporal_key to qflare_worker;
+
+create table trust_anchor (
+  organization_id uuid not null,
+  id uuid not null,
+  format text not null,
+  kind trust_anchor_kind not null,
+  lookup_id text not null,
+  der bytea not null,
+  name display_name not null,
+  mac bytea not null,
+  mac_key_version bigint not null,
+  mac_mismatched_at timestamp with time zone,
+  created_at timestamp with time zone not null,
+  removed_at timestamp with time zone,
+  constraint trust_anchor_pkey PRIMARY KEY (organization_id, id),
+  constraint trust_anchor_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
+  constraint trust_anchor_check CHECK ((removed_at >= created_at)),
+  constraint trust_anchor_der_check CHECK (((length(der) >= 1) AND (length(der) <= 8192))),
+  constraint trust_anchor_lookup_id_check CHECK (((length(lookup_id) >= 1) AND (length(lookup_id) <= 160))),
+  constraint trust_anchor_mac_check CHECK ((length(mac) = 32))
+);
+alter table trust_anchor owner to qflare_owner;
+CREATE UNIQUE INDEX trust_anchor_live ON public.trust_anchor USING btree (organization_id, format, lookup_id, kind, sha256(der)) WHERE (removed_at IS NULL);
+CREATE INDEX trust_anchor_lookup ON public.trust_anchor USING btree (organization_id, format, lookup_id);
+CREATE INDEX trust_anchor_mac_version ON public.trust_anchor USING btree (mac_key_version, organization_id, id) WHERE (mac_mismatched_at IS NULL);
+CREATE TRIGGER unchanging BEFORE DELETE OR UPDATE ON public.trust_anchor FOR EACH ROW EXECUTE FUNCTION refuse_input_change();
+CREATE TRIGGER unchanging_table BEFORE TRUNCATE ON public.trust_anchor FOR EACH STATEMENT EXECUTE FUNCTION refuse_input_change();
+alter table trust_anchor enable row level security;
+alter table trust_anchor force row level security;
+create policy rotate_keys on trust_anchor as permissive for select to qflare_jobs
+  using (true);
+create policy tenant on trust_anchor as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on trust_anchor as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on trust_anchor to qflare_api;
+grant select on trust_anchor to qflare_worker;
+grant update (mac, mac_key_version, removed_at) on trust_anchor to qflare_api;
+grant select (organization_id, id, mac_key_version, mac_mismatched_at) on trust_anchor to qflare_jobs;
+grant update (mac, mac_key_version, mac_mismatched_at) on trust_anchor to qflare_worker;
 
 create table trust_bundle (
   sequence bigint not null,

@@ -111,6 +111,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     crypto,
     clock,
     writeEvent: parts.writeEvent,
+    logger: parts.logger,
     metrics,
     announceRevoked: shared.announceRevoked,
   })

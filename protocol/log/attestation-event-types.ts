@@ -1,5 +1,30 @@
 /** Of `auditEventTypes`, which holds them to its shape: evidence, and what was found of it. */
 export const attestationEventTypes = {
+  'trust_anchor.added': {
+    severity: 'notice',
+    meaning:
+      'An operator let an organization trust a certificate authority or a key; the fingerprint is the SHA-256 of its DER.',
+    subject: ['trustAnchorId'],
+    data: ['format', 'kind', 'lookupId', 'fingerprint', 'name'],
+  },
+  'trust_anchor.removed': {
+    severity: 'notice',
+    meaning: 'An operator removed a trust anchor: what leads to it alone is refused at its next attestation.',
+    subject: ['trustAnchorId'],
+    data: ['format', 'kind', 'lookupId', 'fingerprint', 'name'],
+  },
+  'reference_value.added': {
+    severity: 'notice',
+    meaning: 'An operator added what evidence is compared with; the hash is the SHA-256 of its canonical JSON.',
+    subject: ['referenceValueId'],
+    data: ['format', 'name', 'valueHash'],
+  },
+  'reference_value.removed': {
+    severity: 'notice',
+    meaning: 'An operator removed a reference value: evidence is compared without it from then on.',
+    subject: ['referenceValueId'],
+    data: ['format', 'name', 'valueHash'],
+  },
   'enrollment.credential_given': {
     severity: 'info',
     meaning: 'Somebody who knew an enrolment was given a secret that only the platform with its keys can open.',
