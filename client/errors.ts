@@ -8,6 +8,8 @@ export const clientErrorCodes = [
   'insecure_url',
   'token_invalid',
   'policy_refused',
+  'attester_failed',
+  'quarantined',
   'suite_refused',
   'clock_refused',
   'not_enrolled',

@@ -13,7 +13,12 @@ const clientErrors = {
   input_invalid: [usage, ''],
   insecure_url: [usage, 'For a network that you trust with the tokens there is --insecure-http.'],
   token_invalid: [usage, 'qflare token create makes one.'],
-  policy_refused: [refused, 'Choose another --alg, or ask the operator for a token of another policy.'],
+  policy_refused: [
+    refused,
+    'Choose another --alg, or --tpm for evidence; or ask the operator for a token of another policy.',
+  ],
+  attester_failed: [localState, ''],
+  quarantined: [refused, ''],
   suite_refused: [refused, 'Update this command or the server.'],
   clock_refused: [refused, 'Set the clock of this device, then exchange again.'],
   not_enrolled: [localState, 'qflare enroll makes one; --state names another file.'],
