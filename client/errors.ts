@@ -9,6 +9,8 @@ export const clientErrorCodes = [
   'token_invalid',
   'policy_refused',
   'attester_failed',
+  'tpm_unavailable',
+  'tpm_refused',
   'quarantined',
   'suite_refused',
   'clock_refused',
@@ -18,6 +20,7 @@ export const clientErrorCodes = [
   'epoch_gone',
   'state_unusable',
   'state_changed',
+  'state_sealed',
 ] as const
 
 export type ClientErrorCode = (typeof clientErrorCodes)[number]

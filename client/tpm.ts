@@ -1,0 +1,7 @@
+/**
+ * The part of the library that works with a TPM 2.0, for Node on the device: what package `qflare/tpm` exports. It runs the
+ * programs of tpm2-tools.
+ */
+
+export { openAttesters } from './tpm/open-attesters.ts'
+export { openTpmAttester, type TpmAttesterOptions } from './tpm/tpm-attester.ts'
