@@ -4,4 +4,5 @@
  */
 
 export { openAttesters } from './tpm/open-attesters.ts'
+export { createSealedFileStore, type SealOptions } from './tpm/sealed-file-store.ts'
 export { openTpmAttester, type TpmAttesterOptions } from './tpm/tpm-attester.ts'

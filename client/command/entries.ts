@@ -21,9 +21,29 @@ export const entries: readonly Entry[] = [
     load: async () => (await import('./exchange.ts')).exchange,
   },
   {
+    name: 'attest',
+    summary: 'prove again in what state this device is',
+    load: async () => (await import('./attest.ts')).attestCommand,
+  },
+  {
+    name: 'keep-fresh',
+    summary: 'exchange keys and attest by itself, until it is stopped',
+    load: async () => (await import('./keep-fresh.ts')).keepFreshCommand,
+  },
+  {
     name: 'rotate-identity',
     summary: 'replace the identity key of this device',
     load: async () => (await import('./rotate-identity.ts')).rotateIdentity,
+  },
+  {
+    name: 'seal',
+    summary: 'encrypt the state of this device under a key of its TPM',
+    load: async () => (await import('./seal.ts')).seal,
+  },
+  {
+    name: 'unseal',
+    summary: 'undo that, before a change of the firmware',
+    load: async () => (await import('./seal.ts')).unseal,
   },
   { name: 'key', summary: 'a key of the session', load: async () => (await import('./key.ts')).key },
   {

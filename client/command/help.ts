@@ -53,6 +53,7 @@ const variables = [
   ['QFLARE_DATA_DIR', 'the data folder, where device.json and admin-token are without the others'],
   ['QFLARE_ADMIN_TOKEN_FILE', 'the file of an API token'],
   ['QFLARE_ENROLLMENT_TOKEN', 'an enrolment token, as --token-file'],
+  ['TPM2TOOLS_TCTI', 'the TPM, as --tcti'],
 ] as const
 
 function commandLines(entries: readonly Entry[]): string[] {

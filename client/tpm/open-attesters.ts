@@ -1,11 +1,11 @@
 import type { Attester } from '../attester.ts'
 import { type DeviceStore, getDeviceState } from '../device-state.ts'
 import { QflareError } from '../errors.ts'
-import { openTpmAttester } from './tpm-attester.ts'
+import { createTpmAttester } from './tpm-attester.ts'
 
 /**
- * The attesters with which the device of a store enrolled, for `openDevice`. Throws `not_enrolled`, `state_unusable`,
- * `tpm_unavailable`, and `policy_refused` for one that this version does not know.
+ * The attesters with which the device of a store enrolled, for `openDevice`. Whether their TPM is there shows when they are asked.
+ * Throws `not_enrolled`, `state_unusable`, `state_sealed`, and `policy_refused` for one that this version does not know.
  */
 export async function openAttesters(store: DeviceStore): Promise<Attester[]> {
   const { attesters = [] } = await getDeviceState(store)
@@ -14,7 +14,7 @@ export async function openAttesters(store: DeviceStore): Promise<Attester[]> {
     if (format !== 'tpm2') {
       throw new QflareError('policy_refused', `This device attests with ${format}: open it with its attester.`)
     }
-    opened.push(await openTpmAttester(settings))
+    opened.push(createTpmAttester(settings))
   }
   return opened
 }

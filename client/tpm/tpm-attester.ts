@@ -67,6 +67,13 @@ export interface TpmAttesterOptions {
  * throw `tpm_refused` besides.
  */
 export async function openTpmAttester(options: TpmAttesterOptions = {}): Promise<Attester> {
+  const attester = createTpmAttester(options)
+  await withTpmTools(options.tcti, (tools) => tools.run('getcap', 'properties-fixed'))
+  return attester
+}
+
+/** The same without a look whether there is a TPM. */
+export function createTpmAttester(options: TpmAttesterOptions): Attester {
   const { tcti, akHandle, akType, ekType, pcrs, banks, ...given } = parseInput(tpmOptions, options)
   const eventLog = given.eventLog ?? (tcti === undefined ? SYSTEM_EVENT_LOG : false)
   let ekIndex = given.ekIndex
@@ -76,7 +83,6 @@ export async function openTpmAttester(options: TpmAttesterOptions = {}): Promise
     ekIndex = found.index
     return found
   }
-  await use((tools) => tools.run('getcap', 'properties-fixed'))
   return {
     format: 'tpm2',
     get settings() {
