@@ -40,6 +40,11 @@ export const tpmFlags = {
     expects: `of ${pcrBanks.join(', ')}`,
     help: 'their banks; default: sha256',
   },
+  'event-log': {
+    type: 'string',
+    value: 'FILE',
+    help: "the firmware's log, or none; default: this machine's, where it can be read and no TCTI is given",
+  },
   'ak-handle': {
     type: 'string',
     value: 'HANDLE',
@@ -61,7 +66,7 @@ type TpmValues = Pick<Values<typeof tpmFlags>, keyof typeof tpmFlags>
 /** Undefined: without a TPM. Exit code 2 for flags that then say nothing. */
 export function toAttesterOptions(values: TpmValues): TpmAttesterOptions | undefined {
   if (values.tpm !== true) {
-    const idle = (['pcrs', 'pcr-banks', 'ak-handle', 'ak-type', 'ek-type'] as const).find(
+    const idle = (['pcrs', 'pcr-banks', 'event-log', 'ak-handle', 'ak-type', 'ek-type'] as const).find(
       (flag) => values[flag] !== undefined,
     )
     if (idle !== undefined) throw usageError(`--${idle} goes with --tpm.`)
@@ -75,6 +80,7 @@ export function toAttesterOptions(values: TpmValues): TpmAttesterOptions | undef
     ekType: values['ek-type'],
     pcrs: values.pcrs,
     banks: values['pcr-banks'],
+    eventLog: values['event-log'] === 'none' ? false : values['event-log'],
   }
 }
 

@@ -8,14 +8,16 @@ import { parseInput } from '../parse-input.ts'
 import { akTypes, DEFAULT_AK_HANDLE, findOrMakeAk, getAk } from './attestation-key.ts'
 import { openCredential } from './credential.ts'
 import { type EkCertificate, ekTypes, loadEk, readEkCertificate } from './endorsement-key.ts'
-import type { PublicArea } from './public-area.ts'
 import { pcrBanks, quotePcrs } from './quote.ts'
 import { type TpmTools, withTpmTools } from './tools.ts'
 
 /** What Linux keeps of the firmware's log; for root alone, unless somebody lets others read it. */
 const SYSTEM_EVENT_LOG = '/sys/kernel/security/tpm0/binary_bios_measurements'
-/** With the rest of the evidence it has to fit into a request of 1 MiB. */
-const MAX_EVENT_LOG_BYTES = 512 * 1024
+/** Of docs/attestation-formats.md. */
+const MAX_EVENT_LOG_BYTES = 256 * 1024
+const MAX_CHAIN = 4
+/** What the first event of a log in the crypto agile form says; others are of TPM 1.2. */
+const AGILE_LOG = 'Spec ID Event03'
 
 /** Firmware, its settings, option ROMs and secure boot (TCG PC Client Platform Firmware Profile). */
 export const DEFAULT_PCRS = [0, 1, 2, 3, 4, 5, 6, 7]
@@ -51,7 +53,7 @@ export interface TpmAttesterOptions {
   akType?: (typeof akTypes)[number] | undefined
   /** Which endorsement key, of a TPM that has certificates of several. Default: RSA-2048, then P-256, then others. */
   ekType?: (typeof ekTypes)[number] | undefined
-  /** Where the certificate of the endorsement key is in NV, in hexadecimal: of an attester that was opened before. */
+  /** The same by the place of its certificate in NV, in hexadecimal: `0x1c00016`. */
   ekIndex?: string | undefined
   /** Default: 0 to 7. */
   pcrs?: number[] | undefined
@@ -74,40 +76,36 @@ export async function openTpmAttester(options: TpmAttesterOptions = {}): Promise
 
 /** The same without a look whether there is a TPM. */
 export function createTpmAttester(options: TpmAttesterOptions): Attester {
-  const { tcti, akHandle, akType, ekType, pcrs, banks, ...given } = parseInput(tpmOptions, options)
+  const { tcti, akHandle, akType, ekType, ekIndex, pcrs, banks, ...given } = parseInput(tpmOptions, options)
+  const ekWish = { index: ekIndex, type: ekType }
   const eventLog = given.eventLog ?? (tcti === undefined ? SYSTEM_EVENT_LOG : false)
-  let ekIndex = given.ekIndex
   const use = <T>(work: (tools: TpmTools) => Promise<T>) => withTpmTools(tcti, work)
-  const readCertificate = async (tools: TpmTools) => {
-    const found = await readEkCertificate(tools, { index: ekIndex, type: ekType })
-    ekIndex = found.index
-    return found
-  }
+  const settings = withoutUndefined({ tcti, eventLog: given.eventLog })
   return {
     format: 'tpm2',
-    get settings() {
-      const optional = { tcti, ekIndex, eventLog: given.eventLog }
-      return { akHandle, pcrs, banks, ...withoutUndefined(optional) }
-    },
+    settings: { akHandle, pcrs, banks, ...settings },
     credentialRequest: () =>
       use(async (tools) => {
-        const certificate = await readCertificate(tools)
+        const certificate = await readEkCertificate(tools, ekWish)
         const ek = await loadEk(tools, certificate)
-        return publicParts(certificate, await findOrMakeAk(tools, ek, { handle: akHandle, type: akType }))
+        const ak = await findOrMakeAk(tools, ek, { handle: akHandle, type: akType })
+        return { ...certificateParts(certificate), akPublic: toBase64url(ak.bytes) }
       }),
+    // The certificate goes with the enrolment alone: afterwards the server knows the key.
     activate: (credential: CredentialAnswer) =>
       use(async (tools) => {
-        const ek = await loadEk(tools, await readCertificate(tools))
-        return { activatedSecret: toBase64url(await openCredential(tools, { ek, ak: akHandle }, credential)) }
+        const certificate = await readEkCertificate(tools, ekWish)
+        const ek = await loadEk(tools, certificate)
+        const secret = await openCredential(tools, { ek, ak: akHandle }, credential)
+        return { ...certificateParts(certificate), activatedSecret: toBase64url(secret) }
       }),
     collect: (binding) =>
       use(async (tools) => {
-        const certificate = await readCertificate(tools)
         const ak = await getAk(tools, akHandle)
         const { message, signature, pcrs: values } = await quotePcrs(tools, akHandle, binding, { pcrs, banks })
         return {
           format: 'tpm2',
-          ...publicParts(certificate, ak),
+          akPublic: toBase64url(ak.bytes),
           quote: toBase64url(message),
           signature: toBase64url(signature),
           pcrs: values,
@@ -117,20 +115,17 @@ export function createTpmAttester(options: TpmAttesterOptions): Attester {
   }
 }
 
-function publicParts({ certificate, chain }: EkCertificate, ak: PublicArea): EvidenceJson {
-  const ekChain = chain.map(toBase64url)
-  return {
-    ekCertificate: toBase64url(certificate),
-    ...(ekChain.length === 0 ? {} : { ekChain }),
-    akPublic: toBase64url(ak.bytes),
-  }
+function certificateParts({ certificate, chain }: EkCertificate): EvidenceJson {
+  const ekChain = chain.slice(0, MAX_CHAIN).map(toBase64url)
+  return { ekCertificate: toBase64url(certificate), ...(ekChain.length === 0 ? {} : { ekChain }) }
 }
 
 async function readEventLog(path: string | false, { isRequired }: { isRequired: boolean }): Promise<EvidenceJson> {
   if (path === false) return {}
   try {
     const bytes = await readAtMost(path, MAX_EVENT_LOG_BYTES)
-    return bytes.length === 0 ? {} : { eventLog: toBase64url(bytes) }
+    const isAgile = Buffer.from(bytes.subarray(0, 128)).includes(AGILE_LOG)
+    return isAgile || isRequired ? { eventLog: toBase64url(bytes) } : {}
   } catch (cause) {
     if (!isRequired) return {}
     const reason = cause instanceof Error ? cause.message : String(cause)
