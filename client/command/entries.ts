@@ -1,56 +1,9 @@
-import type { Command } from './define-command.ts'
-
-/** A command of the list: its code is loaded when it is called. */
-export interface Entry {
-  /** One or two words, as typed: `device revoke`. */
-  name: string
-  summary: string
-  load(): Promise<Command>
-}
+import { deviceEntries } from './device-entries.ts'
+import type { Entry } from './entry.ts'
 
 /** In the order of the help. */
 export const entries: readonly Entry[] = [
-  {
-    name: 'enroll',
-    summary: 'make this a device, with an enrolment token',
-    load: async () => (await import('./enroll.ts')).enroll,
-  },
-  {
-    name: 'exchange',
-    summary: 'agree on new keys with the server',
-    load: async () => (await import('./exchange.ts')).exchange,
-  },
-  {
-    name: 'attest',
-    summary: 'prove again in what state this device is',
-    load: async () => (await import('./attest.ts')).attestCommand,
-  },
-  {
-    name: 'keep-fresh',
-    summary: 'exchange keys and attest by itself, until it is stopped',
-    load: async () => (await import('./keep-fresh.ts')).keepFreshCommand,
-  },
-  {
-    name: 'rotate-identity',
-    summary: 'replace the identity key of this device',
-    load: async () => (await import('./rotate-identity.ts')).rotateIdentity,
-  },
-  {
-    name: 'seal',
-    summary: 'encrypt the state of this device under a key of its TPM',
-    load: async () => (await import('./seal.ts')).seal,
-  },
-  {
-    name: 'unseal',
-    summary: 'undo that, before a change of the firmware',
-    load: async () => (await import('./seal.ts')).unseal,
-  },
-  { name: 'key', summary: 'a key of the session', load: async () => (await import('./key.ts')).key },
-  {
-    name: 'status',
-    summary: 'the device, its session and the server',
-    load: async () => (await import('./status.ts')).status,
-  },
+  ...deviceEntries,
   {
     name: 'token create',
     summary: 'operator: make one enrolment token, or one for each line of a file',

@@ -1,5 +1,5 @@
 import type { CommandDescription } from './define-command.ts'
-import type { Entry } from './entries.ts'
+import type { Entry } from './entry.ts'
 import { exitCodesHelp } from './exit-codes.ts'
 import { type Flag, type Flags, withCommonFlags } from './flags.ts'
 import { bold, readingWidth, wrap } from './terminal.ts'

@@ -1,4 +1,4 @@
-import { QflareError } from '../errors.ts'
+import { formatSelection, type PcrValues, parsePcrs } from './read-pcrs.ts'
 import type { TpmTools } from './tools.ts'
 
 export const pcrBanks = ['sha256', 'sha384'] as const
@@ -14,8 +14,7 @@ export interface Quote {
   message: Uint8Array
   /** TPMT_SIGNATURE. */
   signature: Uint8Array
-  /** By bank and index, in hexadecimal. */
-  pcrs: Record<string, Record<string, string>>
+  pcrs: PcrValues
 }
 
 /** A quote over `binding` by the key at a handle. Throws `tpm_refused`, also where a bank is not switched on. */
@@ -34,28 +33,6 @@ export async function quotePcrs(
   return {
     message: await tools.read('quote'),
     signature: await tools.read('signature'),
-    pcrs: readPcrs(printed, selection),
+    pcrs: parsePcrs(printed, selection),
   }
-}
-
-/** `sha256:0,1,7+sha384:0,1,7`. */
-export function formatSelection({ pcrs, banks }: PcrSelection): string {
-  return banks.map((bank) => `${bank}:${pcrs.join(',')}`).join('+')
-}
-
-/** What `tpm2 quote` prints of the PCRs that it read with its quote: a line for each bank, below it one for each PCR. */
-function readPcrs(printed: string, { pcrs, banks }: PcrSelection): Quote['pcrs'] {
-  const read: Quote['pcrs'] = {}
-  for (const bank of banks) {
-    const section = new RegExp(`^  ${bank}:\\n((?:    \\d+ *: 0x[0-9A-F]+\\n?)*)`, 'm').exec(printed)?.[1] ?? ''
-    const values = [...section.matchAll(/(\d+) *: 0x([0-9A-F]+)/g)]
-    if (values.length !== pcrs.length) {
-      throw new QflareError(
-        'tpm_refused',
-        `The TPM has no PCRs of bank ${bank}: it is not switched on in the firmware.`,
-      )
-    }
-    read[bank] = Object.fromEntries(values.map(([, index = '', value = '']) => [index, value.toLowerCase()]))
-  }
-  return read
 }

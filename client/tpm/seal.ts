@@ -1,5 +1,6 @@
 import { QflareError } from '../errors.ts'
-import { formatSelection, type PcrSelection } from './quote.ts'
+import type { PcrSelection } from './quote.ts'
+import { formatSelection } from './read-pcrs.ts'
 import { type TpmTools, withSession } from './tools.ts'
 
 /** Of the TPM: its halves of an object that holds a secret under a policy of PCRs. Of no use elsewhere. */
