@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { readPcrs } from '../tpm/read-pcrs.ts'
 import { DEFAULT_PCRS } from '../tpm/tpm-attester.ts'
 import { defineCommand } from './define-command.ts'
+import { nameFlag } from './parse-values.ts'
 import { printResult, toJson, toList } from './print.ts'
 import { cannotWrite } from './secret-file.ts'
 import { readVariable } from './settings.ts'
@@ -14,7 +15,8 @@ export const referenceMeasure = defineCommand({
   isLocal: true,
   summary: 'Reads the PCRs of this machine, as a reference value that allows machines which booted the same.',
   flags: {
-    out: { type: 'string', value: 'FILE', help: 'writes the reference value to a new file' },
+    out: { type: 'string', value: 'FILE', help: 'writes it to a new file, for qflare reference import' },
+    name: { ...nameFlag, help: 'by which policies call it; default: boot, as the starter policies do' },
     pcrs: { ...pcrs, help: 'the PCRs; default: 0 to 7' },
     'pcr-banks': tpmFlags['pcr-banks'],
     tcti,
@@ -29,8 +31,8 @@ export const referenceMeasure = defineCommand({
       bank,
       Object.fromEntries(Object.entries(found).map(([index, value]) => [index, [value]])),
     ])
-    const reference = { pcrs: Object.fromEntries(banks) as Record<string, Record<string, string[]>> }
-    const { out } = values
+    const { out, name = 'boot' } = values
+    const reference = { format: 'tpm2', name, values: [{ pcrs: Object.fromEntries(banks) as object }] }
     if (out === undefined) {
       await printResult(true, reference, '')
       return undefined
@@ -39,7 +41,7 @@ export const referenceMeasure = defineCommand({
       throw cannotWrite(out, error)
     })
     const rows = Object.entries(read).map(([bank, found]): [string, string] => [bank, Object.keys(found).join(', ')])
-    await printResult(values.json, { file: out, ...reference }, toList([['written to', out], ...rows]))
+    await printResult(values.json, { file: out, ...reference }, toList([['written to', out], ['name', name], ...rows]))
     return undefined
   },
 })

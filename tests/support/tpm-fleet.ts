@@ -1,10 +1,10 @@
+import { X509Certificate } from 'node:crypto'
 import { openDevice, type QflareDevice } from '../../client/device.ts'
 import type { DeviceStore } from '../../client/device-state.ts'
 import { enrollDevice } from '../../client/enroll-device.ts'
 import { createMemoryStore } from '../../client/memory-store.ts'
 import { openAttesters } from '../../client/tpm/open-attesters.ts'
 import { openTpmAttester, type TpmAttesterOptions } from '../../client/tpm/tpm-attester.ts'
-import { toBase64url } from '../../protocol/encoding.ts'
 import type { PrincipalKind } from '../../protocol/enrollment.ts'
 import { bucketAt } from '../../protocol/exchange/bucket.ts'
 import { call, createToken } from './api.ts'
@@ -60,10 +60,10 @@ export const TEST_PCRS = [0, 2, 4, 7]
  */
 export async function preparePolicy(
   service: TestService,
-  { ca, values }: { ca: TestTpmCa; values: readonly object[] },
+  { ca, values }: { ca: Pick<TestTpmCa, 'certificates'>; values: readonly object[] },
 ): Promise<string> {
   const { root, intermediate } = await ca.certificates()
-  await trustTpmCa(service, { root, intermediate })
+  await trustTpmCa(service, [root, intermediate])
   for (const value of values) await addReferenceValue(service, value)
   const tpm2 = { rules: { pcrs: TEST_PCRS }, referenceValues: [REFERENCE_NAME] }
   return (await createPolicy(service, 'edge-tpm', { evidence: { tpm2 }, enroll: ['affirming'] })).id
@@ -71,12 +71,9 @@ export async function preparePolicy(
 
 const REFERENCE_NAME = 'boot'
 
-async function trustTpmCa(
-  service: TestService,
-  { root, intermediate }: { root: Uint8Array; intermediate: Uint8Array },
-): Promise<void> {
-  const anchor = (kind: 'root' | 'intermediate', der: Uint8Array) => ({ format: 'tpm2', kind, der: toBase64url(der) })
-  await post(service, '/v1/trust-anchors', { items: [anchor('root', root), anchor('intermediate', intermediate)] })
+async function trustTpmCa(service: TestService, certificates: readonly Uint8Array[]): Promise<void> {
+  const pem = certificates.map((der) => new X509Certificate(der).toString()).join('')
+  await post(service, '/v1/trust-anchors', { format: 'tpm2', pem })
 }
 
 /** What the PCRs may be besides. */
