@@ -218,6 +218,14 @@ export interface Tables extends AttestationTables {
     given_at: Timestamp
     gone_at: NullableTimestamp
   }
+  revocation_feed: { organization_id: string; last_sequence: number }
+  revocation: {
+    organization_id: string
+    sequence: number
+    principal_id: string
+    status: PrincipalStatus
+    changed_at: Timestamp
+  }
   audit_outbox: { seq: Generated<number>; organization_id: string; event_id: string; entry: string }
   audit_log_state: {
     is_only: Generated<boolean>

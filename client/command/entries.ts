@@ -97,6 +97,11 @@ export const entries: readonly Entry[] = [
     load: async () => (await import('./device-status-commands.ts')).deviceResume,
   },
   {
+    name: 'device clear-quarantine',
+    summary: 'operator: let a quarantined device exchange keys again',
+    load: async () => (await import('./device-status-commands.ts')).deviceClearQuarantine,
+  },
+  {
     name: 'device revoke',
     summary: 'operator: end a device and its sessions, for good',
     load: async () => (await import('./device-status-commands.ts')).deviceRevoke,
@@ -150,6 +155,11 @@ export const entries: readonly Entry[] = [
     name: 'federation remove-coordinator',
     summary: 'operator: take the rounds of a federation from a coordinator',
     load: async () => (await import('./federation-membership-commands.ts')).federationRemoveCoordinator,
+  },
+  {
+    name: 'federation watch',
+    summary: 'operator: print which devices may not take part, as it changes',
+    load: async () => (await import('./federation-watch.ts')).federationWatch,
   },
   {
     name: 'round open',

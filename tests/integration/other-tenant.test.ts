@@ -45,6 +45,7 @@ function bodyOf(route: string): unknown {
     'PATCH /v1/devices/:id': { metadata: { note: 'mine now' } },
     'POST /v1/devices/:id/suspend': {},
     'POST /v1/devices/:id/resume': {},
+    'POST /v1/devices/:id/clear-quarantine': {},
     'POST /v1/devices/:id/revoke': {},
     'POST /v1/devices/:id/rotate-identity': {},
     'POST /v1/devices/:id/rotate-identity/:challengeId': {
