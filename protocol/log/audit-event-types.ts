@@ -194,18 +194,6 @@ export const auditEventTypes = {
     subject: ['deviceId'],
     data: [],
   },
-  'device.quarantine_cleared': {
-    severity: 'notice',
-    meaning: 'An operator let a quarantined device exchange again.',
-    subject: ['deviceId'],
-    data: [],
-  },
-  'device.attestation_overdue': {
-    severity: 'warning',
-    meaning: 'A device in a session has missed two attestations in a row; once until it attests again.',
-    subject: ['deviceId'],
-    data: ['missed'],
-  },
   'device.revoked': {
     severity: 'notice',
     meaning: 'An operator revoked a device for good, with its keys and sessions.',

@@ -1,11 +1,12 @@
 import type { TrustworthinessTier } from '../attestation/ear.ts'
+import { MISSED_UNTIL_OVERDUE } from '../attestation/intervals.ts'
 
 /** What a device may be found to be and still get keys: never contraindicated. */
 export type AdmittedTier = Exclude<TrustworthinessTier, 'contraindicated'>
 
 interface FederationPolicy {
   tiers: readonly AdmittedTier[]
-  /** How old an attestation result may be, in milliseconds; it must not be older than the session either. */
+  /** How old an attestation result may be, in milliseconds; it must be of the session, too, and no two may be missing since. */
   freshness: { maxAgeMs: number } | undefined
 }
 
@@ -22,16 +23,25 @@ export const federationPolicyNames = Object.keys(federationPolicies) as [
   ...FederationPolicyName[],
 ]
 
-/** The tier with which a result admits at `now`, or undefined. Times in milliseconds since the Unix epoch. */
-export function findAdmittedTier(
+/** Why what is known of a device does not admit it, though there is a result for its key. */
+export type ResultRefusal = 'tier_refused' | 'attestation_overdue' | 'attestation_stale'
+
+/**
+ * The tier with which the newest result of a device admits it at `now`, or why it does not. Where the policy asks for fresh results,
+ * one counts for the session that its evidence was bound to, and for no other; that of an enrolment is of none.
+ * Times in milliseconds since the Unix epoch.
+ */
+export function judgeResult(
   policy: FederationPolicyName,
-  result: { tier: TrustworthinessTier; appraisedAt: number },
-  session: { createdAt: number },
+  result: { tier: TrustworthinessTier; appraisedAt: number; sessionId: string | undefined },
+  device: { sessionId: string; attestationsMissed: number },
   now: number,
-): AdmittedTier | undefined {
+): { tier: AdmittedTier } | ResultRefusal {
   const { tiers, freshness }: FederationPolicy = federationPolicies[policy]
-  const isFresh =
-    freshness === undefined ||
-    (result.appraisedAt >= session.createdAt && now - result.appraisedAt <= freshness.maxAgeMs)
-  return isFresh ? tiers.find((tier) => tier === result.tier) : undefined
+  const tier = tiers.find((admitted) => admitted === result.tier)
+  if (tier === undefined) return 'tier_refused'
+  if (freshness === undefined) return { tier }
+  if (device.attestationsMissed >= MISSED_UNTIL_OVERDUE) return 'attestation_overdue'
+  const isFresh = result.sessionId === device.sessionId && now - result.appraisedAt <= freshness.maxAgeMs
+  return isFresh ? { tier } : 'attestation_stale'
 }

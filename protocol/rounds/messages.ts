@@ -82,8 +82,12 @@ export const roundKeysRequest = z
 export const roundRefusals = [
   'not_member',
   'not_active',
+  'quarantined',
   'no_session',
   'attestation_required',
+  'attestation_overdue',
+  'attestation_stale',
+  'tier_refused',
   'epoch_unavailable',
 ] as const
 export type RoundRefusal = (typeof roundRefusals)[number]
