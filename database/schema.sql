@@ -1274,6 +1274,43 @@ grant update (name, status, metadata, active_session_id, pending_session_ids, la
 grant select (organization_id, id, status, active_session_id, next_attestation_at) on principal to qflare_jobs;
 grant select (organization_id, id, status, active_session_id, pending_session_ids, next_attestation_at, attestations_missed), update (active_session_id, pending_session_ids, next_attestation_at, attestations_missed) on principal to qflare_worker;
 
+create table reference_value (
+  organization_id uuid not null,
+  id uuid not null,
+  format text not null,
+  name text not null,
+  body text not null,
+  fingerprint bytea not null,
+  mac bytea not null,
+  mac_key_version bigint not null,
+  mac_mismatched_at timestamp with time zone,
+  created_at timestamp with time zone not null,
+  removed_at timestamp with time zone,
+  constraint reference_value_pkey PRIMARY KEY (organization_id, id),
+  constraint reference_value_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
+  constraint reference_value_fingerprint_check CHECK ((length(fingerprint) = 32)),
+  constraint reference_value_mac_check CHECK ((length(mac) = 32))
+);
+alter table reference_value owner to qflare_owner;
+CREATE INDEX reference_value_mac_version ON public.reference_value USING btree (mac_key_version, organization_id, id) WHERE (mac_mismatched_at IS NULL);
+CREATE INDEX reference_value_name ON public.reference_value USING btree (organization_id, format, name);
+CREATE UNIQUE INDEX reference_value_once ON public.reference_value USING btree (organization_id, format, name, fingerprint) WHERE (removed_at IS NULL);
+alter table reference_value enable row level security;
+alter table reference_value force row level security;
+create policy rotate_keys on reference_value as permissive for select to qflare_jobs
+  using (true);
+create policy tenant on reference_value as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on reference_value as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on reference_value to qflare_api;
+grant select on reference_value to qflare_worker;
+grant update (removed_at) on reference_value to qflare_api;
+grant select (organization_id, id, mac_key_version, mac_mismatched_at) on reference_value to qflare_jobs;
+grant update (mac, mac_key_version, mac_mismatched_at) on reference_value to qflare_worker;
+
 create table revocation (
   organization_id uuid not null,
   sequence bigint not null,
@@ -1319,43 +1356,6 @@ create policy tenant_only on revocation_feed as restrictive for all to qflare_ap
   with check ((organization_id = current_organization()));
 grant insert, select on revocation_feed to qflare_api;
 grant update (last_sequence) on revocation_feed to qflare_api;
-
-create table reference_value (
-  organization_id uuid not null,
-  id uuid not null,
-  format text not null,
-  name text not null,
-  body text not null,
-  fingerprint bytea not null,
-  mac bytea not null,
-  mac_key_version bigint not null,
-  mac_mismatched_at timestamp with time zone,
-  created_at timestamp with time zone not null,
-  removed_at timestamp with time zone,
-  constraint reference_value_pkey PRIMARY KEY (organization_id, id),
-  constraint reference_value_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
-  constraint reference_value_fingerprint_check CHECK ((length(fingerprint) = 32)),
-  constraint reference_value_mac_check CHECK ((length(mac) = 32))
-);
-alter table reference_value owner to qflare_owner;
-CREATE INDEX reference_value_mac_version ON public.reference_value USING btree (mac_key_version, organization_id, id) WHERE (mac_mismatched_at IS NULL);
-CREATE INDEX reference_value_name ON public.reference_value USING btree (organization_id, format, name);
-CREATE UNIQUE INDEX reference_value_once ON public.reference_value USING btree (organization_id, format, name, fingerprint) WHERE (removed_at IS NULL);
-alter table reference_value enable row level security;
-alter table reference_value force row level security;
-create policy rotate_keys on reference_value as permissive for select to qflare_jobs
-  using (true);
-create policy tenant on reference_value as permissive for all to qflare_api, qflare_auditor, qflare_worker
-  using ((organization_id = current_organization()))
-  with check ((organization_id = current_organization()));
-create policy tenant_only on reference_value as restrictive for all to qflare_api, qflare_auditor, qflare_worker
-  using ((organization_id = current_organization()))
-  with check ((organization_id = current_organization()));
-grant insert, select on reference_value to qflare_api;
-grant select on reference_value to qflare_worker;
-grant update (removed_at) on reference_value to qflare_api;
-grant select (organization_id, id, mac_key_version, mac_mismatched_at) on reference_value to qflare_jobs;
-grant update (mac, mac_key_version, mac_mismatched_at) on reference_value to qflare_worker;
 
 create table rotation_challenge (
   organization_id uuid not null,

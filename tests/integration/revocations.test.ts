@@ -93,7 +93,7 @@ describe('whoever listens', () => {
     await step('suspend', foreign, tenant)
     await operators?.until('change', 3)
     await strangers?.until('change')
-    await Promise.all([own, others, makers].map((listener) => listener?.until('change')))
+    for (const listener of [own, others, makers]) await listener?.until('change')
     expect(own?.changes()).toEqual([[device.deviceId, 'SUSPENDED']])
     expect(others?.changes()).toEqual([[theirs.deviceId, 'SUSPENDED']])
     expect(makers?.changes()).toEqual([[alone.deviceId, 'SUSPENDED']])
