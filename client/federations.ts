@@ -43,8 +43,14 @@ export class QflareFederations {
     this.#session = session
   }
 
-  /** `policy`: who is admitted to its rounds; the service's own choice without it. */
-  async createFederation(request: { name: string; policy?: FederationPolicyName | undefined }): Promise<Federation> {
+  /**
+   * `policy`: who is admitted to its rounds, by name (`production`, `development`), or by the tiers and the age in seconds of results
+   * of the device's session (`affirming,warning/900`); the service's own choice without it.
+   */
+  async createFederation(request: {
+    name: string
+    policy?: FederationPolicyName | (string & {}) | undefined
+  }): Promise<Federation> {
     return this.#http.post('/v1/federations', request, federation, await this.#auth())
   }
 

@@ -32,7 +32,6 @@ create domain display_name as text CHECK (((length(VALUE) >= 1) AND (length(VALU
 create domain pending_sessions as uuid[] CHECK ((cardinality(VALUE) <= 2));
 create domain renewal_nonces as bytea[] CHECK ((cardinality(VALUE) <= 32));
 create domain sha256_hash as bytea CHECK ((length(VALUE) = 32));
-create type federation_policy as enum ('development', 'production');
 create type principal_kind as enum ('device', 'coordinator');
 create type principal_status as enum ('PENDING', 'ACTIVE', 'QUARANTINED', 'SUSPENDED', 'REVOKED');
 create type round_state as enum ('OPEN', 'CLOSED', 'FAILED');
@@ -1072,14 +1071,15 @@ create table federation (
   organization_id uuid not null,
   id uuid not null,
   name display_name not null,
-  policy federation_policy not null,
+  policy text not null,
   created_by uuid not null,
   created_at timestamp with time zone not null,
   last_round bigint not null default 0,
   constraint federation_pkey PRIMARY KEY (organization_id, id),
   constraint federation_organization_id_name_key UNIQUE (organization_id, name),
   constraint federation_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
-  constraint federation_last_round_check CHECK ((last_round >= 0))
+  constraint federation_last_round_check CHECK ((last_round >= 0)),
+  constraint federation_policy_is_known CHECK ((policy ~ '^(development|production|(affirming(,warning)?(,none)?|warning(,none)?|none)(/([3-9][0-9]{2}|[1-9][0-9]{3,4}))?)$'::text))
 );
 alter table federation owner to qflare_owner;
 alter table federation enable row level security;

@@ -18,6 +18,12 @@ begin atomic
     order by p.next_attestation_at limit page_size;
 end;
 
+-- A policy may be terms of its own now: tiers, and the age of results in seconds.
+alter table federation alter column policy type text using policy::text;
+alter table federation add constraint federation_policy_is_known check (policy ~
+  '^(development|production|(affirming(,warning)?(,none)?|warning(,none)?|none)(/([3-9][0-9]{2}|[1-9][0-9]{3,4}))?)$');
+drop type federation_policy;
+
 -- The last number of an organization's news: the row is what two who tell something at once meet at, until one has committed.
 create table revocation_feed (
   organization_id uuid primary key references organization (id),

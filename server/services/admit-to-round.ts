@@ -8,7 +8,12 @@ import {
   type RoundCandidate,
 } from '../../database/repositories/round-candidates.ts'
 import { sessionStateAt } from '../../protocol/exchange/session-states.ts'
-import { type AdmittedTier, type FederationPolicyName, judgeResult } from '../../protocol/rounds/federation-policies.ts'
+import {
+  type AdmittedTier,
+  type FederationTerms,
+  getFederationTerms,
+  judgeResult,
+} from '../../protocol/rounds/federation-policies.ts'
 import type { RoundRefusal } from '../../protocol/rounds/messages.ts'
 import type { SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
@@ -23,7 +28,7 @@ export interface Admitted {
 /** The first reason against it, or what it is admitted with. `now`: milliseconds since the Unix epoch. */
 export function admitToRound(
   candidate: RoundCandidate,
-  policy: FederationPolicyName,
+  policy: FederationTerms,
   now: number,
 ): Admitted | Exclude<RoundRefusal, 'epoch_unavailable'> {
   const { isMember, status, session, attestation, attestationsMissed } = candidate
@@ -57,7 +62,8 @@ export async function admitCoordinator(
   const { organizationId } = caller
   const federation = await database.withOrganization(organizationId, (tx) => getFederation(tx, caller, federationId))
   const candidate = await findCoordinatorCandidate(database, organizationId, caller.id, federationId, chains)
-  const admitted = candidate === undefined ? 'not_member' : admitToRound(candidate, federation.policy, chains.now)
+  const admitted =
+    candidate === undefined ? 'not_member' : admitToRound(candidate, getFederationTerms(federation.policy), chains.now)
   if (admitted === 'not_member') throw noFederation()
   if (typeof admitted === 'string' && admitted in lacking) {
     throw new ServiceError('attestation_required', lacking[admitted as keyof typeof lacking])

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { seedMembers } from '../../bench/rounds/seed-members.ts'
+import { expectRefusal } from '../support/refusals.ts'
 import { useRounds } from '../support/round-suite.ts'
 import { askKeys, makeFederation, openAnswer, openRound } from '../support/rounds.ts'
 import { crypto } from '../support/service.ts'
@@ -44,4 +45,36 @@ test('of two hundred devices one is quarantined, one is stale, one overdue and o
   })
   const served = members.slice(4).map(({ deviceId }) => deviceId)
   expect(keys.map(({ deviceId }) => deviceId).toSorted()).toEqual(served.toSorted())
+})
+
+test('a federation of terms of its own admits by these, and its certificate names them', async () => {
+  const { service, coordinator, devices } = suite
+  const own = await makeFederation(service, coordinator, devices, 'affirming,warning/900')
+  const round = await openRound(service, coordinator, own)
+  const attestedAt = new Date(service.time.now - 240_000)
+  for (const [{ deviceId, sessionId }, tier] of [
+    [coordinator, 'affirming'],
+    [suite.first(), 'warning'],
+    [suite.second(), 'none'],
+  ] as const) {
+    await suite.sql(
+      'update attestation_result set tier = $2, session_id = $3, appraised_at = $4 where principal_id = $1',
+      [deviceId, tier, sessionId, attestedAt],
+    )
+  }
+  const { keys, refused } = openAnswer(coordinator, own, round, await askKeys(service, coordinator, round))
+  expect(keys.map(({ deviceId }) => deviceId)).toEqual([suite.first().deviceId])
+  expect(refused).toEqual({ [suite.second().deviceId]: 'tier_refused' })
+  const closed = await suite.asCoordinator('POST', `${round.path}/close`, {})
+  expect(closed.body.certificate).toMatchObject({
+    policy: 'affirming,warning/900',
+    participants: [{ tier: 'warning' }],
+  })
+})
+
+test('a policy that is none is malformed', async () => {
+  for (const policy of ['strict', 'contraindicated', 'warning,affirming', 'affirming/1']) {
+    const refused = await suite.asCoordinator('POST', '/v1/federations', { name: 'odd', policy })
+    expectRefusal(refused, 400, 'malformed', 'policy')
+  }
 })
