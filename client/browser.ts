@@ -57,6 +57,7 @@ export {
   QflareFederations,
   type Round,
 } from './federations.ts'
+export type { BarredDevice, FollowRevocationsOptions, RevocationChange } from './follow-revocations.ts'
 export { createIndexedDbStore } from './indexed-db-store.ts'
 export { type Alarm, isAlarm } from './is-alarm.ts'
 export type { KeepFreshOptions } from './keep-fresh.ts'

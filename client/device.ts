@@ -13,6 +13,7 @@ import { type DeviceStore, getDeviceState } from './device-state.ts'
 import { type DeviceStatus, readDeviceStatus } from './device-status.ts'
 import { exchangeKeys } from './exchange-keys.ts'
 import type { QflareFederations } from './federations.ts'
+import type { FollowRevocationsOptions } from './follow-revocations.ts'
 import { followTrust } from './follow-trust.ts'
 import { createHttpClient, type HttpOptions } from './http.ts'
 import { type KeepFreshOptions, keepFresh, untilExchangeMs } from './keep-fresh.ts'
@@ -126,6 +127,14 @@ export class QflareDevice {
   /** As a coordinator: the federations that it is assigned to, with its own access token. `no_session`. */
   federations({ signal }: CallOptions = {}): QflareFederations {
     return federationsOf(this.#partsOf(signal))
+  }
+
+  /**
+   * As a coordinator: which members of its federations may not take part, until `signal` is aborted; it resolves then. All that are
+   * revoked, suspended or quarantined, then each change within a second or two, over outages and new sessions.
+   */
+  followRevocations(options: FollowRevocationsOptions): Promise<void> {
+    return this.federations().followRevocations(options)
   }
 
   /** As a coordinator: a new round; its number, which is the next one unless it is given. */

@@ -58,6 +58,7 @@ export {
   type Round,
 } from './federations.ts'
 export { createFileStore } from './file-store.ts'
+export type { BarredDevice, FollowRevocationsOptions, RevocationChange } from './follow-revocations.ts'
 export { type Alarm, isAlarm } from './is-alarm.ts'
 export type { KeepFreshOptions } from './keep-fresh.ts'
 export { createMemoryStore } from './memory-store.ts'

@@ -33,6 +33,7 @@ import { organizationRoutes } from './routes/organizations.ts'
 import { publishedKeyRoutes } from './routes/published-keys.ts'
 import { referenceValueRoutes } from './routes/reference-values.ts'
 import { renewAccessTokenRoute } from './routes/renew-access-token.ts'
+import { revocationRoutes } from './routes/revocations.ts'
 import { rotateIdentityRoutes } from './routes/rotate-identity.ts'
 import { roundKeyRoutes, roundMembershipRoutes } from './routes/round-keys.ts'
 import { roundRoutes } from './routes/rounds.ts'
@@ -67,6 +68,7 @@ import type { PublishedKeys } from './services/published-keys.ts'
 import type { Readiness } from './services/readiness.ts'
 import { createReferenceValues } from './services/reference-values.ts'
 import { createRenewAccessToken } from './services/renew-access-token.ts'
+import type { RevocationFeed } from './services/revocation-feed.ts'
 import { createGetRoundCertificate } from './services/round-certificates.ts'
 import { createRoundMembership } from './services/round-membership.ts'
 import { createRounds } from './services/rounds.ts'
@@ -95,6 +97,7 @@ export interface RouteParts {
   queue: BoundedQueue
   limits: RateLimits
   readiness: Readiness
+  revocationFeed: RevocationFeed
   jobQueues: JobQueues
   crypto: Primitives
   clock: Clock
@@ -156,6 +159,7 @@ export function listRoutes(parts: RouteParts): Route[] {
       getRoundCertificate: createGetRoundCertificate({ ...parts, auditLog }),
     }),
     ...roundMembershipRoutes(createRoundMembership(parts)),
+    ...revocationRoutes(parts.revocationFeed),
     ...jobRoutes(createJobs(parts)),
     ...trustDraftRoutes(createTrustDrafts({ ...parts, rootKid: parts.pin })),
     ...auditTreeRoutes(auditLog),

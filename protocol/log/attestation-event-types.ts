@@ -69,4 +69,16 @@ export const attestationEventTypes = {
     subject: ['deviceId'],
     data: ['attestationId', 'policyId', 'checks', 'sessions'],
   },
+  'device.quarantine_cleared': {
+    severity: 'notice',
+    meaning: 'An operator let a quarantined device exchange again.',
+    subject: ['deviceId'],
+    data: [],
+  },
+  'device.attestation_overdue': {
+    severity: 'warning',
+    meaning: 'A device in a session has missed two attestations in a row; once until it attests again.',
+    subject: ['deviceId'],
+    data: ['missed'],
+  },
 } as const

@@ -200,6 +200,14 @@ const changes: Record<string, Change> = {
   },
   'POST /v1/devices/:id/suspend': { prepare: ofDevice('suspend'), status: 200 },
   'POST /v1/devices/:id/resume': { prepare: ofDevice('resume', 'suspend'), status: 200 },
+  'POST /v1/devices/:id/clear-quarantine': {
+    async prepare() {
+      const { deviceId } = await enrollTestDevice(service)
+      await service.database.sql.query(`update principal set status = 'QUARANTINED' where id = $1`, [deviceId])
+      return () => asAdmin('POST', `/v1/devices/${deviceId}/clear-quarantine`, {})
+    },
+    status: 200,
+  },
   'POST /v1/devices/:id/revoke': { prepare: ofDevice('revoke'), status: 200 },
   'POST /v1/devices/:id/rotate-identity': {
     async prepare() {

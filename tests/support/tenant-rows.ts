@@ -179,6 +179,8 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
       created_at: at,
     },
     federation_member: { organization_id, federation_id, device_id: principal_id, added_at: at },
+    revocation_feed: { organization_id, last_sequence: 1 },
+    revocation: { organization_id, sequence: 1, principal_id, status: 'REVOKED', changed_at: at },
     federation_coordinator: { organization_id, federation_id, coordinator_id: principal_id, added_at: at },
     round: { ...round, state: 'OPEN', min_participants: 1, opened_at: at },
     round_participant: {
