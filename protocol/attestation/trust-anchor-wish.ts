@@ -93,7 +93,7 @@ function readCertificates({ pem, kind, name: given }: Extract<TrustAnchorWish, {
 function nameOf({ subject, lookupId }: Authority): string {
   const lines = subject.split('\n')
   const common = lines.find((line) => line.startsWith('CN='))?.slice(3) ?? lines.join(', ')
-  const shown = [...common.replace(/\p{C}/gu, '')].slice(0, 128).join('')
+  const shown = Array.from(common.replace(/\p{C}/gu, '')).slice(0, 128).join('')
   // Of characters outside of the first plane there are two units each.
   return displayName.safeParse(shown).data ?? lookupId
 }

@@ -21,8 +21,8 @@ import {
   startEnrollment,
 } from '../support/api.ts'
 import { listAttestationChanges } from '../support/attestation-changes.ts'
-import { addAnchor, addReferenceValue, psaWish, referenceWish } from '../support/attestation-inputs.ts'
 import { completeRotation, signRotation, startRotation } from '../support/identity-rotation.ts'
+import { listInputChanges } from '../support/input-changes.ts'
 import { awaitSigned } from '../support/offline-root.ts'
 import { noneDocument } from '../support/policies.ts'
 import { databaseContents, expectRefusal } from '../support/refusals.ts'
@@ -105,6 +105,7 @@ function confirmation(change: { isWrong?: boolean; lateMs?: number } = {}) {
 /** By route, and where one has several kinds of change, by what is asked. */
 const changes: Record<string, Change> = {
   ...listAttestationChanges(() => service),
+  ...listInputChanges(() => service),
   ...listRoundChanges(() => service),
   'POST /v1/organizations': {
     prepare: async () => () => asAdmin('POST', '/v1/organizations', { name: 'one more' }),
@@ -139,28 +140,6 @@ const changes: Record<string, Change> = {
       return () => asAdmin('POST', '/v1/policies', { name, policy: noneDocument })
     },
     status: 201,
-  },
-  'POST /v1/trust-anchors': {
-    prepare: async () => () => asAdmin('POST', '/v1/trust-anchors', psaWish()),
-    status: 201,
-  },
-  'DELETE /v1/trust-anchors/:id': {
-    async prepare() {
-      const id = await addAnchor(service)
-      return () => asAdmin('DELETE', `/v1/trust-anchors/${id}`)
-    },
-    status: 204,
-  },
-  'POST /v1/reference-values': {
-    prepare: async () => () => asAdmin('POST', '/v1/reference-values', referenceWish()),
-    status: 201,
-  },
-  'DELETE /v1/reference-values/:id': {
-    async prepare() {
-      const id = await addReferenceValue(service)
-      return () => asAdmin('DELETE', `/v1/reference-values/${id}`)
-    },
-    status: 204,
   },
   'POST /v1/enrollment-tokens': {
     prepare: async () => () => asAdmin('POST', '/v1/enrollment-tokens', { kind: 'device' }),

@@ -55,7 +55,7 @@ describe('reference values', () => {
     ]
     const answers = await Promise.all(orders.map((order) => postReferenceValues(tenant, wish(order))))
     expect(new Set(answers.map(({ body }) => body.items[0].referenceValue.id)).size).toBe(1)
-    expect(answers.map(({ status }) => status).toSorted()).toEqual([200, 200, 200, 201])
+    expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 200, 200, 201])
     expect((await events('added')).filter(({ data }) => data.name === 'once')).toHaveLength(1)
   })
 

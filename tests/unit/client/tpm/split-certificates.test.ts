@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { splitCertificates } from '../../../../client/tpm/endorsement-key.ts'
 
 const der = (length: number, fill: number) =>
-  new Uint8Array([0x30, 0x82, length >> 8, length & 255, ...new Array<number>(length).fill(fill)])
+  new Uint8Array([0x30, 0x82, length >> 8, length & 255, ...Array.from({ length }, () => fill)])
 
 describe('an index of NV with certificates', () => {
   it('gives each of them, without what stands behind the last', () => {
