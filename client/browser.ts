@@ -3,6 +3,7 @@
  * package tells bundlers to take `no-native.ts` where `primitives/choose.ts` would load `native.ts`.
  */
 
+export type { AttestationAnswer } from '../protocol/attestation/messages.ts'
 export { canonicalJson, type Json } from '../protocol/encoding.ts'
 export type { PrincipalKind } from '../protocol/enrollment.ts'
 export { ProtocolError, type ProtocolErrorCode } from '../protocol/errors.ts'
@@ -31,6 +32,7 @@ export {
   verifyRoundCertificate,
 } from '../protocol/rounds/verify-round-certificate.ts'
 export type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
+export type { Attester, EvidenceJson } from './attester.ts'
 export {
   type AuditKeys,
   type ConsistencyProof,
@@ -55,6 +57,7 @@ export {
   QflareFederations,
   type Round,
 } from './federations.ts'
+export type { BarredDevice, FollowRevocationsOptions, RevocationChange } from './follow-revocations.ts'
 export { createIndexedDbStore } from './indexed-db-store.ts'
 export { type Alarm, isAlarm } from './is-alarm.ts'
 export type { KeepFreshOptions } from './keep-fresh.ts'

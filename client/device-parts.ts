@@ -1,5 +1,6 @@
 import type { Primitives } from '../protocol/primitives.ts'
 import type { Suite } from '../protocol/suites.ts'
+import type { Attester } from './attester.ts'
 import type { DeviceStore } from './device-state.ts'
 import type { HttpClient } from './http.ts'
 import type { Wait } from './wait.ts'
@@ -14,6 +15,8 @@ export interface DeviceParts {
   /** Milliseconds since any moment; it never jumps, but may stand still while the machine sleeps. */
   monotonicNow: () => number
   wait: Wait
+  /** Of what evidence comes from, besides `none`. */
+  attesters: readonly Attester[]
   /** Suites that this device accepts, whatever a server offers. */
   allowedSuites: readonly Suite[]
   /** Of the call under way; `http` is ended by it already. */

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { principalKinds } from '../protocol/enrollment.ts'
 import { trustBundle } from '../protocol/trust.ts'
-import { bytes, kid, signature, signatureAlgorithm, timestamp, uuid } from '../protocol/wire.ts'
+import { bytes, json, kid, signature, signatureAlgorithm, timestamp, uuid } from '../protocol/wire.ts'
 import { QflareError } from './errors.ts'
 import { backoffMs, wait } from './wait.ts'
 
@@ -34,6 +34,22 @@ const nextIdentity = z.strictObject({
 })
 export type NextIdentity = z.output<typeof nextIdentity>
 
+/** What the server found at the last attestation, and when it wants the next. Times are the server's. */
+const deviceAttestation = z.strictObject({
+  /** Of the device, as the server has it: what is not ACTIVE has no session. */
+  status: z.string(),
+  tier: z.string(),
+  policyId: z.string(),
+  /** The one that it counts for. Undefined: the enrolment. */
+  sessionId: uuid.optional(),
+  appraisedAt: timestamp,
+  expiresAt: timestamp,
+  /** Undefined: the policy does not ask for another. */
+  nextAttestationAt: timestamp.optional(),
+  /** When this device means to attest again: somewhat before that. */
+  attestAt: timestamp.optional(),
+})
+
 /** Everything that a device keeps; in the stored form binary values are base64url. It holds the private identity key. */
 export const deviceState = z.strictObject({
   version: z.literal(1),
@@ -55,6 +71,12 @@ export const deviceState = z.strictObject({
   /** The highest bucket whose `tagS` was verified; certificates below it are refused, and it is never lowered. */
   bucketFloor: z.int().min(0),
   session: deviceSession.optional(),
+  attestation: deviceAttestation.optional(),
+  /** What its evidence came from at the enrolment; `none` is not told. */
+  attesters: z
+    .array(z.strictObject({ format: z.string().max(64), settings: z.record(z.string(), json) }))
+    .max(8)
+    .optional(),
 })
 export type DeviceState = z.output<typeof deviceState>
 

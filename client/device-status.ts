@@ -18,6 +18,8 @@ export interface DeviceStatus {
   session:
     | (Pick<DeviceSession, 'sessionId' | 'expiresAt' | 'nextExchangeAt' | 'clockOffsetMs'> & { epoch: number })
     | undefined
+  /** What the server last found, in its time; `sessionId` is undefined of the enrolment. Undefined: the state does not say. */
+  attestation: Omit<NonNullable<DeviceState['attestation']>, 'attestAt'> | undefined
 }
 
 export async function readDeviceStatus(
@@ -36,6 +38,7 @@ export async function readDeviceStatus(
     trust: { trustDomain: state.trust.trustDomain, sequence: state.trust.sequence },
     bucketFloor: state.bucketFloor,
     session: toSessionStatus(state.session, parts.now()),
+    attestation: toAttestationStatus(state.attestation),
   }
 }
 
@@ -44,4 +47,10 @@ function toSessionStatus(session: DeviceSession | undefined, deviceNow: number):
   const { sessionId, expiresAt, nextExchangeAt, clockOffsetMs } = session
   const epoch = currentEpoch(session, timeOf(session, deviceNow))
   return { sessionId, epoch, expiresAt, nextExchangeAt, clockOffsetMs }
+}
+
+function toAttestationStatus(attestation: DeviceState['attestation']): DeviceStatus['attestation'] {
+  if (attestation === undefined) return undefined
+  const { attestAt: _own, ...shown } = attestation
+  return shown
 }

@@ -1,8 +1,11 @@
+import type { AttestationAnswer } from '../protocol/attestation/messages.ts'
 import type { KeyPurpose } from '../protocol/exchange/epochs.ts'
 import { choosePrimitives } from '../protocol/primitives/choose.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import type { RoundCertificate, RoundCertificateFile } from '../protocol/rounds/round-certificate.ts'
 import { type SignatureAlgorithm, type Suite, suiteNames } from '../protocol/suites.ts'
+import { attest } from './attest.ts'
+import type { Attester } from './attester.ts'
 import { type ClosingOptions, closeRound } from './close-round.ts'
 import { type DeviceKey, deriveDeviceKey, eraseOldChains, type KeyNames } from './device-keys.ts'
 import type { DeviceParts } from './device-parts.ts'
@@ -10,6 +13,7 @@ import { type DeviceStore, getDeviceState } from './device-state.ts'
 import { type DeviceStatus, readDeviceStatus } from './device-status.ts'
 import { exchangeKeys } from './exchange-keys.ts'
 import type { QflareFederations } from './federations.ts'
+import type { FollowRevocationsOptions } from './follow-revocations.ts'
 import { followTrust } from './follow-trust.ts'
 import { createHttpClient, type HttpOptions } from './http.ts'
 import { type KeepFreshOptions, keepFresh, untilExchangeMs } from './keep-fresh.ts'
@@ -31,6 +35,8 @@ export interface DeviceOptions extends Omit<HttpOptions, 'url'> {
   now?: (() => number) | undefined
   /** Milliseconds since any moment, of a clock that nobody sets. Default: `performance.now`. */
   monotonicNow?: (() => number) | undefined
+  /** What evidence comes from where the policy of the device wants some. Default: none. */
+  attesters?: readonly Attester[] | undefined
   /** Default: every suite that this version knows. */
   allowedSuites?: readonly Suite[] | undefined
 }
@@ -95,6 +101,14 @@ export class QflareDevice {
     return readDeviceStatus(parts)
   }
 
+  /**
+   * Proves again in what state the device is, for the session that it has; `keepFresh` does so by itself. What the server found: a
+   * device that is not ACTIVE afterwards is refused until an operator clears it. `no_session`, `policy_refused`.
+   */
+  async attest({ signal }: CallOptions = {}): Promise<AttestationAnswer> {
+    return attest(this.#partsOf(signal))
+  }
+
   /** A communication key of the session, by default of the current epoch. `input_invalid`, `no_session`, `epoch_gone`. Needs no network. */
   async key(purpose: KeyPurpose, names: Omit<KeyNames, 'purpose'> & CallOptions = {}): Promise<DeviceKey> {
     const { signal, ...rest } = names
@@ -113,6 +127,14 @@ export class QflareDevice {
   /** As a coordinator: the federations that it is assigned to, with its own access token. `no_session`. */
   federations({ signal }: CallOptions = {}): QflareFederations {
     return federationsOf(this.#partsOf(signal))
+  }
+
+  /**
+   * As a coordinator: which members of its federations may not take part, until `signal` is aborted; it resolves then. All that are
+   * revoked, suspended or quarantined, then each change within a second or two, over outages and new sessions.
+   */
+  followRevocations(options: FollowRevocationsOptions): Promise<void> {
+    return this.federations().followRevocations(options)
   }
 
   /** As a coordinator: a new round; its number, which is the next one unless it is given. */
@@ -196,6 +218,6 @@ export async function openDevice(options: DeviceOptions): Promise<QflareDevice> 
   const { serverUrl } = await getDeviceState(store)
   const http = createHttpClient({ ...options, url: options.url ?? serverUrl })
   const crypto = options.crypto ?? (await choosePrimitives())
-  const { allowedSuites = suiteNames } = options
-  return new QflareDevice({ http, store, crypto, now, monotonicNow, wait, allowedSuites, signal: undefined })
+  const { allowedSuites = suiteNames, attesters = [] } = options
+  return new QflareDevice({ http, store, crypto, now, monotonicNow, wait, attesters, allowedSuites, signal: undefined })
 }

@@ -1,6 +1,8 @@
 import { z } from 'zod'
+import { credentialAnswer, credentialRequest } from '../protocol/attestation/messages.ts'
 import { fromBase64url, isUuid } from '../protocol/encoding.ts'
 import {
+  attestationBinding,
   deviceMetadata,
   displayName,
   type EnrollmentChallenge,
@@ -19,11 +21,12 @@ import type { Primitives } from '../protocol/primitives.ts'
 import { type SignatureAlgorithm, signatureContexts } from '../protocol/suites.ts'
 import { type TrustBundle, trustDigest, verifyNextTrustBundle, verifyPinnedTrustBundle } from '../protocol/trust.ts'
 import { kid, signatureAlgorithm } from '../protocol/wire.ts'
+import { type Attester, ask, chooseAttesters, collectEvidence, type EvidenceJson } from './attester.ts'
 import { chooseAlgorithm } from './choose-algorithm.ts'
 import { openDevice, type QflareDevice } from './device.ts'
 import type { DeviceStore } from './device-state.ts'
 import { QflareError } from './errors.ts'
-import { createHttpClient, type HttpOptions } from './http.ts'
+import { createHttpClient, type HttpClient, type HttpOptions } from './http.ts'
 import { parseInput } from './parse-input.ts'
 
 export interface EnrollmentOptions extends HttpOptions {
@@ -37,6 +40,8 @@ export interface EnrollmentOptions extends HttpOptions {
   kind?: PrincipalKind | undefined
   /** Of the identity key. Default: the first that the server's policy names. */
   alg?: SignatureAlgorithm | undefined
+  /** What evidence comes from where the policy of the token wants some (docs/attestation.md). Default: nothing but `none`. */
+  attesters?: readonly Attester[] | undefined
   /** What the device says of itself; nothing rests on it. At most 32 members, names to 64 and texts to 256 characters. */
   metadata?: Record<string, string | number | boolean> | undefined
   /** Default: node:crypto where it has the algorithms, otherwise JavaScript. */
@@ -56,10 +61,10 @@ const enrollmentInput = z.object({
 })
 
 /**
- * Enrols a device or coordinator (docs/protocol.md §3) with evidence of format `none`, and stores its identity. The server is
- * checked against the token's pin before anything is signed. Throws `input_invalid`,
- * `token_invalid` and `already_enrolled` before the network, `policy_refused`, the server's refusals, or the `ProtocolError`
- * `trust_invalid`.
+ * Enrols a device or coordinator (docs/protocol.md §3) with the evidence that its policy wants, and stores its identity. The server
+ * is checked against the token's pin before anything is signed, and that there is an attester for each format before anything is
+ * spent. Throws `input_invalid`, `token_invalid` and `already_enrolled` before the network, `policy_refused`, what an attester
+ * throws, the server's refusals, or the `ProtocolError` `trust_invalid`.
  */
 export async function enrollDevice(options: EnrollmentOptions): Promise<QflareDevice> {
   const { store } = options
@@ -77,11 +82,18 @@ export async function enrollDevice(options: EnrollmentOptions): Promise<QflareDe
   const challenge = await http.post('/v1/enrollments', start, enrollmentChallenge, repeatable)
   const trust = verifyPinnedTrustBundle(crypto, challenge.trust, token.pin)
   const alg = chooseAlgorithm(challenge.policy, wantedAlg)
+  const attesters = chooseAttesters(challenge.policy.evidence, options.attesters ?? [])
+  const activated = await activateAttesters(http, challenge, attesters)
   const seed = hedgeIdentitySeed(crypto, fromBase64url(token.secret, 32))
 
-  const completion = signCompletion(crypto, { name, kind, metadata, challenge, alg, seed })
+  const { publicKey } = crypto.importSigningKey(alg, seed)
+  const binding = attestationBinding(crypto, { ...challenge, alg, publicKey, sessionId: undefined })
+  const evidence = await collectEvidence(attesters, binding, activated)
+  const completion = signCompletion(crypto, { name, kind, metadata, challenge, alg, seed, evidence })
   const path = `/v1/enrollments/${challenge.enrollmentId}/complete`
   const answer = await http.post(path, completion, enrollmentAnswer, repeatable)
+  const { tier, policyId, appraisedAt, expiresAt } = answer.attestation
+  const remembered = attesters.flatMap(({ format, settings }) => (settings === undefined ? [] : [{ format, settings }]))
   await store.save({
     version: 1,
     revision: 1,
@@ -90,9 +102,11 @@ export async function enrollDevice(options: EnrollmentOptions): Promise<QflareDe
     kind,
     name,
     spiffeId: checkSpiffeId(answer.spiffeId, trust),
-    identity: { alg, seed, since: answer.attestation.appraisedAt },
+    identity: { alg, seed, since: appraisedAt },
     trust: verifyAnswerTrust(crypto, trust, answer.trust),
     bucketFloor: 0,
+    attestation: { status: answer.status, tier, policyId, appraisedAt, expiresAt },
+    ...(remembered.length === 0 ? {} : { attesters: remembered }),
   })
   seed.fill(0)
   return openDevice({ ...options, crypto })
@@ -116,6 +130,27 @@ function isSecret(text: string): boolean {
   }
 }
 
+/**
+ * A credential for each attester that needs one, opened: what its evidence has besides, by format. Not tried again after a lost
+ * answer: a challenge gives one credential.
+ */
+async function activateAttesters(
+  http: HttpClient,
+  { enrollmentId }: EnrollmentChallenge,
+  attesters: readonly Attester[],
+): Promise<Record<string, EvidenceJson>> {
+  const activated: Record<string, EvidenceJson> = {}
+  for (const attester of attesters) {
+    const request = attester.credentialRequest?.bind(attester)
+    const activate = attester.activate?.bind(attester)
+    if (request === undefined || activate === undefined) continue
+    const wanted = z.encode(credentialRequest, await ask(attester, () => request()))
+    const credential = await http.post(`/v1/enrollments/${enrollmentId}/credential`, wanted, credentialAnswer)
+    activated[attester.format] = await ask(attester, () => activate(credential))
+  }
+  return activated
+}
+
 function signCompletion(
   crypto: Primitives,
   enrollment: {
@@ -125,12 +160,12 @@ function signCompletion(
     challenge: EnrollmentChallenge
     alg: SignatureAlgorithm
     seed: Uint8Array
+    evidence: EvidenceJson[]
   },
 ) {
-  const { name, kind, challenge, alg, metadata } = enrollment
+  const { name, kind, challenge, alg, metadata, evidence } = enrollment
   const identityKey = crypto.importSigningKey(alg, enrollment.seed)
   const { publicKey } = identityKey
-  const evidence = [{ format: 'none' }]
   const signed = enrollmentBytes({
     enrollmentId: challenge.enrollmentId,
     challenge: challenge.challenge,

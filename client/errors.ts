@@ -8,6 +8,10 @@ export const clientErrorCodes = [
   'insecure_url',
   'token_invalid',
   'policy_refused',
+  'attester_failed',
+  'tpm_unavailable',
+  'tpm_refused',
+  'quarantined',
   'suite_refused',
   'clock_refused',
   'not_enrolled',
@@ -16,6 +20,7 @@ export const clientErrorCodes = [
   'epoch_gone',
   'state_unusable',
   'state_changed',
+  'state_sealed',
 ] as const
 
 export type ClientErrorCode = (typeof clientErrorCodes)[number]

@@ -12,12 +12,14 @@ import {
   type Round,
   round as roundAnswer,
 } from './federation-answers.ts'
+import { type FollowRevocationsOptions, followRevocations } from './follow-revocations.ts'
 import { createHttpClient, type HttpClient, type HttpOptions } from './http.ts'
 import type { RequestOptions } from './http-request.ts'
 import { allPages, type Page, type PageQuery, pageOf, toQuery } from './pages.ts'
 import { parseInput } from './parse-input.ts'
 import { roundNames } from './round-context.ts'
 import { roundPath } from './round-path.ts'
+import { type Wait, wait } from './wait.ts'
 
 export type { Federation, FederationMember, Participation, Round }
 
@@ -32,14 +34,23 @@ export const MAX_CERTIFICATE_BYTES = 64 << 20
 export class QflareFederations {
   readonly #http: HttpClient
   readonly #bearer: () => Promise<string>
+  readonly #session: { wait: Wait } | undefined
 
-  constructor(http: HttpClient, bearer: () => Promise<string>) {
+  /** `session`: the bearer is the access token of one, which others renew. */
+  constructor(http: HttpClient, bearer: () => Promise<string>, session?: { wait: Wait }) {
     this.#http = http
     this.#bearer = bearer
+    this.#session = session
   }
 
-  /** `policy`: who is admitted to its rounds; the service's own choice without it. */
-  async createFederation(request: { name: string; policy?: FederationPolicyName | undefined }): Promise<Federation> {
+  /**
+   * `policy`: who is admitted to its rounds, by name (`production`, `development`), or by the tiers and the age in seconds of results
+   * of the device's session (`affirming,warning/900`); the service's own choice without it.
+   */
+  async createFederation(request: {
+    name: string
+    policy?: FederationPolicyName | (string & {}) | undefined
+  }): Promise<Federation> {
     return this.#http.post('/v1/federations', request, federation, await this.#auth())
   }
 
@@ -128,6 +139,15 @@ export class QflareFederations {
     const file = await this.#http.get(path, roundCertificateFile, await this.#auth(MAX_CERTIFICATE_BYTES))
     requireRound(file, { federationId, round })
     return file
+  }
+
+  /**
+   * Which members of these federations may not take part, until the signal: everybody who is revoked, suspended or quarantined, then
+   * each change within a second or two. An API token of role operator hears of all devices.
+   */
+  followRevocations(options: FollowRevocationsOptions): Promise<void> {
+    const parts = { http: this.#http, bearer: this.#bearer, wait: this.#session?.wait ?? wait }
+    return followRevocations({ ...parts, isInSession: this.#session !== undefined }, options)
   }
 
   async #auth(maxAnswerBytes = MAX_LIST_BYTES): Promise<RequestOptions> {

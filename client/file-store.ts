@@ -1,8 +1,9 @@
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import { platform } from 'node:os'
 import { dirname, resolve } from 'node:path'
-import { type DeviceStore, parseStoredForm, toStoredForm } from './device-state.ts'
+import type { DeviceStore } from './device-state.ts'
 import { QflareError } from './errors.ts'
+import { clearCodec, type StateCodec } from './state-codec.ts'
 
 const LOCK_WAIT_MS = 20
 const LOCK_TRIES = 100
@@ -19,17 +20,22 @@ const LOCK_STALE_MS = 10_000
  * rotation a key that the server refuses: keep the file out of backups. An erased chain is gone from the file; the disk below may keep old blocks.
  */
 export function createFileStore(path: string): DeviceStore {
+  return createEncodedFileStore(path, clearCodec)
+}
+
+/** The same, written down in another way. */
+export function createEncodedFileStore(path: string, codec: StateCodec): DeviceStore {
   const file = resolve(path)
   return {
-    load: () => loadFile(file),
+    load: () => loadFile(file, codec),
     async save(state) {
       const next = await lockNext(file)
       try {
-        const stored = await loadFile(file)
+        const stored = await loadFile(file, codec)
         if (state.revision !== (stored?.revision ?? 0) + 1) {
           throw new QflareError('state_changed', `Another process changed ${file} in between.`)
         }
-        await next.writeFile(toStoredForm(state))
+        await next.writeFile(await codec.encode(state))
         await next.sync()
         await rename(`${file}.next`, file)
       } catch (error) {
@@ -41,6 +47,7 @@ export function createFileStore(path: string): DeviceStore {
       await syncFolder(dirname(file))
     },
     async prepare() {
+      await codec.prepare()
       const next = await lockNext(file)
       await next.close()
       await rm(`${file}.next`)
@@ -48,7 +55,7 @@ export function createFileStore(path: string): DeviceStore {
   }
 }
 
-async function loadFile(file: string) {
+async function loadFile(file: string, codec: StateCodec) {
   const handle = await open(file, 'r').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined
     throw unusable(file, error)
@@ -62,7 +69,7 @@ async function loadFile(file: string) {
         `others can read the private key. If nobody did: chmod 600. Otherwise revoke the device and enrol it anew.`,
       )
     }
-    return parseStoredForm(await handle.readFile('utf8'))
+    return await codec.decode(await handle.readFile('utf8'))
   } catch (error) {
     throw error instanceof QflareError
       ? new QflareError(error.code, `${file}: ${error.message}`)

@@ -12,6 +12,8 @@ export interface RequestOptions {
   maxAnswerBytes?: number
   /** A status that carries an ordinary answer although it is not 2xx. */
   acceptStatus?: number
+  /** Of one try, in place of the client's: of a stream, of each wait for the next piece. Milliseconds. */
+  timeoutMs?: number
   /** Ends the request and the pauses between its tries; it then rejects with the signal's reason. */
   signal?: AbortSignal | undefined
 }

@@ -55,7 +55,7 @@ export function createHttpClient(options: HttpOptions): HttpClient {
   const clientOf = (signal: AbortSignal | undefined): HttpClient => {
     const request = <T>(call: Call, read: Read<T>) => {
       const aborted = { ...call, signal: call.signal ?? signal }
-      return withRetries(aborted, wait, () => send(url, aborted, read, timeoutMs))
+      return withRetries(aborted, wait, () => send(url, aborted, read, call.timeoutMs ?? timeoutMs))
     }
     const get = { repeatable: true, method: 'GET' } as const
     return {
@@ -70,7 +70,7 @@ export function createHttpClient(options: HttpOptions): HttpClient {
         request({ ...get, ...rest, path, accept }, (response, maxBytes) => readBytes(response, accept, maxBytes)),
       stream: (path, accept, rest) => {
         const call = { ...get, ...rest, path, accept, signal: rest?.signal ?? signal }
-        return stream(url, call, wait, timeoutMs)
+        return stream(url, call, wait, call.timeoutMs ?? timeoutMs)
       },
       withSignal: clientOf,
     }

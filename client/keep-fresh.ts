@@ -1,20 +1,17 @@
-import { ProtocolError } from '../protocol/errors.ts'
+import type { ProtocolError } from '../protocol/errors.ts'
 import { SKEW_MS } from '../protocol/exchange/bucket.ts'
 import { eraseOldChains, timeOf } from './device-keys.ts'
 import type { DeviceParts } from './device-parts.ts'
 import type { DeviceSession, DeviceState } from './device-state.ts'
 import { type DeviceStatus, readDeviceStatus } from './device-status.ts'
-import { QflareError } from './errors.ts'
+import type { QflareError } from './errors.ts'
 import { exchangeKeys } from './exchange-keys.ts'
+import { createAttestationKeeper } from './keep-attested.ts'
+import { isPassing, pauseAfter } from './retry-pause.ts'
 import { rotateIdentity } from './rotate-identity.ts'
-import { backoffMs, spreadRetryAfterMs } from './wait.ts'
 
 /** Timers stand still while a machine sleeps: a look at the clock in between notices what passed. */
 const LOOK_MS = 30_000
-/** A server that is back is found within a minute, by a fleet that does not come back as one. */
-const OUTAGE = { firstMs: 2_000, longestMs: 60_000 }
-/** A refusal is lifted by people, if at all. */
-const REFUSAL = { firstMs: 10_000, longestMs: 300_000 }
 
 export interface KeepFreshOptions {
   /** Ends the loop. */
@@ -27,7 +24,12 @@ export interface KeepFreshOptions {
   rotateIdentityAfterMs?: number | undefined
   /** After every new session. What it throws ends the loop. */
   onExchange?: ((status: DeviceStatus) => void | Promise<void>) | undefined
-  /** After every attempt that failed; the next follows `retryInMs` later. What it throws ends the loop. */
+  /** After every attestation that left the device what it was. What it throws ends the loop. */
+  onAttestation?: ((status: DeviceStatus) => void | Promise<void>) | undefined
+  /**
+   * After every attempt that failed, and with `quarantined` after an attestation that the server found wrong; the next follows
+   * `retryInMs` later. What it throws ends the loop.
+   */
   onError?: ((error: QflareError | ProtocolError, retryInMs: number) => void | Promise<void>) | undefined
 }
 
@@ -35,16 +37,19 @@ type Outcome = { exchanged: DeviceStatus } | { failed: QflareError | ProtocolErr
 
 /**
  * Keeps a session alive until `signal` is aborted, and resolves then. It exchanges at once where there is no session, at half
- * of each session's life, and when the device's clock jumps; it erases chains on time. An absent server, sleep and refusals
- * only delay it. Rejects where trying again cannot help: `not_enrolled`, an error of a callback, a defect.
+ * of each session's life, and when the device's clock jumps; it attests in each session as the server asks; it erases chains on
+ * time. An absent server, sleep and refusals only delay it, and what becomes of attestations delays no exchange. Rejects where
+ * trying again cannot help: `not_enrolled`, an error of a callback, a defect.
  */
 export async function keepFresh(parts: DeviceParts, options: KeepFreshOptions): Promise<void> {
   const { signal, onExchange, onError } = options
+  const attestation = createAttestationKeeper(parts, options)
   let clock = clockAgainstTimers(parts)
   let failures = 0
+  let isSessionOver = false
   while (!signal.aborted) {
     const hasJumped = Math.abs(clockAgainstTimers(parts) - clock) > SKEW_MS
-    const outcome = await refresh(parts, hasJumped, options)
+    const outcome = await refresh(parts, hasJumped || isSessionOver, options)
     if (outcome === undefined) return
     let pauseMs = LOOK_MS
     if ('failed' in outcome) {
@@ -55,6 +60,10 @@ export async function keepFresh(parts: DeviceParts, options: KeepFreshOptions): 
       clock = clockAgainstTimers(parts)
       if ('exchanged' in outcome) await onExchange?.(outcome.exchanged)
       else pauseMs = outcome.nextLookMs
+      const attested = await attestation.attestWhenDue('exchanged' in outcome)
+      if (attested === undefined) return
+      isSessionOver = attested.isSessionOver
+      pauseMs = isSessionOver ? attested.nextLookMs : Math.min(pauseMs, attested.nextLookMs)
     }
     await pause(parts, pauseMs, signal)
   }
@@ -65,15 +74,15 @@ export function untilExchangeMs(session: DeviceSession | undefined, deviceNow: n
   return session === undefined ? 0 : Math.max(0, session.nextExchangeAt - timeOf(session, deviceNow))
 }
 
-/** Exchanges when it is time to. Undefined: aborted. */
+/** Exchanges when it is time to, or has to. Undefined: aborted. */
 async function refresh(
   parts: DeviceParts,
-  hasJumped: boolean,
+  hasTo: boolean,
   { signal, rotateIdentityAfterMs }: KeepFreshOptions,
 ): Promise<Outcome | undefined> {
   try {
     // A clock that jumped would erase the wrong chains: an exchange first, which sees what time it is.
-    const state = hasJumped ? undefined : await eraseOldChains(parts)
+    const state = hasTo ? undefined : await eraseOldChains(parts)
     const untilDueMs = state === undefined ? 0 : untilExchangeMs(state.session, parts.now())
     // Spread, so that the processes of one device do not find it due at the same time.
     if (untilDueMs > 0) return { nextLookMs: Math.min(untilDueMs, Math.round(LOOK_MS * (0.5 + Math.random() / 2))) }
@@ -94,17 +103,6 @@ async function refresh(
 function isIdentityOld({ identity, session }: DeviceState, deviceNow: number, afterMs: number | undefined): boolean {
   if (afterMs === undefined || session === undefined) return false
   return timeOf(session, deviceNow) >= (identity.since ?? 0) + afterMs
-}
-
-function isPassing(error: unknown): error is QflareError | ProtocolError {
-  return error instanceof ProtocolError || (error instanceof QflareError && error.code !== 'not_enrolled')
-}
-
-function pauseAfter(error: QflareError | ProtocolError, failures: number): number {
-  const isRefused = error instanceof ProtocolError || [401, 403, 409].includes(error.status ?? 0)
-  const backoff = backoffMs(failures, isRefused ? REFUSAL : OUTAGE)
-  const asked = error instanceof QflareError ? spreadRetryAfterMs(error.retryAfterSeconds ?? 0) : 0
-  return Math.max(backoff, asked)
 }
 
 /** Stays as it is for as long as the clock is not set and the machine does not sleep. Milliseconds. */

@@ -1,6 +1,7 @@
 import type { ApiRole } from '../protocol/api-roles.ts'
 import type { PrincipalKind } from '../protocol/enrollment.ts'
 import type { WireTrustBundle } from '../protocol/trust.ts'
+import { type FollowRevocationsOptions, followRevocations } from './follow-revocations.ts'
 import { createHttpClient, type HttpClient, type HttpOptions } from './http.ts'
 import type { RequestOptions } from './http-request.ts'
 import {
@@ -34,6 +35,7 @@ import {
   trustDraft,
 } from './operator-answers.ts'
 import { allPages, type Page, type PageQuery, pageOf, toQuery } from './pages.ts'
+import { wait } from './wait.ts'
 
 export type {
   ApiToken,
@@ -213,7 +215,18 @@ export class QflareOperator {
     return this.#changeStatus(id, 'revoke')
   }
 
-  #changeStatus(id: string, action: 'suspend' | 'resume' | 'revoke'): Promise<Device> {
+  /** Out of its quarantine; it exchanges and attests again. Repeating it changes nothing. `session_state` for another status. */
+  clearQuarantine(id: string): Promise<Device> {
+    return this.#changeStatus(id, 'clear-quarantine')
+  }
+
+  /** Every device that is revoked, suspended or quarantined, then each change within a second or two, until the signal. */
+  followRevocations(options: FollowRevocationsOptions): Promise<void> {
+    const { bearer = '' } = this.#auth
+    return followRevocations({ http: this.#http, bearer: async () => bearer, wait, isInSession: false }, options)
+  }
+
+  #changeStatus(id: string, action: 'suspend' | 'resume' | 'revoke' | 'clear-quarantine'): Promise<Device> {
     const options = { ...this.#auth, repeatable: true }
     return this.#http.post(`/v1/devices/${encodeURIComponent(id)}/${action}`, {}, device, options)
   }

@@ -3,6 +3,7 @@
  * `browser.ts` is the same for a page, with a store in IndexedDB in place of the file.
  */
 
+export type { AttestationAnswer } from '../protocol/attestation/messages.ts'
 export { canonicalJson, type Json } from '../protocol/encoding.ts'
 export type { PrincipalKind } from '../protocol/enrollment.ts'
 export { ProtocolError, type ProtocolErrorCode } from '../protocol/errors.ts'
@@ -31,6 +32,7 @@ export {
   verifyRoundCertificate,
 } from '../protocol/rounds/verify-round-certificate.ts'
 export type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
+export type { Attester, EvidenceJson } from './attester.ts'
 export {
   type AuditKeys,
   type ConsistencyProof,
@@ -56,6 +58,7 @@ export {
   type Round,
 } from './federations.ts'
 export { createFileStore } from './file-store.ts'
+export type { BarredDevice, FollowRevocationsOptions, RevocationChange } from './follow-revocations.ts'
 export { type Alarm, isAlarm } from './is-alarm.ts'
 export type { KeepFreshOptions } from './keep-fresh.ts'
 export { createMemoryStore } from './memory-store.ts'

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { attestationBinding } from '../protocol/enrollment.ts'
 import { hedgeIdentitySeed } from '../protocol/hedge.ts'
 import {
   type RotationChallenge,
@@ -10,6 +11,7 @@ import {
 import { keyId } from '../protocol/key-id.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import { type SignatureAlgorithm, signatureContexts } from '../protocol/suites.ts'
+import { chooseAttesters, collectEvidence } from './attester.ts'
 import { chooseAlgorithm } from './choose-algorithm.ts'
 import type { DeviceParts } from './device-parts.ts'
 import { type DeviceState, getDeviceState, type NextIdentity, updateDeviceState } from './device-state.ts'
@@ -37,9 +39,10 @@ export async function rotateIdentity(parts: DeviceParts, alg: SignatureAlgorithm
     if (challenges > MAX_CHALLENGES) {
       throw new QflareError('bad_answer', 'The server says that the identity key is replaced, and takes the old one.')
     }
-    const next = await prepareNextIdentity(parts, await askForChallenge(parts), alg)
+    const challenge = await askForChallenge(parts)
+    const next = await prepareNextIdentity(parts, challenge, alg)
     try {
-      await complete(parts, next)
+      await complete(parts, next, challenge)
     } catch (error) {
       if (!(error instanceof QflareError) || error.code !== 'challenge_expired') throw error
     }
@@ -99,13 +102,20 @@ function signNextIdentity(
   }
 }
 
-async function complete(parts: DeviceParts, next: NextIdentity): Promise<void> {
+/** Its evidence is made anew each time; where the server has another of this challenge, an exchange tells which key it took. */
+async function complete(
+  parts: DeviceParts,
+  next: NextIdentity,
+  { challenge, policy }: RotationChallenge,
+): Promise<void> {
   const { http, crypto, store } = parts
   const { deviceId } = await getDeviceState(store)
   const { kid, alg, challengeId, oldSignature, newSignature } = next
   const { publicKey } = crypto.importSigningKey(alg, next.seed)
   const identityKey = { alg, publicKey }
-  const evidence = [{ format: 'none' }]
+  const attesters = chooseAttesters(policy.evidence, parts.attesters)
+  const binding = attestationBinding(crypto, { challenge, ...identityKey, sessionId: undefined })
+  const evidence = await collectEvidence(attesters, binding)
   const message = z.encode(rotationCompletion, { identityKey, evidence, oldSignature, newSignature })
   const path = `/v1/devices/${deviceId}/rotate-identity/${challengeId}`
   const answer = await http.post(path, message, rotationAnswer, { repeatable: true }).catch(async (error: unknown) => {

@@ -8,7 +8,7 @@ import { getAccessToken } from './renew-token.ts'
 
 /** What this device, a coordinator, may do with its own access token. */
 export function federationsOf(parts: DeviceParts): QflareFederations {
-  return new QflareFederations(parts.http, () => getAccessToken(parts))
+  return new QflareFederations(parts.http, () => getAccessToken(parts), parts)
 }
 
 /** The certificate of a round that has ended, verified under the root key that this device has pinned. */

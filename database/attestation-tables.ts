@@ -1,6 +1,6 @@
 import type { Generated } from 'kysely'
 import type { TrustworthinessTier } from '../protocol/attestation/ear.ts'
-import type { EvidenceFormatName } from '../protocol/attestation/evidence-format.ts'
+import type { EvidenceFormatName, TrustAnchor } from '../protocol/attestation/evidence-format.ts'
 import type { Bytes, NullableBytes, NullableTimestamp, Timestamp } from './column-types.ts'
 
 /** What is known of attesters, and what evidence is held against. */
@@ -65,5 +65,33 @@ export interface AttestationTables {
     mac_key_version: number
     mac_mismatched_at: NullableTimestamp
     created_at: Timestamp
+  }
+  trust_anchor: {
+    organization_id: string
+    id: string
+    format: EvidenceFormatName
+    kind: TrustAnchor['kind']
+    lookup_id: string
+    der: Bytes
+    name: string
+    mac: Bytes
+    mac_key_version: number
+    mac_mismatched_at: NullableTimestamp
+    created_at: Timestamp
+    removed_at: NullableTimestamp
+  }
+  reference_value: {
+    organization_id: string
+    id: string
+    format: EvidenceFormatName
+    name: string
+    /** Canonical JSON. */
+    body: string
+    body_hash: Bytes
+    mac: Bytes
+    mac_key_version: number
+    mac_mismatched_at: NullableTimestamp
+    created_at: Timestamp
+    removed_at: NullableTimestamp
   }
 }

@@ -14,7 +14,9 @@ import { up as identityRotation } from './migrations/0013-identity-rotation.ts'
 import { up as queues } from './migrations/0014-queues.ts'
 import { up as offlineRoot } from './migrations/0015-offline-root.ts'
 import { up as appraisalPolicies } from './migrations/0016-appraisal-policies.ts'
+import { up as attestationInputs } from './migrations/0017-attestation-inputs.ts'
 import { up as attestations } from './migrations/0018-attestations.ts'
+import { up as fleetNews } from './migrations/0020-fleet-news.ts'
 
 /** Forward only, in this order, each frozen once it has been released. */
 export const migrations: readonly { name: string; up: string }[] = [
@@ -34,5 +36,7 @@ export const migrations: readonly { name: string; up: string }[] = [
   { name: '0014-queues', up: queues },
   { name: '0015-offline-root', up: offlineRoot },
   { name: '0016-appraisal-policies', up: appraisalPolicies },
+  { name: '0017-attestation-inputs', up: attestationInputs },
   { name: '0018-attestations', up: attestations },
+  { name: '0020-fleet-news', up: fleetNews },
 ]

@@ -32,11 +32,11 @@ create domain display_name as text CHECK (((length(VALUE) >= 1) AND (length(VALU
 create domain pending_sessions as uuid[] CHECK ((cardinality(VALUE) <= 2));
 create domain renewal_nonces as bytea[] CHECK ((cardinality(VALUE) <= 32));
 create domain sha256_hash as bytea CHECK ((length(VALUE) = 32));
-create type federation_policy as enum ('development', 'production');
 create type principal_kind as enum ('device', 'coordinator');
 create type principal_status as enum ('PENDING', 'ACTIVE', 'QUARANTINED', 'SUSPENDED', 'REVOKED');
 create type round_state as enum ('OPEN', 'CLOSED', 'FAILED');
 create type session_state as enum ('PENDING', 'ACTIVE', 'SUPERSEDED', 'CLOSED', 'EXPIRED', 'TIMED_OUT', 'FAILED', 'REVOKED');
+create type trust_anchor_kind as enum ('root', 'intermediate', 'key');
 
 CREATE OR REPLACE FUNCTION public.count_open_sessions()
  RETURNS TABLE(bucket bigint, last_epoch bigint, sessions bigint)
@@ -263,6 +263,20 @@ begin
 end $function$;
 -- of qflare_owner; may be executed by nobody else: keep_key_of_attester_macs()
 
+CREATE OR REPLACE FUNCTION public.keep_key_of_input_macs()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if exists (select from public.trust_anchor a where a.mac_key_version = old.version and a.mac_mismatched_at is null)
+    or exists (select from public.reference_value v where v.mac_key_version = old.version and v.mac_mismatched_at is null) then
+    return null;
+  end if;
+  return new;
+end $function$;
+-- of qflare_owner; may be executed by nobody else: keep_key_of_input_macs()
+
 CREATE OR REPLACE FUNCTION public.keep_key_of_policy_macs()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -289,6 +303,21 @@ BEGIN ATOMIC
   LIMIT list_ended_sessions.page_size;
 END;
 -- of qflare_jobs; may be executed by qflare_worker: list_ended_sessions(bigint,timestamp with time zone,timestamp with time zone,timestamp with time zone,integer)
+
+CREATE OR REPLACE FUNCTION public.list_old_revocations(told_before timestamp with time zone, page_size integer)
+ RETURNS SETOF uuid
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT DISTINCT o.organization_id
+    FROM ( SELECT r.organization_id
+            FROM revocation r
+           WHERE (r.changed_at < list_old_revocations.told_before)
+           ORDER BY r.changed_at
+          LIMIT list_old_revocations.page_size) o;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_old_revocations(timestamp with time zone,integer)
 
 CREATE OR REPLACE FUNCTION public.list_open_buckets()
  RETURNS SETOF bigint
@@ -328,6 +357,21 @@ BEGIN ATOMIC
   LIMIT list_organizations.page_size;
 END;
 -- of qflare_jobs; may be executed by qflare_api: list_organizations(uuid,integer)
+
+CREATE OR REPLACE FUNCTION public.list_overdue_attestations(due_before timestamp with time zone, page_size integer)
+ RETURNS TABLE(organization_id uuid, id uuid)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT p.organization_id,
+     p.id
+    FROM principal p
+   WHERE ((p.status = 'ACTIVE'::principal_status) AND (p.active_session_id IS NOT NULL) AND (p.next_attestation_at <= list_overdue_attestations.due_before))
+   ORDER BY p.next_attestation_at
+  LIMIT list_overdue_attestations.page_size;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_overdue_attestations(timestamp with time zone,integer)
 
 CREATE OR REPLACE FUNCTION public.list_stale_attester_macs(below_version bigint, page_size integer)
  RETURNS TABLE(organization_id uuid, principal_id uuid, format text)
@@ -375,6 +419,36 @@ BEGIN ATOMIC
   LIMIT list_stale_policy_macs.page_size;
 END;
 -- of qflare_jobs; may be executed by qflare_worker: list_stale_policy_macs(bigint,integer)
+
+CREATE OR REPLACE FUNCTION public.list_stale_reference_value_macs(below_version bigint, page_size integer)
+ RETURNS TABLE(organization_id uuid, id uuid)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT v.organization_id,
+     v.id
+    FROM reference_value v
+   WHERE ((v.mac_key_version < list_stale_reference_value_macs.below_version) AND (v.mac_mismatched_at IS NULL))
+   ORDER BY v.mac_key_version, v.organization_id, v.id
+  LIMIT list_stale_reference_value_macs.page_size;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_stale_reference_value_macs(bigint,integer)
+
+CREATE OR REPLACE FUNCTION public.list_stale_trust_anchor_macs(below_version bigint, page_size integer)
+ RETURNS TABLE(organization_id uuid, id uuid)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT a.organization_id,
+     a.id
+    FROM trust_anchor a
+   WHERE ((a.mac_key_version < list_stale_trust_anchor_macs.below_version) AND (a.mac_mismatched_at IS NULL))
+   ORDER BY a.mac_key_version, a.organization_id, a.id
+  LIMIT list_stale_trust_anchor_macs.page_size;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_stale_trust_anchor_macs(bigint,integer)
 
 CREATE OR REPLACE FUNCTION public.list_unflagged_identity_keys(made_before timestamp with time zone, batch_size integer)
  RETURNS TABLE(organization_id uuid, kid text)
@@ -475,6 +549,23 @@ begin
   raise exception 'the audit log is append-only: % of % is refused', tg_op, tg_table_name using errcode = 'QF002';
 end $function$;
 -- of qflare_owner; may be executed by public: refuse_change()
+
+CREATE OR REPLACE FUNCTION public.refuse_input_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public'
+AS $function$
+begin
+  if tg_op = 'UPDATE' then
+    if (to_jsonb(new) - array['mac', 'mac_key_version', 'mac_mismatched_at', 'removed_at'])
+        = (to_jsonb(old) - array['mac', 'mac_key_version', 'mac_mismatched_at', 'removed_at'])
+      and (old.removed_at is null or new.removed_at is not distinct from old.removed_at) then
+      return new;
+    end if;
+  end if;
+  raise exception 'trust anchors and reference values stay as they are: % is refused', tg_op using errcode = 'QF004';
+end $function$;
+-- of qflare_owner; may be executed by nobody else: refuse_input_change()
 
 CREATE OR REPLACE FUNCTION public.refuse_policy_change()
  RETURNS trigger
@@ -1004,14 +1095,15 @@ create table federation (
   organization_id uuid not null,
   id uuid not null,
   name display_name not null,
-  policy federation_policy not null,
+  policy text not null,
   created_by uuid not null,
   created_at timestamp with time zone not null,
   last_round bigint not null default 0,
   constraint federation_pkey PRIMARY KEY (organization_id, id),
   constraint federation_organization_id_name_key UNIQUE (organization_id, name),
   constraint federation_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
-  constraint federation_last_round_check CHECK ((last_round >= 0))
+  constraint federation_last_round_check CHECK ((last_round >= 0)),
+  constraint federation_policy_is_known CHECK ((policy ~ '^(development|production|(affirming(,warning)?(,none)?|warning(,none)?|none)(/([3-9][0-9]{2}|[1-9][0-9]{3,4}))?)$'::text))
 );
 alter table federation owner to qflare_owner;
 alter table federation enable row level security;
@@ -1056,6 +1148,7 @@ create table federation_member (
   constraint federation_member_organization_id_federation_id_fkey FOREIGN KEY (organization_id, federation_id) REFERENCES federation(organization_id, id)
 );
 alter table federation_member owner to qflare_owner;
+CREATE INDEX federation_member_of ON public.federation_member USING btree (organization_id, device_id, federation_id);
 alter table federation_member enable row level security;
 alter table federation_member force row level security;
 create policy tenant on federation_member as permissive for all to qflare_api, qflare_auditor, qflare_worker
@@ -1126,6 +1219,7 @@ create table kek_version (
 alter table kek_version owner to qflare_owner;
 CREATE UNIQUE INDEX kek_version_active ON public.kek_version USING btree (purpose) WHERE (status = 'ACTIVE'::text);
 CREATE TRIGGER keep_key_of_attester_macs BEFORE UPDATE ON public.kek_version FOR EACH ROW WHEN (((new.status = 'DESTROYED'::text) AND (old.purpose = 3))) EXECUTE FUNCTION keep_key_of_attester_macs();
+CREATE TRIGGER keep_key_of_input_macs BEFORE UPDATE ON public.kek_version FOR EACH ROW WHEN (((new.status = 'DESTROYED'::text) AND (old.purpose = 3))) EXECUTE FUNCTION keep_key_of_input_macs();
 CREATE TRIGGER keep_key_of_policy_macs BEFORE UPDATE ON public.kek_version FOR EACH ROW WHEN (((new.status = 'DESTROYED'::text) AND (old.purpose = 3))) EXECUTE FUNCTION keep_key_of_policy_macs();
 grant select on kek_version to qflare_api;
 grant select on kek_version to qflare_jobs;
@@ -1182,6 +1276,8 @@ create table principal (
   constraint principal_is_sound CHECK ((((status = 'REVOKED'::principal_status) = (revoked_at IS NOT NULL)) AND ((status = 'ACTIVE'::principal_status) OR ((active_session_id IS NULL) AND (cardinality((pending_session_ids)::uuid[]) = 0)))))
 ) with (fillfactor=80);
 alter table principal owner to qflare_owner;
+CREATE INDEX principal_attestation_due ON public.principal USING btree (next_attestation_at) WHERE ((next_attestation_at IS NOT NULL) AND (active_session_id IS NOT NULL) AND (status = 'ACTIVE'::principal_status));
+CREATE INDEX principal_barred ON public.principal USING btree (organization_id, id) WHERE (status = ANY (ARRAY['QUARANTINED'::principal_status, 'SUSPENDED'::principal_status, 'REVOKED'::principal_status]));
 CREATE INDEX principal_coordinators ON public.principal USING btree (organization_id, id) WHERE (kind = 'coordinator'::principal_kind);
 CREATE INDEX principal_held ON public.principal USING btree (organization_id, id) WHERE (status = ANY (ARRAY['PENDING'::principal_status, 'QUARANTINED'::principal_status, 'SUSPENDED'::principal_status]));
 CREATE INDEX principal_name ON public.principal USING btree (organization_id, name COLLATE "C", id);
@@ -1189,6 +1285,8 @@ CREATE INDEX principal_revoked ON public.principal USING btree (organization_id,
 CREATE INDEX principal_type ON public.principal USING btree (organization_id, type, id) WHERE (type IS NOT NULL);
 alter table principal enable row level security;
 alter table principal force row level security;
+create policy list_overdue on principal as permissive for select to qflare_jobs
+  using (true);
 create policy tenant on principal as permissive for all to qflare_api, qflare_auditor, qflare_worker
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
@@ -1197,7 +1295,95 @@ create policy tenant_only on principal as restrictive for all to qflare_api, qfl
   with check ((organization_id = current_organization()));
 grant insert, select on principal to qflare_api;
 grant update (name, status, metadata, active_session_id, pending_session_ids, last_seen_at, revoked_at, type, capabilities, key_generation, next_attestation_at, attestations_missed) on principal to qflare_api;
-grant select (organization_id, id, active_session_id, pending_session_ids), update (active_session_id, pending_session_ids) on principal to qflare_worker;
+grant select (organization_id, id, status, active_session_id, next_attestation_at) on principal to qflare_jobs;
+grant select (organization_id, id, status, active_session_id, pending_session_ids, next_attestation_at, attestations_missed), update (active_session_id, pending_session_ids, next_attestation_at, attestations_missed) on principal to qflare_worker;
+
+create table reference_value (
+  organization_id uuid not null,
+  id uuid not null,
+  format text not null,
+  name display_name not null,
+  body text not null,
+  body_hash bytea not null,
+  mac bytea not null,
+  mac_key_version bigint not null,
+  mac_mismatched_at timestamp with time zone,
+  created_at timestamp with time zone not null,
+  removed_at timestamp with time zone,
+  constraint reference_value_pkey PRIMARY KEY (organization_id, id),
+  constraint reference_value_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
+  constraint reference_value_body_check CHECK (((length(body) >= 2) AND (length(body) <= 65536))),
+  constraint reference_value_body_hash_check CHECK ((length(body_hash) = 32)),
+  constraint reference_value_check CHECK ((removed_at >= created_at)),
+  constraint reference_value_mac_check CHECK ((length(mac) = 32))
+);
+alter table reference_value owner to qflare_owner;
+CREATE UNIQUE INDEX reference_value_live ON public.reference_value USING btree (organization_id, format, name, body_hash) WHERE (removed_at IS NULL);
+CREATE INDEX reference_value_mac_version ON public.reference_value USING btree (mac_key_version, organization_id, id) WHERE (mac_mismatched_at IS NULL);
+CREATE INDEX reference_value_name ON public.reference_value USING btree (organization_id, format, name);
+CREATE TRIGGER unchanging BEFORE DELETE OR UPDATE ON public.reference_value FOR EACH ROW EXECUTE FUNCTION refuse_input_change();
+CREATE TRIGGER unchanging_table BEFORE TRUNCATE ON public.reference_value FOR EACH STATEMENT EXECUTE FUNCTION refuse_input_change();
+alter table reference_value enable row level security;
+alter table reference_value force row level security;
+create policy rotate_keys on reference_value as permissive for select to qflare_jobs
+  using (true);
+create policy tenant on reference_value as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on reference_value as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on reference_value to qflare_api;
+grant select on reference_value to qflare_worker;
+grant update (mac, mac_key_version, removed_at) on reference_value to qflare_api;
+grant select (organization_id, id, mac_key_version, mac_mismatched_at) on reference_value to qflare_jobs;
+grant update (mac, mac_key_version, mac_mismatched_at) on reference_value to qflare_worker;
+
+create table revocation (
+  organization_id uuid not null,
+  sequence bigint not null,
+  principal_id uuid not null,
+  status principal_status not null,
+  changed_at timestamp with time zone not null,
+  constraint revocation_pkey PRIMARY KEY (organization_id, sequence),
+  constraint revocation_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
+  constraint revocation_sequence_check CHECK ((sequence > 0))
+);
+alter table revocation owner to qflare_owner;
+CREATE INDEX revocation_age ON public.revocation USING btree (changed_at);
+alter table revocation enable row level security;
+alter table revocation force row level security;
+create policy list_old on revocation as permissive for select to qflare_jobs
+  using (true);
+create policy tenant on revocation as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on revocation as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on revocation to qflare_api;
+grant delete on revocation to qflare_worker;
+grant select (organization_id, changed_at) on revocation to qflare_jobs;
+grant select (organization_id, sequence, changed_at) on revocation to qflare_worker;
+
+create table revocation_feed (
+  organization_id uuid not null,
+  last_sequence bigint not null,
+  constraint revocation_feed_pkey PRIMARY KEY (organization_id),
+  constraint revocation_feed_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
+  constraint revocation_feed_last_sequence_check CHECK ((last_sequence >= 0))
+);
+alter table revocation_feed owner to qflare_owner;
+alter table revocation_feed enable row level security;
+alter table revocation_feed force row level security;
+create policy tenant on revocation_feed as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on revocation_feed as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on revocation_feed to qflare_api;
+grant update (last_sequence) on revocation_feed to qflare_api;
 
 create table rotation_challenge (
   organization_id uuid not null,
@@ -1403,6 +1589,48 @@ grant select on temporal_key to qflare_api;
 grant select on temporal_key to qflare_jobs;
 grant insert, select on temporal_key to qflare_worker;
 grant update (destroyed_at, sessions, counted_at) on temporal_key to qflare_worker;
+
+create table trust_anchor (
+  organization_id uuid not null,
+  id uuid not null,
+  format text not null,
+  kind trust_anchor_kind not null,
+  lookup_id text not null,
+  der bytea not null,
+  name display_name not null,
+  mac bytea not null,
+  mac_key_version bigint not null,
+  mac_mismatched_at timestamp with time zone,
+  created_at timestamp with time zone not null,
+  removed_at timestamp with time zone,
+  constraint trust_anchor_pkey PRIMARY KEY (organization_id, id),
+  constraint trust_anchor_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
+  constraint trust_anchor_check CHECK ((removed_at >= created_at)),
+  constraint trust_anchor_der_check CHECK (((length(der) >= 1) AND (length(der) <= 8192))),
+  constraint trust_anchor_lookup_id_check CHECK (((length(lookup_id) >= 1) AND (length(lookup_id) <= 160))),
+  constraint trust_anchor_mac_check CHECK ((length(mac) = 32))
+);
+alter table trust_anchor owner to qflare_owner;
+CREATE UNIQUE INDEX trust_anchor_live ON public.trust_anchor USING btree (organization_id, format, lookup_id, kind, sha256(der)) WHERE (removed_at IS NULL);
+CREATE INDEX trust_anchor_lookup ON public.trust_anchor USING btree (organization_id, format, lookup_id);
+CREATE INDEX trust_anchor_mac_version ON public.trust_anchor USING btree (mac_key_version, organization_id, id) WHERE (mac_mismatched_at IS NULL);
+CREATE TRIGGER unchanging BEFORE DELETE OR UPDATE ON public.trust_anchor FOR EACH ROW EXECUTE FUNCTION refuse_input_change();
+CREATE TRIGGER unchanging_table BEFORE TRUNCATE ON public.trust_anchor FOR EACH STATEMENT EXECUTE FUNCTION refuse_input_change();
+alter table trust_anchor enable row level security;
+alter table trust_anchor force row level security;
+create policy rotate_keys on trust_anchor as permissive for select to qflare_jobs
+  using (true);
+create policy tenant on trust_anchor as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on trust_anchor as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on trust_anchor to qflare_api;
+grant select on trust_anchor to qflare_worker;
+grant update (mac, mac_key_version, removed_at) on trust_anchor to qflare_api;
+grant select (organization_id, id, mac_key_version, mac_mismatched_at) on trust_anchor to qflare_jobs;
+grant update (mac, mac_key_version, mac_mismatched_at) on trust_anchor to qflare_worker;
 
 create table trust_bundle (
   sequence bigint not null,

@@ -2,7 +2,6 @@ import type { ColumnType, Generated } from 'kysely'
 import type { ApiRole } from '../protocol/api-roles.ts'
 import type { PrincipalKind, PrincipalStatus } from '../protocol/enrollment.ts'
 import type { SessionState } from '../protocol/exchange/session-states.ts'
-import type { FederationPolicyName } from '../protocol/rounds/federation-policies.ts'
 import type { RoundState } from '../protocol/rounds/messages.ts'
 import type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
 import type { TrustKey, UnsignedTrustBundle, WireTrustBundle } from '../protocol/trust.ts'
@@ -175,7 +174,7 @@ export interface Tables extends AttestationTables {
     organization_id: string
     id: string
     name: string
-    policy: FederationPolicyName
+    policy: string
     created_by: string
     created_at: Timestamp
     last_round: Generated<number>
@@ -217,6 +216,14 @@ export interface Tables extends AttestationTables {
     attestation_id: string
     given_at: Timestamp
     gone_at: NullableTimestamp
+  }
+  revocation_feed: { organization_id: string; last_sequence: number }
+  revocation: {
+    organization_id: string
+    sequence: number
+    principal_id: string
+    status: PrincipalStatus
+    changed_at: Timestamp
   }
   audit_outbox: { seq: Generated<number>; organization_id: string; event_id: string; entry: string }
   audit_log_state: {

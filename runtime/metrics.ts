@@ -44,6 +44,12 @@ export function createMetrics() {
       labelNames: ['format', 'tier'],
       registers,
     }),
+    inputMacMismatches: new Counter({
+      name: 'qflare_input_mac_mismatches_total',
+      help: 'Trust anchors and reference values that an appraisal went on without because their MAC is wrong: somebody wrote to the database',
+      labelNames: ['table'],
+      registers,
+    }),
     rateLimited: new Counter({
       name: 'qflare_rate_limited_total',
       help: 'Requests that were answered 429, by the limit: address, address_refused, api_token, device, organization',

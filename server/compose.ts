@@ -19,6 +19,7 @@ import { createAccessTokens } from './services/access-tokens.ts'
 import { createNoteRefusedAccess } from './services/note-refused-access.ts'
 import { createPublishedKeys } from './services/published-keys.ts'
 import { createReadiness } from './services/readiness.ts'
+import { createRevocationFeed } from './services/revocation-feed.ts'
 import { createTemporalKeys } from './services/temporal-keys.ts'
 import { createVerifyStoredKeys } from './services/verify-stored-keys.ts'
 import { openSharedState } from './shared-state.ts'
@@ -89,6 +90,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     isScheduleHealthy: parts.isScheduleHealthy,
     jobQueues: parts.jobQueues,
   })
+  const revocationFeed = createRevocationFeed({ database, clock, logger: parts.logger })
   observe(metrics, { database, clock, waiting: queue.waiting })
   const pin = parts.serviceKeys.rootKid
   const routes = listRoutes({
@@ -107,10 +109,12 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     limits,
     queue,
     readiness,
+    revocationFeed,
     jobQueues: parts.jobQueues,
     crypto,
     clock,
     writeEvent: parts.writeEvent,
+    logger: parts.logger,
     metrics,
     announceRevoked: shared.announceRevoked,
   })
@@ -139,6 +143,8 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     operatorUrl: listeners.operator?.url,
     async close() {
       isDraining = true
+      // Who listens would be waited for.
+      revocationFeed.close()
       await listeners.close()
       await running.disposeAsync()
     },

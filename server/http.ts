@@ -139,6 +139,7 @@ function answerRoute(route: Route, parts: HttpParts) {
         query: singleValues(req.query),
         caller,
         requestId,
+        lastEventId: req.get('last-event-id'),
         weigh: (weight: number) => weighRequest(parts.limits, caller, weight, res),
       }
       await send(res, await route.answer(request))

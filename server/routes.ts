@@ -7,6 +7,7 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Keyring } from '../runtime/custody/keyring.ts'
 import type { Signer } from '../runtime/custody/signer.ts'
 import type { JobQueues } from '../runtime/job-queues.ts'
+import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { ProfileName } from '../runtime/profile.ts'
 import type { RateLimits } from './rate-limits.ts'
@@ -30,12 +31,15 @@ import { openExchangeRoute } from './routes/open-exchange.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { organizationRoutes } from './routes/organizations.ts'
 import { publishedKeyRoutes } from './routes/published-keys.ts'
+import { referenceValueRoutes } from './routes/reference-values.ts'
 import { renewAccessTokenRoute } from './routes/renew-access-token.ts'
+import { revocationRoutes } from './routes/revocations.ts'
 import { rotateIdentityRoutes } from './routes/rotate-identity.ts'
 import { roundKeyRoutes, roundMembershipRoutes } from './routes/round-keys.ts'
 import { roundRoutes } from './routes/rounds.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { startEnrollmentRoute } from './routes/start-enrollment.ts'
+import { trustAnchorRoutes } from './routes/trust-anchors.ts'
 import { trustDraftRoutes } from './routes/trust-drafts.ts'
 import type { AccessTokens } from './services/access-tokens.ts'
 import { createApiTokens } from './services/api-tokens.ts'
@@ -62,7 +66,9 @@ import { createOpenExchange } from './services/open-exchange.ts'
 import { createOrganizations } from './services/organizations.ts'
 import type { PublishedKeys } from './services/published-keys.ts'
 import type { Readiness } from './services/readiness.ts'
+import { createReferenceValues } from './services/reference-values.ts'
 import { createRenewAccessToken } from './services/renew-access-token.ts'
+import type { RevocationFeed } from './services/revocation-feed.ts'
 import { createGetRoundCertificate } from './services/round-certificates.ts'
 import { createRoundMembership } from './services/round-membership.ts'
 import { createRounds } from './services/rounds.ts'
@@ -71,6 +77,7 @@ import { createStartAttestation } from './services/start-attestation.ts'
 import { createStartEnrollment } from './services/start-enrollment.ts'
 import { createStartRotation } from './services/start-rotation.ts'
 import type { TemporalKeys } from './services/temporal-keys.ts'
+import { createTrustAnchors } from './services/trust-anchors.ts'
 import { createTrustDrafts } from './services/trust-drafts.ts'
 
 export interface RouteParts {
@@ -90,10 +97,12 @@ export interface RouteParts {
   queue: BoundedQueue
   limits: RateLimits
   readiness: Readiness
+  revocationFeed: RevocationFeed
   jobQueues: JobQueues
   crypto: Primitives
   clock: Clock
   writeEvent: WriteEvent
+  logger: Logger
   metrics: Metrics
   announceRevoked: (apiTokenId: string) => void
 }
@@ -102,7 +111,7 @@ export interface RouteParts {
 export function listRoutes(parts: RouteParts): Route[] {
   const { crypto, clock, metrics, version } = parts
   const issueResult = createIssueAttestationResult({ crypto, signer: parts.attestationSigner, version })
-  const attestationInputs = createAttestationInputs()
+  const attestationInputs = createAttestationInputs(parts)
   const auditLog = createAuditLog(parts)
   const routes = [
     ...operationRoutes({
@@ -120,6 +129,8 @@ export function listRoutes(parts: RouteParts): Route[] {
     ...organizationRoutes(createOrganizations(parts)),
     ...apiTokenRoutes(createApiTokens(parts), clock),
     ...appraisalPolicyRoutes(createAppraisalPolicies(parts)),
+    ...trustAnchorRoutes(createTrustAnchors(parts)),
+    ...referenceValueRoutes(createReferenceValues(parts)),
     ...enrollmentTokenRoutes(createEnrollmentTokens(parts), clock),
     startEnrollmentRoute(createStartEnrollment({ ...parts, getTrust: parts.publishedKeys.getTrust })),
     giveCredentialRoute(createGiveCredential({ ...parts, attestationInputs })),
@@ -148,6 +159,7 @@ export function listRoutes(parts: RouteParts): Route[] {
       getRoundCertificate: createGetRoundCertificate({ ...parts, auditLog }),
     }),
     ...roundMembershipRoutes(createRoundMembership(parts)),
+    ...revocationRoutes(parts.revocationFeed),
     ...jobRoutes(createJobs(parts)),
     ...trustDraftRoutes(createTrustDrafts({ ...parts, rootKid: parts.pin })),
     ...auditTreeRoutes(auditLog),

@@ -4,10 +4,12 @@ import { checkClocks } from './jobs/check-clocks.ts'
 import { endSessionsInTime } from './jobs/end-sessions.ts'
 import { flagOldIdentityKeys } from './jobs/flag-old-identity-keys.ts'
 import { makePartitionsAhead } from './jobs/make-session-partitions.ts'
+import { pruneOldRevocations } from './jobs/prune-revocations.ts'
 import { pruneOldSessions } from './jobs/prune-sessions.ts'
 import { rotateOldKeks } from './jobs/rotate-keks.ts'
 import { rotateOldSigningKeys } from './jobs/rotate-signing-keys.ts'
 import { destroyOverdueKeys, makeKeysAhead } from './jobs/schedule-temporal-keys.ts'
+import { watchAttestationsInTime } from './jobs/watch-attestations.ts'
 
 /** Every job, by its name. What happens when one does not run stands in docs/operations.md. */
 export const jobs = {
@@ -42,6 +44,19 @@ export const jobs = {
     schedule: { everyMs: 3_600_000 },
     needsRightTime: true,
     run: pruneOldSessions,
+  }),
+  'watch-attestations': defineJob({
+    queue: 'maintenance',
+    schedule: { everyMs: 30_000 },
+    attempts: 1,
+    needsRightTime: true,
+    run: watchAttestationsInTime,
+  }),
+  'prune-revocations': defineJob({
+    queue: 'maintenance',
+    schedule: { dailyAt: '02:20' },
+    needsRightTime: true,
+    run: pruneOldRevocations,
   }),
   'rotate-signing-keys': defineJob({
     queue: 'maintenance',

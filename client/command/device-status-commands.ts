@@ -42,19 +42,31 @@ function changeStatusCommand(
   })
 }
 
+export const deviceResume = letBackCommand(
+  'resume',
+  'Lets a suspended device exchange keys again; its old sessions stay ended. Repeating it changes nothing.',
+)
+
+export const deviceClearQuarantine = letBackCommand(
+  'clear-quarantine',
+  'Lets a quarantined device exchange keys and attest again; its old sessions stay ended. Repeating it changes nothing.',
+)
+
 /** Nothing is lost by it, so that nobody is asked. */
-export const deviceResume = defineCommand({
-  name: 'device resume',
-  positionals: ['ID'],
-  summary: 'Lets a suspended device exchange keys again; its old sessions stay ended. Repeating it changes nothing.',
-  flags: {},
-  examples: [`qflare device resume ${example}`],
-  notes: `With --json: the device as docs/api.md describes it.\n\n${operatorNotes}`,
-  async run({ values, positionals: [typed] }) {
-    const id = parseIdArgument(typed, deviceIdName)
-    const operator = await openOperatorOf(values)
-    const device = await operator.resumeDevice(id)
-    await printResult(values.json, device, `${printable(device.name)} (${device.id}) is ${printable(device.status)}.`)
-    return undefined
-  },
-})
+function letBackCommand(action: 'resume' | 'clear-quarantine', summary: string): Command {
+  return defineCommand({
+    name: `device ${action}`,
+    positionals: ['ID'],
+    summary,
+    flags: {},
+    examples: [`qflare device ${action} ${example}`],
+    notes: `With --json: the device as docs/api.md describes it.\n\n${operatorNotes}`,
+    async run({ values, positionals: [typed] }) {
+      const id = parseIdArgument(typed, deviceIdName)
+      const operator = await openOperatorOf(values)
+      const device = await (action === 'resume' ? operator.resumeDevice(id) : operator.clearQuarantine(id))
+      await printResult(values.json, device, `${printable(device.name)} (${device.id}) is ${printable(device.status)}.`)
+      return undefined
+    },
+  })
+}

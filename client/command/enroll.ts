@@ -2,12 +2,14 @@ import { hostname } from 'node:os'
 import { enrollmentCompletion, principalKinds } from '../../protocol/enrollment.ts'
 import { signatureAlgorithmNames } from '../../protocol/suites.ts'
 import { enrollDevice } from '../enroll-device.ts'
-import { createFileStore } from '../file-store.ts'
+import { openTpmAttester } from '../tpm/tpm-attester.ts'
 import { defineCommand } from './define-command.ts'
 import { usageError } from './exit-codes.ts'
 import { printResult, toList } from './print.ts'
 import { withProgress } from './progress.ts'
 import { readSecretFile, readVariable, serverOptions, stateFlag, statePath } from './settings.ts'
+import { makeStateStore } from './state-store.ts'
+import { toAttesterOptions, toSealOptions, tpmFlags } from './tpm-flags.ts'
 
 const MAX_TOKEN_BYTES = 1024
 
@@ -28,10 +30,16 @@ export const enroll = defineCommand({
       choices: signatureAlgorithmNames,
       help: 'of the identity key; default: what the server names first',
     },
+    ...tpmFlags,
     ...stateFlag,
   },
-  examples: ['qflare enroll --name edge-1 --token-file device.token', 'qflare token create | qflare enroll'],
-  notes: 'The state holds the private key: mode 0600, never in a backup, never copied to another machine.',
+  examples: [
+    'qflare enroll --name edge-1 --token-file device.token',
+    'qflare token create | qflare enroll',
+    'qflare enroll --tpm --seal --token-file device.token',
+  ],
+  notes:
+    'The state holds the private key: mode 0600, never in a backup, never copied to another machine. With --tpm the device proves in what state it is, and goes on to: qflare keep-fresh. It needs tpm2-tools and the right to use the TPM (group tss).',
   async run({ values }) {
     const { kind, alg } = values
     const name = values.name ?? hostname()
@@ -40,17 +48,23 @@ export const enroll = defineCommand({
     }
     const path = statePath(values)
     const token = await readToken(values['token-file'])
-    const options = { ...serverOptions(values), token, name, kind, alg, store: createFileStore(path) }
-    const device = await withProgress(() => enrollDevice(options))
+    const attesterOptions = toAttesterOptions(values)
+    const device = await withProgress(async () => {
+      const store = await makeStateStore(path, toSealOptions(values))
+      const attesters = attesterOptions === undefined ? [] : [await openTpmAttester(attesterOptions)]
+      return enrollDevice({ ...serverOptions(values), token, name, kind, alg, store, attesters })
+    })
     const status = await device.status()
+    const { tier, policyId } = status.attestation ?? { tier: 'none', policyId: 'none' }
     const text = toList([
       ['device', status.deviceId],
       ['name', status.name],
       ['kind', status.kind],
       ['SPIFFE ID', status.spiffeId],
       ['identity key', `${status.identityKey.alg} ${status.identityKey.kid}`],
+      ['attested', `${tier}, by policy ${policyId}`],
       ['server', status.serverUrl],
-      ['state', path],
+      ['state', values.seal === true ? `${path}, sealed to the TPM` : path],
     ])
     await printResult(values.json, { ...status, stateFile: path }, text)
     return undefined

@@ -1,36 +1,10 @@
-import type { Command } from './define-command.ts'
-
-/** A command of the list: its code is loaded when it is called. */
-export interface Entry {
-  /** One or two words, as typed: `device revoke`. */
-  name: string
-  summary: string
-  load(): Promise<Command>
-}
+import { deviceEntries } from './device-entries.ts'
+import type { Entry } from './entry.ts'
+import { federationEntries } from './federation-entries.ts'
 
 /** In the order of the help. */
 export const entries: readonly Entry[] = [
-  {
-    name: 'enroll',
-    summary: 'make this a device, with an enrolment token',
-    load: async () => (await import('./enroll.ts')).enroll,
-  },
-  {
-    name: 'exchange',
-    summary: 'agree on new keys with the server',
-    load: async () => (await import('./exchange.ts')).exchange,
-  },
-  {
-    name: 'rotate-identity',
-    summary: 'replace the identity key of this device',
-    load: async () => (await import('./rotate-identity.ts')).rotateIdentity,
-  },
-  { name: 'key', summary: 'a key of the session', load: async () => (await import('./key.ts')).key },
-  {
-    name: 'status',
-    summary: 'the device, its session and the server',
-    load: async () => (await import('./status.ts')).status,
-  },
+  ...deviceEntries,
   {
     name: 'token create',
     summary: 'operator: make one enrolment token, or one for each line of a file',
@@ -97,6 +71,11 @@ export const entries: readonly Entry[] = [
     load: async () => (await import('./device-status-commands.ts')).deviceResume,
   },
   {
+    name: 'device clear-quarantine',
+    summary: 'operator: let a quarantined device exchange keys again',
+    load: async () => (await import('./device-status-commands.ts')).deviceClearQuarantine,
+  },
+  {
     name: 'device revoke',
     summary: 'operator: end a device and its sessions, for good',
     load: async () => (await import('./device-status-commands.ts')).deviceRevoke,
@@ -111,86 +90,7 @@ export const entries: readonly Entry[] = [
     summary: 'operator: end a session',
     load: async () => (await import('./session-end.ts')).sessionEnd,
   },
-  {
-    name: 'federation create',
-    summary: 'operator: make a federation',
-    load: async () => (await import('./federation-create.ts')).federationCreate,
-  },
-  {
-    name: 'federation list',
-    summary: 'operator: the federations',
-    load: async () => (await import('./federation-list.ts')).federationList,
-  },
-  {
-    name: 'federation show',
-    summary: 'operator: all about one federation',
-    load: async () => (await import('./federation-show.ts')).federationShow,
-  },
-  {
-    name: 'federation members',
-    summary: 'operator: the devices of a federation',
-    load: async () => (await import('./federation-members.ts')).federationMembers,
-  },
-  {
-    name: 'federation add-member',
-    summary: 'operator: put a device into a federation',
-    load: async () => (await import('./federation-membership-commands.ts')).federationAddMember,
-  },
-  {
-    name: 'federation remove-member',
-    summary: 'operator: take a device out of a federation',
-    load: async () => (await import('./federation-membership-commands.ts')).federationRemoveMember,
-  },
-  {
-    name: 'federation add-coordinator',
-    summary: 'operator: let a coordinator run the rounds of a federation',
-    load: async () => (await import('./federation-membership-commands.ts')).federationAddCoordinator,
-  },
-  {
-    name: 'federation remove-coordinator',
-    summary: 'operator: take the rounds of a federation from a coordinator',
-    load: async () => (await import('./federation-membership-commands.ts')).federationRemoveCoordinator,
-  },
-  {
-    name: 'round open',
-    summary: 'coordinator: open a round of a federation',
-    load: async () => (await import('./round-open.ts')).roundOpen,
-  },
-  {
-    name: 'round list',
-    summary: 'coordinator: the rounds of a federation',
-    load: async () => (await import('./round-list.ts')).roundList,
-  },
-  {
-    name: 'round show',
-    summary: 'coordinator: all about one round',
-    load: async () => (await import('./round-show.ts')).roundShow,
-  },
-  {
-    name: 'round keys',
-    summary: 'coordinator: a key for each device in a round',
-    load: async () => (await import('./round-keys.ts')).roundKeys,
-  },
-  {
-    name: 'round key',
-    summary: "a device's key of a round",
-    load: async () => (await import('./round-key.ts')).roundKey,
-  },
-  {
-    name: 'round close',
-    summary: 'coordinator: end a round, which is then certified',
-    load: async () => (await import('./round-close.ts')).roundClose,
-  },
-  {
-    name: 'round certificate',
-    summary: 'coordinator or auditor: the certificate of a round, as a file',
-    load: async () => (await import('./round-certificate.ts')).roundCertificate,
-  },
-  {
-    name: 'round verify',
-    summary: 'anyone: verify such a file',
-    load: async () => (await import('./round-verify.ts')).roundVerify,
-  },
+  ...federationEntries,
   {
     name: 'audit key',
     summary: 'auditor: the keys that sign the audit log',

@@ -1,4 +1,4 @@
-import { federationPolicyNames } from '../../protocol/rounds/federation-policies.ts'
+import { federationPolicyPattern } from '../../protocol/rounds/federation-policies.ts'
 import { defineCommand } from './define-command.ts'
 import { usageError } from './exit-codes.ts'
 import { parseName } from './parse-values.ts'
@@ -13,8 +13,9 @@ export const federationCreate = defineCommand({
     policy: {
       type: 'string',
       value: 'POLICY',
-      choices: federationPolicyNames,
-      help: "who is admitted to its rounds; default: the service's choice",
+      parse: (text: string) => (federationPolicyPattern.test(text) ? text : undefined),
+      expects: 'production, development, or tiers and an age in seconds, as in affirming,warning/900',
+      help: "who is admitted to its rounds: production, development, or tiers and the age of results in seconds, as in affirming,warning/900; default: the service's choice",
     },
     ...stateFlag,
   },

@@ -1,5 +1,5 @@
 import type { CommandDescription } from './define-command.ts'
-import type { Entry } from './entries.ts'
+import type { Entry } from './entry.ts'
 import { exitCodesHelp } from './exit-codes.ts'
 import { type Flag, type Flags, withCommonFlags } from './flags.ts'
 import { bold, readingWidth, wrap } from './terminal.ts'
@@ -53,6 +53,7 @@ const variables = [
   ['QFLARE_DATA_DIR', 'the data folder, where device.json and admin-token are without the others'],
   ['QFLARE_ADMIN_TOKEN_FILE', 'the file of an API token'],
   ['QFLARE_ENROLLMENT_TOKEN', 'an enrolment token, as --token-file'],
+  ['TPM2TOOLS_TCTI', 'the TPM, as --tcti'],
 ] as const
 
 function commandLines(entries: readonly Entry[]): string[] {

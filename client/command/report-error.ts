@@ -13,7 +13,14 @@ const clientErrors = {
   input_invalid: [usage, ''],
   insecure_url: [usage, 'For a network that you trust with the tokens there is --insecure-http.'],
   token_invalid: [usage, 'qflare token create makes one.'],
-  policy_refused: [refused, 'Choose another --alg, or ask the operator for a token of another policy.'],
+  policy_refused: [
+    refused,
+    'Choose another --alg, or --tpm for evidence; or ask the operator for a token of another policy.',
+  ],
+  attester_failed: [localState, ''],
+  tpm_unavailable: [localState, ''],
+  tpm_refused: [localState, ''],
+  quarantined: [refused, ''],
   suite_refused: [refused, 'Update this command or the server.'],
   clock_refused: [refused, 'Set the clock of this device, then exchange again.'],
   not_enrolled: [localState, 'qflare enroll makes one; --state names another file.'],
@@ -22,6 +29,7 @@ const clientErrors = {
   epoch_gone: [localState, 'Ask for the current epoch; after a long pause, qflare exchange first.'],
   state_unusable: [localState, ''],
   state_changed: [localState, 'Try again when the other process is done.'],
+  state_sealed: [localState, ''],
 } as const satisfies Record<ClientErrorCode, readonly [ExitCode, string]>
 
 const protocolAdvice: Partial<Record<ProtocolErrorCode, string>> = {

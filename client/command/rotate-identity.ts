@@ -2,7 +2,7 @@ import { signatureAlgorithmNames } from '../../protocol/suites.ts'
 import { defineCommand } from './define-command.ts'
 import { formatTime, printResult, toList } from './print.ts'
 import { withProgress } from './progress.ts'
-import { openDeviceOf, stateFlag } from './settings.ts'
+import { openAttestingDeviceOf, stateFlag } from './settings.ts'
 
 export const rotateIdentity = defineCommand({
   name: 'rotate-identity',
@@ -20,7 +20,7 @@ export const rotateIdentity = defineCommand({
   notes:
     'Every other copy of the state is worthless afterwards: an image, a backup, a second machine. When the command is cut off, run it again: it ends what was begun.',
   async run({ values }) {
-    const device = await openDeviceOf(values)
+    const device = await openAttestingDeviceOf(values)
     const before = await device.status()
     const status = await withProgress(() => device.rotateIdentity({ alg: values.alg }))
     const { session, identityKey, deviceId } = status

@@ -1,13 +1,14 @@
 import { readFile } from 'node:fs/promises'
 import { completionEntry } from './completion.ts'
-import { type Entry, entries } from './entries.ts'
+import { entries } from './entries.ts'
+import type { Entry } from './entry.ts'
 import { type ExitCode, exitCodes, usageError } from './exit-codes.ts'
 import { findNearest } from './find-nearest.ts'
 import { commandHelp, groupHelp, overview } from './help.ts'
 import { reportError } from './report-error.ts'
 import { printLine } from './stdout.ts'
 
-export type { Entry } from './entries.ts'
+export type { Entry } from './entry.ts'
 
 /**
  * Runs the command that `args` name, the program's name not among them. Never throws: every error is a line on stderr.

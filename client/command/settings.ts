@@ -4,12 +4,13 @@ import { join } from 'node:path'
 import { choosePrimitives } from '../../protocol/primitives/choose.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import { openAuditor, type QflareAuditor } from '../auditor.ts'
-import { openDevice, type QflareDevice } from '../device.ts'
+import { type DeviceOptions, openDevice, type QflareDevice } from '../device.ts'
 import { openFederations, type QflareFederations } from '../federations.ts'
-import { createFileStore } from '../file-store.ts'
 import { openOperator, type QflareOperator } from '../operator.ts'
 import { parseServerUrl } from '../server-url.ts'
+import { openAttesters } from '../tpm/open-attesters.ts'
 import { CommandError, exitCodes } from './exit-codes.ts'
+import { openStateStore } from './state-store.ts'
 
 /** What the command takes from flags and from the environment; flags win. */
 
@@ -51,14 +52,22 @@ export function statePath(flags: StateFlags): string {
   return flags.state ?? readVariable('QFLARE_STATE') ?? join(dataFolder(), 'device.json')
 }
 
-/** Throws `not_enrolled`, `state_unusable`, `input_invalid`, `insecure_url`. */
-export function openDeviceOf(flags: ServerFlags & StateFlags, crypto?: Primitives): Promise<QflareDevice> {
-  return openDevice({
-    store: createFileStore(statePath(flags)),
-    url: namedUrl(flags),
-    allowInsecureHttp: flags['insecure-http'] === true,
-    crypto,
-  })
+/** Throws `not_enrolled`, `state_unusable`, `state_sealed`, `input_invalid`, `insecure_url`. */
+export async function openDeviceOf(flags: ServerFlags & StateFlags, crypto?: Primitives): Promise<QflareDevice> {
+  return openDevice(deviceOptions(flags, { store: await openStateStore(statePath(flags)), crypto }))
+}
+
+/** The same with what it attests with, as it enrolled. */
+export async function openAttestingDeviceOf(flags: ServerFlags & StateFlags): Promise<QflareDevice> {
+  const store = await openStateStore(statePath(flags))
+  return openDevice(deviceOptions(flags, { store, attesters: await openAttesters(store) }))
+}
+
+function deviceOptions(
+  flags: ServerFlags,
+  { store, crypto, attesters }: Pick<DeviceOptions, 'store' | 'crypto' | 'attesters'>,
+): DeviceOptions {
+  return { store, url: namedUrl(flags), allowInsecureHttp: flags['insecure-http'] === true, crypto, attesters }
 }
 
 /** With the token of the file that the environment names. Exit code 4 when there is none. */

@@ -2,6 +2,7 @@ import type { DeviceStatus } from '../device-status.ts'
 import { QflareError } from '../errors.ts'
 import { createHttpClient } from '../http.ts'
 import { readServerHealth, type ServerHealth } from '../server-health.ts'
+import { attestationRows } from './attest.ts'
 import { defineCommand } from './define-command.ts'
 import { clockRow } from './exchange.ts'
 import { type ExitCode, exitCodes } from './exit-codes.ts'
@@ -50,10 +51,13 @@ function deviceRows(device: DeviceStatus | undefined, path: string): [string, st
     ['identity key', `${device.identityKey.alg} ${device.identityKey.kid}`],
     ['trust', `${device.trust.trustDomain}, bundle ${device.trust.sequence}`],
   ]
-  if (session === undefined) return [...rows, ['session', 'none: qflare exchange makes one']]
+  if (session === undefined) {
+    return [...rows, ...attestationRows(device, Date.now()), ['session', 'none: qflare exchange makes one']]
+  }
   const now = Date.now() + session.clockOffsetMs
   return [
     ...rows,
+    ...attestationRows(device, now),
     ['session', session.sessionId],
     ['epoch', session.epoch],
     ['expires', formatTime(session.expiresAt, now)],

@@ -14,6 +14,12 @@ export async function findPrincipalKind(tx: Tx, id: string): Promise<PrincipalKi
   return row?.kind
 }
 
+/** Whether it may take part, which nobody changes until the commit. */
+export async function isActiveUntilCommit(tx: Tx, id: string): Promise<boolean> {
+  const row = await tx.selectFrom('principal').select('status').where('id', '=', id).forShare().executeTakeFirst()
+  return row?.status === 'ACTIVE'
+}
+
 /** False when it was one before. */
 export async function insertMember(tx: Tx, member: Belonging, addedAt: number): Promise<boolean> {
   const { numInsertedOrUpdatedRows } = await tx

@@ -1,11 +1,11 @@
 import { sql } from 'kysely'
-import type { FederationPolicyName } from '../../protocol/rounds/federation-policies.ts'
 import type { Tx } from '../open.ts'
 
 export interface Federation {
   id: string
   name: string
-  policy: FederationPolicyName
+  /** As `getFederationTerms` takes it. */
+  policy: string
   /** The API token or the coordinator that made it. */
   createdBy: string
   createdAt: number
@@ -64,7 +64,7 @@ export async function listFederations(
 function toFederation(row: {
   id: string
   name: string
-  policy: FederationPolicyName
+  policy: string
   created_by: string
   created_at: number
 }): Federation {

@@ -166,6 +166,15 @@ export async function markPrincipalResumed(tx: Tx, id: string): Promise<void> {
   await tx.updateTable('principal').set({ status: 'ACTIVE' }).where('id', '=', id).executeTakeFirstOrThrow()
 }
 
+/** The row is locked by the caller, who checked that it is quarantined. What it has to attest begins with its next session. */
+export async function markPrincipalCleared(tx: Tx, id: string): Promise<void> {
+  await tx
+    .updateTable('principal')
+    .set({ status: 'ACTIVE', next_attestation_at: null, attestations_missed: 0 })
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
+}
+
 /** The row is locked by the caller. */
 export async function forgetPrincipalSession(tx: Tx, id: string, sessionId: string): Promise<void> {
   const row = await tx

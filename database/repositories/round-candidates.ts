@@ -8,6 +8,8 @@ export interface RoundCandidate {
   deviceId: string
   isMember: boolean
   status: PrincipalStatus | undefined
+  /** In a row, since it attested last. */
+  attestationsMissed: number
   /** The one that the principal names as its active one. */
   session: CandidateSession | undefined
   /** The newest for the identity key that it has now. */
@@ -28,6 +30,8 @@ export interface CandidateSession {
 export interface CandidateAttestation {
   id: string
   kid: string
+  /** That its evidence was bound to; undefined for an enrolment or a new identity key. */
+  sessionId: string | undefined
   tier: TrustworthinessTier
   appraisedAt: number
 }
@@ -92,13 +96,13 @@ export async function findCoordinatorCandidate(
  */
 function selectCandidates(asked: string, belonging = 'federation_member', column = 'device_id'): string {
   return `with asked as materialized (${asked})
-    select a.device_id, m.is_member is not null as is_member, p.status,
+    select a.device_id, m.is_member is not null as is_member, p.status, p.attestations_missed,
       s.id as session_id, s.state, s.bucket, s.created_at, s.expires_at, s.superseded_at, s.sealed_chain,
-      r.id as attestation_id, r.kid, r.tier, r.appraised_at
+      r.id as attestation_id, r.kid, r.session_id as attested_session_id, r.tier, r.appraised_at
     from asked a
     left join lateral (select true as is_member from ${belonging}
       where organization_id = current_organization() and federation_id = $1 and ${column} = a.device_id limit 1) m on true
-    left join lateral (select id, status, active_session_id from principal
+    left join lateral (select id, status, active_session_id, attestations_missed from principal
       where m.is_member and organization_id = current_organization() and id = a.device_id limit 1) p on true
     left join lateral (select id, state, bucket, created_at, expires_at, superseded_at,
         case when greatest($2::bigint, bucket) <= last_epoch then substring(chains
@@ -107,7 +111,7 @@ function selectCandidates(asked: string, belonging = 'federation_member', column
       limit 1) s on true
     left join lateral (select kid from identity_key
       where organization_id = current_organization() and principal_id = p.id and status = 'ACTIVE' limit 1) k on true
-    left join lateral (select id, kid, tier, appraised_at from attestation_result
+    left join lateral (select id, kid, session_id, tier, appraised_at from attestation_result
       where organization_id = current_organization() and principal_id = p.id and kid = k.kid
       order by attestation_result.id desc limit 1) r on true
     order by a.device_id`
@@ -117,6 +121,7 @@ interface CandidateRow {
   device_id: string
   is_member: boolean
   status: PrincipalStatus | null
+  attestations_missed: number | null
   session_id: string | null
   state: SessionState
   bucket: number
@@ -126,6 +131,7 @@ interface CandidateRow {
   sealed_chain: Uint8Array | null
   attestation_id: string | null
   kid: string
+  attested_session_id: string | null
   tier: TrustworthinessTier
   appraised_at: number
 }
@@ -135,6 +141,7 @@ function toCandidate(row: CandidateRow): RoundCandidate {
     deviceId: row.device_id,
     isMember: row.is_member,
     status: row.status ?? undefined,
+    attestationsMissed: row.attestations_missed ?? 0,
     session:
       row.session_id === null
         ? undefined
@@ -150,6 +157,12 @@ function toCandidate(row: CandidateRow): RoundCandidate {
     attestation:
       row.attestation_id === null
         ? undefined
-        : { id: row.attestation_id, kid: row.kid, tier: row.tier, appraisedAt: row.appraised_at },
+        : {
+            id: row.attestation_id,
+            kid: row.kid,
+            sessionId: row.attested_session_id ?? undefined,
+            tier: row.tier,
+            appraisedAt: row.appraised_at,
+          },
   }
 }

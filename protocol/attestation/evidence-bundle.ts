@@ -57,7 +57,7 @@ export const evidenceBundle = z
     at: timestamp,
     /** As it was known before this evidence; without a format, `enrolling` without an activation. */
     attesters: z.partialRecord(formatName, attester),
-    /** Those that the evidence names, as they were then. */
+    /** Those that the evidence names, and what stands above them, as they were then. */
     anchors: z.partialRecord(formatName, z.array(anchor)),
     /** All values of the names that the policy gives, as they were then; a name that had none stands here without any. */
     referenceValues: z.partialRecord(formatName, z.array(z.strictObject({ name: z.string(), values: z.array(json) }))),
@@ -119,13 +119,9 @@ export function appraiseBundle(
   }
 }
 
-function inputsOf(
-  crypto: Primitives,
-  { format, policy, parsed }: PieceOfEvidence,
-  bundle: EvidenceBundle,
-): AppraisalInputs {
+function inputsOf(crypto: Primitives, { format, policy }: PieceOfEvidence, bundle: EvidenceBundle): AppraisalInputs {
   return {
-    anchors: (bundle.anchors[format] ?? []).filter(({ lookupId }) => parsed.trustAnchorIds.includes(lookupId)),
+    anchors: bundle.anchors[format] ?? [],
     referenceValues: (bundle.referenceValues[format] ?? [])
       .filter(({ name }) => policy.referenceValues.includes(name))
       .flatMap(({ values }) => values),

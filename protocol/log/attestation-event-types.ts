@@ -1,5 +1,30 @@
 /** Of `auditEventTypes`, which holds them to its shape: evidence, and what was found of it. */
 export const attestationEventTypes = {
+  'trust_anchor.added': {
+    severity: 'notice',
+    meaning:
+      'An operator let an organization trust a certificate authority or a key; the fingerprint is the SHA-256 of its DER.',
+    subject: ['trustAnchorId'],
+    data: ['format', 'kind', 'lookupId', 'fingerprint', 'name'],
+  },
+  'trust_anchor.removed': {
+    severity: 'notice',
+    meaning: 'An operator removed a trust anchor: what leads to it alone is refused at its next attestation.',
+    subject: ['trustAnchorId'],
+    data: ['format', 'kind', 'lookupId', 'fingerprint', 'name'],
+  },
+  'reference_value.added': {
+    severity: 'notice',
+    meaning: 'An operator added what evidence is compared with; the hash is the SHA-256 of its canonical JSON.',
+    subject: ['referenceValueId'],
+    data: ['format', 'name', 'valueHash'],
+  },
+  'reference_value.removed': {
+    severity: 'notice',
+    meaning: 'An operator removed a reference value: evidence is compared without it from then on.',
+    subject: ['referenceValueId'],
+    data: ['format', 'name', 'valueHash'],
+  },
   'enrollment.credential_given': {
     severity: 'info',
     meaning: 'Somebody who knew an enrolment was given a secret that only the platform with its keys can open.',
@@ -43,5 +68,17 @@ export const attestationEventTypes = {
       'The evidence of a device spoke against it: its sessions ended, and it is refused until an operator clears it.',
     subject: ['deviceId'],
     data: ['attestationId', 'policyId', 'checks', 'sessions'],
+  },
+  'device.quarantine_cleared': {
+    severity: 'notice',
+    meaning: 'An operator let a quarantined device exchange again.',
+    subject: ['deviceId'],
+    data: [],
+  },
+  'device.attestation_overdue': {
+    severity: 'warning',
+    meaning: 'A device in a session has missed two attestations in a row; once until it attests again.',
+    subject: ['deviceId'],
+    data: ['missed'],
   },
 } as const

@@ -92,6 +92,18 @@ export const keyEventTypes = {
     subject: ['deviceId'],
     data: ['format'],
   },
+  'trust_anchor.mac_mismatched': {
+    severity: 'critical',
+    meaning: 'A trust anchor is not as it was added or removed: somebody wrote to the database.',
+    subject: ['trustAnchorId'],
+    data: [],
+  },
+  'reference_value.mac_mismatched': {
+    severity: 'critical',
+    meaning: 'A reference value is not as it was added or removed: somebody wrote to the database.',
+    subject: ['referenceValueId'],
+    data: [],
+  },
   'identity_key.mac_mismatched': {
     severity: 'critical',
     meaning: 'The identity key of a device is not the one that enrolled: somebody wrote to the database.',

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { displayName } from '../enrollment.ts'
 import { bytes, bytesWithin, kid, signature, timestamp, uuid } from '../wire.ts'
-import { federationPolicyNames } from './federation-policies.ts'
+import { federationPolicyPattern } from './federation-policies.ts'
 import { hashText, roundCertificate } from './round-certificate.ts'
 
 /** Wire messages of docs/protocol.md §5: federations, rounds and their keys. Unknown members are refused. */
@@ -15,12 +15,15 @@ const roundNumber = z.int().min(0)
 const distinct = (ids: readonly string[]) => new Set(ids).size === ids.length
 const deviceIds = z.array(uuid).min(1).max(MAX_ROUND_DEVICES).refine(distinct, 'Holds a device twice.')
 
+/** A name that is built in, or tiers with an age: `affirming,warning/900`. */
+const federationPolicy = z.string().regex(federationPolicyPattern, 'Not a policy of federations.')
+
 export const federationRequest = z
-  .strictObject({ name: displayName, policy: z.enum(federationPolicyNames).optional() })
+  .strictObject({ name: displayName, policy: federationPolicy.optional() })
   .meta({ id: 'FederationRequest' })
 
 export const federation = z
-  .strictObject({ id: uuid, name: displayName, policy: z.enum(federationPolicyNames), createdAt: timestamp })
+  .strictObject({ id: uuid, name: displayName, policy: federationPolicy, createdAt: timestamp })
   .meta({ id: 'Federation' })
 export type Federation = z.output<typeof federation>
 
@@ -82,8 +85,12 @@ export const roundKeysRequest = z
 export const roundRefusals = [
   'not_member',
   'not_active',
+  'quarantined',
   'no_session',
   'attestation_required',
+  'attestation_overdue',
+  'attestation_stale',
+  'tier_refused',
   'epoch_unavailable',
 ] as const
 export type RoundRefusal = (typeof roundRefusals)[number]

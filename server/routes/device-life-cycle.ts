@@ -34,6 +34,18 @@ export function deviceLifeCycleRoutes(lifeCycle: DeviceLifeCycle): Route[] {
     }),
     defineRoute({
       method: 'post',
+      path: '/v1/devices/:id/clear-quarantine',
+      access: 'operator',
+      summary: 'Let a quarantined device exchange keys and attest again',
+      body: empty,
+      answers: { 200: { description: 'The device, ACTIVE. Repeating it changes nothing.', body: deviceJson } },
+      errors: ['session_state'],
+      async answer({ caller, params, requestId }) {
+        return { status: 200, body: toDeviceJson(await lifeCycle.clearQuarantine(caller, parseId(params), requestId)) }
+      },
+    }),
+    defineRoute({
+      method: 'post',
       path: '/v1/devices/:id/revoke',
       access: 'operator',
       summary: 'Revoke a device and its sessions, for good',

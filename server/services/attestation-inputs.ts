@@ -1,9 +1,65 @@
+import { listReferenceValuesAt } from '../../database/repositories/reference-values.ts'
+import { listTrustAnchorsAt } from '../../database/repositories/trust-anchors.ts'
+import type { TrustAnchor } from '../../protocol/attestation/evidence-format.ts'
+import { parseCertificate } from '../../protocol/attestation/x509/parse-certificate.ts'
+import type { Json } from '../../protocol/encoding.ts'
+import { isReferenceValueGenuine, isTrustAnchorGenuine } from '../../runtime/custody/attestation-input-macs.ts'
+import type { Keyring } from '../../runtime/custody/keyring.ts'
+import type { Logger } from '../../runtime/logger.ts'
+import type { Metrics } from '../../runtime/metrics.ts'
 import type { AttestationInputs } from './appraise-evidence.ts'
 
-/** What organizations trust and expect. */
-export function createAttestationInputs(): AttestationInputs {
+export interface AttestationInputParts {
+  keyring: Keyring
+  logger: Logger
+  metrics: Pick<Metrics, 'inputMacMismatches'>
+}
+
+/** Of the authorities between an EK certificate and its root. */
+const MAX_INTERMEDIATES = 4
+
+/** What organizations trust and expect. An appraisal goes on without what somebody else than an operator put there, and the log says so. */
+export function createAttestationInputs({ keyring, logger, metrics }: AttestationInputParts): AttestationInputs {
+  async function keepGenuine<Row extends { id: string; organizationId: string }>(
+    table: 'trust_anchor' | 'reference_value',
+    rows: readonly Row[],
+    isGenuine: (keyring: Keyring, row: Row) => Promise<boolean>,
+  ): Promise<Row[]> {
+    const genuine: Row[] = []
+    for (const row of rows) {
+      if (await isGenuine(keyring, row)) {
+        genuine.push(row)
+        continue
+      }
+      metrics.inputMacMismatches.inc({ table })
+      const { organizationId, id } = row
+      logger.error(`The ${table} ${id} is not as it was made: somebody wrote to the database.`, { organizationId })
+    }
+    return genuine
+  }
+
   return {
-    findTrustAnchors: () => Promise.resolve([]),
-    listReferenceValues: () => Promise.resolve([]),
+    async findTrustAnchors(tx, { format, lookupIds, at }) {
+      const found: TrustAnchor[] = []
+      const asked = new Set<string>()
+      // Evidence does not name what stands above an intermediate certificate that it does not bring along.
+      let next = lookupIds
+      for (let above = 0; above <= MAX_INTERMEDIATES && next.length > 0; above++) {
+        for (const id of next) asked.add(id)
+        const rows = await listTrustAnchorsAt(tx, { format, lookupIds: next, at })
+        const genuine = await keepGenuine('trust_anchor', rows, isTrustAnchorGenuine)
+        found.push(...genuine.map(({ lookupId, kind, der }) => ({ lookupId, kind, der })))
+        next = genuine.filter(({ kind }) => kind === 'intermediate').map(({ der }) => parseCertificate(der).issuerId)
+        next = next.filter((id) => !asked.has(id))
+      }
+      return found
+    },
+
+    async listReferenceValues(tx, { format, names, at }) {
+      if (names.length === 0) return []
+      const rows = await listReferenceValuesAt(tx, { format, names, at })
+      const genuine = await keepGenuine('reference_value', rows, isReferenceValueGenuine)
+      return genuine.map(({ body }) => JSON.parse(body) as Json)
+    },
   }
 }

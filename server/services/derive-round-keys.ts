@@ -7,6 +7,7 @@ import { canonicalJson, toBase64url } from '../../protocol/encoding.ts'
 import { bucketAt } from '../../protocol/exchange/bucket.ts'
 import { communicationKey } from '../../protocol/exchange/epochs.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
+import { getFederationTerms } from '../../protocol/rounds/federation-policies.ts'
 import { MAX_ROUND_DEVICES, type RoundKey, type RoundKeysAnswer } from '../../protocol/rounds/messages.ts'
 import { sealRoundKeys } from '../../protocol/rounds/sealed-round-keys.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
@@ -84,7 +85,14 @@ async function deriveRoundKeys(
     requireOpen(await findRound(tx, name.federationId, name.round)),
   )
   const epochKeys = await findEpochKeys(parts.temporalKeys, chains.epoch)
-  const terms = { organizationId, ...name, policy: federation.policy, now, epoch: chains.epoch, epochKeys }
+  const terms = {
+    organizationId,
+    ...name,
+    policy: getFederationTerms(federation.policy),
+    now,
+    epoch: chains.epoch,
+    epochKeys,
+  }
   const sealChain = openChainAt(crypto, terms, caller.id, session)
   if (sealChain === undefined) {
     throw new ServiceError('session_state', 'The session has no key of this epoch; begin a new exchange.')

@@ -2,10 +2,12 @@ import type { Database, Tx } from '../../database/open.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
 import {
   lockPrincipal,
+  markPrincipalCleared,
   markPrincipalResumed,
   markPrincipalRevoked,
   markPrincipalSuspended,
 } from '../../database/repositories/principals.ts'
+import { insertRevocation } from '../../database/repositories/revocations.ts'
 import { listOpenSessionIds, revokeSession } from '../../database/repositories/sessions.ts'
 import type { PrincipalStatus } from '../../protocol/enrollment.ts'
 import type { Happening, LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
@@ -24,7 +26,10 @@ interface Step {
   from: PrincipalStatus | undefined
   mark: (tx: Tx, id: string, now: number) => Promise<void>
   /** `sessions`: how many ended with it. */
-  happening: (deviceId: string, sessions: number) => Happening<'device.suspended' | 'device.resumed' | 'device.revoked'>
+  happening: (
+    deviceId: string,
+    sessions: number,
+  ) => Happening<'device.suspended' | 'device.resumed' | 'device.quarantine_cleared' | 'device.revoked'>
 }
 
 // Only what was ACTIVE is suspended: resuming must not be the back door out of a quarantine.
@@ -39,6 +44,13 @@ const resumption: Step = {
   from: 'SUSPENDED',
   mark: markPrincipalResumed,
   happening: (deviceId) => ({ type: 'device.resumed', subject: { deviceId }, data: {} }),
+}
+/** The only way out of a quarantine: a person has looked at what was found. */
+const clearance: Step = {
+  to: 'ACTIVE',
+  from: 'QUARANTINED',
+  mark: markPrincipalCleared,
+  happening: (deviceId) => ({ type: 'device.quarantine_cleared', subject: { deviceId }, data: {} }),
 }
 const revocation: Step = {
   to: 'REVOKED',
@@ -64,6 +76,7 @@ export function createDeviceLifeCycle(parts: { database: Database; clock: Clock;
         const sessionIds = await listOpenSessionIds(tx, id)
         for (const sessionId of sessionIds) await revokeSession(tx, sessionId, now)
         await step.mark(tx, id, now)
+        await insertRevocation(tx, { principalId: id, status: step.to }, now)
         await insertEvents(tx, eventsOf(parts.writeEvent, { step, operator, id, sessionIds, requestId, now }))
         return getDevice(tx, id)
       })
@@ -74,6 +87,8 @@ export function createDeviceLifeCycle(parts: { database: Database; clock: Clock;
     suspend: take(suspension),
     /** It may exchange again; the sessions of before stay revoked. */
     resume: take(resumption),
+    /** Out of its quarantine: it may exchange again, and has to attest again where that is asked for. */
+    clearQuarantine: take(clearance),
     /** With its keys and sessions, for good. */
     revoke: take(revocation),
   }

@@ -6,8 +6,10 @@ import {
   findPrincipalKind,
   insertCoordinator,
   insertMember,
+  isActiveUntilCommit,
   listMembers,
 } from '../../database/repositories/federation-members.ts'
+import { restateRevocations } from '../../database/repositories/revocations.ts'
 import type { PrincipalKind } from '../../protocol/enrollment.ts'
 import type { FederationMember } from '../../protocol/rounds/messages.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
@@ -42,6 +44,7 @@ export function createFederationMembers(parts: { database: Database; clock: Cloc
       if (kind === 'coordinator') requireMaker(caller, federation.createdBy)
       await requireKind(tx, principalId, kind)
       if (!(await store(tx, { organizationId, federationId, principalId }, now))) return
+      await tellNewcomers(tx, type, { federationId, principalId }, now)
       const event = parts.writeEvent(
         {
           organizationId,
@@ -95,6 +98,20 @@ export function createFederationMembers(parts: { database: Database; clock: Cloc
 function requireMaker(caller: Operator | SessionCaller, createdBy: string): void {
   if (maySeeAll(caller) || caller.id === createdBy) return
   throw new ServiceError('forbidden', 'Only an operator, or who made the federation, assigns its coordinators.')
+}
+
+/** Who hears of a federation's members from now on hears of those, too, who were barred before. */
+async function tellNewcomers(
+  tx: Tx,
+  type: BelongingEvent,
+  { federationId, principalId }: { federationId: string; principalId: string },
+  now: number,
+): Promise<void> {
+  if (type === 'federation.coordinator_added') {
+    await restateRevocations(tx, { federationId, deviceId: undefined }, now)
+  } else if (type === 'federation.member_added' && !(await isActiveUntilCommit(tx, principalId))) {
+    await restateRevocations(tx, { federationId, deviceId: principalId }, now)
+  }
 }
 
 /** A device of another organization is not to be told from none. */

@@ -27,7 +27,7 @@ export function createFederations(parts: {
     /** A coordinator that makes one is assigned to it. Throws `name_taken`. */
     create(
       caller: Operator | SessionCaller,
-      wish: { name: string; policy: FederationPolicyName | undefined },
+      wish: { name: string; policy: string | undefined },
       requestId: string,
     ): Promise<Federation> {
       const { organizationId } = caller

@@ -1,5 +1,6 @@
 import type { Tx } from '../../database/open.ts'
 import { markPrincipalQuarantined } from '../../database/repositories/principals.ts'
+import { insertRevocation } from '../../database/repositories/revocations.ts'
 import { listOpenSessionIds, revokeSession } from '../../database/repositories/sessions.ts'
 import { tierOfValue } from '../../protocol/attestation/appraisal.ts'
 import type { LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
@@ -21,6 +22,7 @@ export async function quarantineDevice(
   const sessionIds = await listOpenSessionIds(tx, principal.id)
   for (const sessionId of sessionIds) await revokeSession(tx, sessionId, now)
   await markPrincipalQuarantined(tx, principal.id)
+  await insertRevocation(tx, { principalId: principal.id, status: 'QUARANTINED' }, now)
   const ended = { type: 'session.revoked', data: { with: 'quarantine' } } as const
   const quarantined = writeEvent(
     {

@@ -2,7 +2,7 @@ import type { CandidateSession, RoundCandidate } from '../../database/repositori
 import type { RoundGrant } from '../../database/repositories/round-participants.ts'
 import { communicationKey, roundContext } from '../../protocol/exchange/epochs.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
-import type { FederationPolicyName } from '../../protocol/rounds/federation-policies.ts'
+import type { FederationTerms } from '../../protocol/rounds/federation-policies.ts'
 import type { RoundKey, RoundRefusal } from '../../protocol/rounds/messages.ts'
 import { roundCommitment } from '../../protocol/rounds/round-certificate.ts'
 import { admitToRound } from './admit-to-round.ts'
@@ -14,7 +14,7 @@ export interface KeyTerms {
   organizationId: string
   federationId: string
   round: number
-  policy: FederationPolicyName
+  policy: FederationTerms
   /** Milliseconds since the Unix epoch, and the epoch of that time. */
   now: number
   epoch: number

@@ -22,6 +22,7 @@ import {
 } from '../support/api.ts'
 import { listAttestationChanges } from '../support/attestation-changes.ts'
 import { completeRotation, signRotation, startRotation } from '../support/identity-rotation.ts'
+import { listInputChanges } from '../support/input-changes.ts'
 import { awaitSigned } from '../support/offline-root.ts'
 import { noneDocument } from '../support/policies.ts'
 import { databaseContents, expectRefusal } from '../support/refusals.ts'
@@ -104,6 +105,7 @@ function confirmation(change: { isWrong?: boolean; lateMs?: number } = {}) {
 /** By route, and where one has several kinds of change, by what is asked. */
 const changes: Record<string, Change> = {
   ...listAttestationChanges(() => service),
+  ...listInputChanges(() => service),
   ...listRoundChanges(() => service),
   'POST /v1/organizations': {
     prepare: async () => () => asAdmin('POST', '/v1/organizations', { name: 'one more' }),
@@ -177,6 +179,14 @@ const changes: Record<string, Change> = {
   },
   'POST /v1/devices/:id/suspend': { prepare: ofDevice('suspend'), status: 200 },
   'POST /v1/devices/:id/resume': { prepare: ofDevice('resume', 'suspend'), status: 200 },
+  'POST /v1/devices/:id/clear-quarantine': {
+    async prepare() {
+      const { deviceId } = await enrollTestDevice(service)
+      await service.database.sql.query(`update principal set status = 'QUARANTINED' where id = $1`, [deviceId])
+      return () => asAdmin('POST', `/v1/devices/${deviceId}/clear-quarantine`, {})
+    },
+    status: 200,
+  },
   'POST /v1/devices/:id/revoke': { prepare: ofDevice('revoke'), status: 200 },
   'POST /v1/devices/:id/rotate-identity': {
     async prepare() {

@@ -29,7 +29,7 @@ describe('a page of an allowed origin', () => {
     expect(Object.fromEntries(asked.headers)).toMatchObject({
       'access-control-allow-origin': origin,
       'access-control-allow-methods': expect.stringContaining('POST'),
-      'access-control-allow-headers': 'authorization, cache-control, content-type, x-request-id',
+      'access-control-allow-headers': 'authorization, cache-control, content-type, last-event-id, x-request-id',
       vary: expect.stringMatching(/origin/i),
     })
     const answer = await call(service, 'GET', '/v1/buckets', { headers: { origin } })

@@ -135,7 +135,8 @@ describe('a strict TypeScript project', () => {
       declare global { const device: QflareDevice; const token: string; const url: string; const state: DeviceState }
       declare global { const file: File; const vkeys: string[]; const verifier: ExportVerifier; const apiToken: string }
       declare global { const federationId: string; const rootPin: string; const key: Uint8Array; const aggregateHash: Uint8Array }
-      declare global { const coordinator: QflareDevice }\n`
+      declare global { const coordinator: QflareDevice }
+      declare global { function readToken(binding: Uint8Array): Promise<Uint8Array> }\n`
     const files = blocks.map((code, index) => [`block-${index}.ts`, `${code}\nexport {}\n`])
     await checkTypes(
       { ...Object.fromEntries(files), 'given.d.ts': given },

@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { call, establish } from '../support/api.ts'
 import { attest } from '../support/attestation.ts'
+import { addAnchor, addReferenceValue, authoritiesWish } from '../support/attestation-inputs.ts'
 import { runHere } from '../support/run-here.ts'
 import { startTestService, type TestService } from '../support/service.ts'
 import { enrollTpm, otherPcrs, quoteOf, tpmNamed, tpmReference } from '../support/tpm/device.ts'
 import { certifyEk } from '../support/tpm/ek-authority.ts'
-import { toText } from '../support/tpm/evidence.ts'
 
 /** What the service decided comes out again of what it kept, offline, whatever became of policy, anchors and values meanwhile. */
 
@@ -23,14 +23,9 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'qflare-replay-'))
   const { root } = certifyEk(tpm)
   await asAdmin('POST', '/v1/policies', { name: 'fleet', policy: strict })
-  for (const [path, body] of [
-    ['/v1/trust-anchors', { items: [{ format: 'tpm2', kind: 'root', der: toText(root) }] }],
-    ['/v1/reference-values', { format: 'tpm2', name: 'boot', values: [tpmReference] }],
-  ] as const) {
-    const { status, body: answer } = await asAdmin('POST', path, body)
-    if (status !== 201) throw new Error(JSON.stringify(answer))
-    made.push(...answer.items.map(({ id }: { id: string }) => `${path}/${id}`))
-  }
+  made.push(`/v1/trust-anchors/${await addAnchor(service, authoritiesWish(root))}`)
+  const value = { format: 'tpm2', name: 'boot', values: [tpmReference] }
+  made.push(`/v1/reference-values/${await addReferenceValue(service, value)}`)
 })
 afterAll(async () => {
   await service.close()

@@ -53,7 +53,7 @@ describe('a device that gets no key stops nobody', () => {
       [idOf(ended)]: 'no_session',
       [sessionless.deviceId]: 'no_session',
       [idOf(moved)]: 'epoch_unavailable',
-      [idOf(contraindicated)]: 'attestation_required',
+      [idOf(contraindicated)]: 'tier_refused',
     }
     const { keys, refused } = await suite.given()
     expect(refused).toEqual(expected)
@@ -115,11 +115,12 @@ describe('a device that gets no key stops nobody', () => {
     const strictRound = await openRound(suite.service, suite.coordinator, strict)
     const refused = await askKeys(suite.service, suite.coordinator, strictRound)
     expectRefusal(refused, 403, 'attestation_required')
-    const attest = (party: TestParty, tier: string, appraisedAt: number) =>
-      suite.sql('update attestation_result set tier = $2, appraised_at = $3 where principal_id = $1', [
+    const attest = (party: TestParty, tier: string, appraisedAt: number, sessionId: string | null = party.sessionId) =>
+      suite.sql('update attestation_result set tier = $2, appraised_at = $3, session_id = $4 where principal_id = $1', [
         party.deviceId,
         tier,
         new Date(appraisedAt),
+        sessionId,
       ])
     const { now } = suite.service.time
     await attest(suite.coordinator, 'affirming', now)
@@ -128,19 +129,25 @@ describe('a device that gets no key stops nobody', () => {
     const codes = async () =>
       openAnswer(suite.coordinator, strict, strictRound, await askKeys(suite.service, suite.coordinator, strictRound))
         .refused
-    expect(await codes()).toEqual({ [suite.second().deviceId]: 'attestation_required' })
-    await attest(suite.second(), 'affirming', now - 1)
-    expect(await codes(), 'older than the session').toEqual({ [suite.second().deviceId]: 'attestation_required' })
+    expect(await codes()).toEqual({ [suite.second().deviceId]: 'tier_refused' })
+    for (const sessionId of [null, suite.first().sessionId]) {
+      await attest(suite.second(), 'affirming', now, sessionId)
+      expect(await codes(), 'of another session').toEqual({ [suite.second().deviceId]: 'attestation_stale' })
+    }
     await attest(suite.second(), 'affirming', now)
     expect(await codes()).toEqual({})
     // One millisecond before its age, and at it: access tokens live for five minutes only.
     suite.service.time.now = now + 240_000
-    await suite.sql('update session set created_at = $2 where id = any ($1)', [
-      [suite.coordinator.sessionId, ...suite.devices.map(({ sessionId }) => sessionId)],
-      new Date(now - 600_000),
-    ])
     await attest(suite.first(), 'affirming', suite.service.time.now - 600_000)
     await attest(suite.second(), 'affirming', suite.service.time.now - 600_001)
-    expect(await codes()).toEqual({ [suite.second().deviceId]: 'attestation_required' })
+    expect(await codes()).toEqual({ [suite.second().deviceId]: 'attestation_stale' })
+    for (const [missed, code] of [
+      [1, {}],
+      [2, { [suite.second().deviceId]: 'attestation_overdue' }],
+    ] as const) {
+      await attest(suite.second(), 'affirming', suite.service.time.now)
+      await suite.sql('update principal set attestations_missed = $2 where id = $1', [suite.second().deviceId, missed])
+      expect(await codes()).toEqual(code)
+    }
   })
 })

@@ -53,7 +53,9 @@ export async function call(
     },
     ...(payload === undefined ? {} : { body: payload as string }),
   })
-  const text = await response.text()
+  const isEndless = response.headers.get('content-type')?.startsWith('text/event-stream') === true
+  if (isEndless) await response.body?.cancel()
+  const text = isEndless ? '' : await response.text()
   const isJson = /[/+]json\b/.test(response.headers.get('content-type') ?? '')
   return { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers }
 }

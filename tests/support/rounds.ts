@@ -33,7 +33,7 @@ export async function makeFederation(
   service: TestService,
   coordinator: TestParty,
   members: readonly TestDevice[] = [],
-  policy: 'development' | 'production' = 'development',
+  policy = 'development',
 ): Promise<TestFederation> {
   const token = coordinator.accessToken
   const body = { name: `federation ${newId()}`, policy }

@@ -31,10 +31,14 @@ export const otherPolicies = [
   'audit_outbox sequenced: permissive d to qflare_sequencer using (true)',
   "audit_outbox tell: permissive a to qflare_sequencer with check ((organization_id = '00000000-0000-0000-0000-000000000000'::uuid))",
   'attester_state rotate_keys: permissive r to qflare_jobs using (true)',
+  'reference_value rotate_keys: permissive r to qflare_jobs using (true)',
+  'trust_anchor rotate_keys: permissive r to qflare_jobs using (true)',
   'challenge rotate_keys: permissive r to qflare_jobs using (true)',
   'identity_key rotate_keys: permissive r to qflare_jobs using (true)',
   'identity_key list_unflagged: permissive r to qflare_jobs using (true)',
   'organization list_organizations: permissive r to qflare_jobs using (true)',
+  'principal list_overdue: permissive r to qflare_jobs using (true)',
+  'revocation list_old: permissive r to qflare_jobs using (true)',
   'session count_epochs: permissive r to qflare_jobs using (true)',
 ]
 

@@ -1,5 +1,5 @@
 import { vi } from 'vitest'
-import type { Entry } from '../../client/command/entries.ts'
+import type { Entry } from '../../client/command/entry.ts'
 import { runCommandLine } from '../../client/command/run.ts'
 
 /**

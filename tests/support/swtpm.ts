@@ -71,6 +71,9 @@ export interface TestTpm {
   extendPcr(index: number, text: string): Promise<void>
   /** Power off and on: PCRs are as at first, what is not persistent is gone. `unclean`: without the shutdown that an OS does. */
   reboot(how?: { unclean: boolean }): Promise<void>
+  /** Nothing answers, until `turnOn`. */
+  turnOff(): Promise<void>
+  turnOn(): Promise<void>
   /** Of the process; nothing answers after it. */
   stop(): Promise<void>
 }
@@ -104,6 +107,10 @@ export async function startTestTpm(options: TestTpmOptions = {}): Promise<TestTp
     async reboot({ unclean } = { unclean: false }) {
       if (!unclean) await run('shutdown', '--clear')
       await powerOff(child)
+      child = await powerOn(folder)
+    },
+    turnOff: () => powerOff(child),
+    async turnOn() {
       child = await powerOn(folder)
     },
     async stop() {

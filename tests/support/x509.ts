@@ -9,7 +9,8 @@ export const CERTIFICATE_NOT_BEFORE = Date.UTC(2026, 0, 1)
 export const CERTIFICATE_NOT_AFTER = Date.UTC(2049, 11, 31, 23, 59, 59)
 
 /** Name with one common name; without a text, the empty one. */
-export function derName(commonName: string): Buffer {
+export function derName(commonName: string | Uint8Array): Uint8Array {
+  if (typeof commonName !== 'string') return commonName
   return commonName === '' ? derSequence() : derSequence(der(0x31, derSequence(derId('2.5.4.3'), derText(commonName))))
 }
 
@@ -72,10 +73,11 @@ export interface CertificateParts {
   version: Uint8Array
   serialNumber: number
   innerAlgorithm: Uint8Array
-  issuer: string
+  /** Common names, or Names. */
+  issuer: string | Uint8Array
   notBefore: Uint8Array
   notAfter: Uint8Array
-  subject: string
+  subject: string | Uint8Array
   /** SubjectPublicKeyInfo. */
   spki: Uint8Array
   extensions: readonly (TestExtension | Uint8Array)[]

@@ -21,6 +21,7 @@ import { keyVersionOf } from '../../runtime/custody/sealed-record.ts'
 import { signingKeyPlace } from '../../runtime/custody/service-keys.ts'
 import { newId } from '../../runtime/ids.ts'
 import { renewAttesterMacs } from '../rotation/renew-attester-macs.ts'
+import { renewInputMacs } from '../rotation/renew-input-macs.ts'
 import { renewPolicyMacs } from '../rotation/renew-policy-macs.ts'
 
 export interface ResealValuesParts {
@@ -47,6 +48,7 @@ export async function resealValues(
   const seeds = await resealSeeds(parts, now)
   const policies = await renewPolicyMacs(parts, now)
   const attesters = await renewAttesterMacs(parts, now)
+  const inputs = await renewInputMacs(parts, now)
   const version = parts.keyring.activeVersion('identityMac')
   const total = await parts.database.withoutOrganization((tx) => countStaleIdentityMacs(tx, version))
   let macs = 0
@@ -56,8 +58,8 @@ export async function resealValues(
     if (stale.length === 0) {
       return {
         seeds,
-        macs: macs + policies.renewed + attesters.renewed,
-        mismatched: mismatched + policies.mismatched + attesters.mismatched,
+        macs: macs + policies.renewed + attesters.renewed + inputs.renewed,
+        mismatched: mismatched + policies.mismatched + attesters.mismatched + inputs.mismatched,
       }
     }
     for (const [organizationId, keys] of Map.groupBy(stale, (key) => key.organizationId)) {

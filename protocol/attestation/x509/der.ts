@@ -87,9 +87,9 @@ function readChildren(content: Uint8Array, depth: number): DerElement[] {
 
 /** The indefinite form has no bytes at all; two are enough for whatever is read here. */
 function readLongLength(bytes: Uint8Array): number {
-  const [first = 0, second] = bytes
+  const [first = 0, second = 0] = bytes
   if (bytes.length === 1 && first >= 0x80) return first
-  if (bytes.length === 2 && second !== undefined && first > 0) return first * 0x100 + second
+  if (bytes.length === 2 && first > 0) return first * 0x100 + second
   throw malformedEvidence('DER holds a length that is not definite and minimal, or far too long.')
 }
 
@@ -121,21 +121,22 @@ function hasForm(tag: number, content: Uint8Array): boolean {
 
 function isMinimalInteger(content: Uint8Array): boolean {
   const [first, second] = content
-  if (first === undefined || second === undefined) return first !== undefined
+  if (second === undefined) return first !== undefined
   return !(first === 0 && second < 0x80) && !(first === 0xff && second >= 0x80)
 }
 
 /** The first byte counts the unused bits of the last, which are zero. */
 function hasZeroUnusedBits(content: Uint8Array): boolean {
-  const [unused] = content
-  if (unused === undefined || unused > 7 || (content.length === 1 && unused > 0)) return false
-  return content.length === 1 || ((content.at(-1) as number) & ((1 << unused) - 1)) === 0
+  const [unused = 8] = content
+  if (unused > 7) return false
+  if (content.length === 1) return unused === 0
+  return ((content.at(-1) as number) & ((1 << unused) - 1)) === 0
 }
 
 /** Each number in as few bytes as it needs, the last of which is below 0x80. */
 function isMinimalIdentifier(content: Uint8Array): boolean {
   const starts = content.filter((_, index) => index === 0 || (content[index - 1] as number) < 0x80)
-  return content.length > 0 && (content.at(-1) as number) < 0x80 && !starts.includes(0x80)
+  return (content.at(-1) ?? 0x80) < 0x80 && !starts.includes(0x80)
 }
 
 /** Digits, then Z: seconds are written, fractions and other time zones are not (RFC 5280 §4.1.2.5). */

@@ -68,6 +68,11 @@ export function coreRows(world: AccessWorld): Record<string, Row> {
     },
     'POST /v1/devices/:id/suspend': { path: ofNewDevice('suspend'), body: {}, outcomes: operators(200, 404) },
     'POST /v1/devices/:id/resume': { path: ofNewDevice('resume'), body: {}, outcomes: operators(200, 404) },
+    'POST /v1/devices/:id/clear-quarantine': {
+      path: ofNewDevice('clear-quarantine'),
+      body: {},
+      outcomes: operators(200, 404),
+    },
     'POST /v1/devices/:id/revoke': { path: ofNewDevice('revoke'), body: {}, outcomes: operators(200, 404) },
     'POST /v1/devices/:id/rotate-identity': {
       path: () => `/v1/devices/${world.device.deviceId}/rotate-identity`,

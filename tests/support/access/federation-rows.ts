@@ -19,6 +19,9 @@ export function federationRows(world: AccessWorld): Record<string, Row> {
       body: () => ({ name: newId() }),
       outcomes: { ...coordinators(201), coordinator: 201, otherCoordinator: 201, foreignAdmin: 201 },
     },
+    'GET /v1/revocations': {
+      outcomes: { ...operatorsAndCoordinators(200), coordinator: 200, otherCoordinator: 200, foreignAdmin: 200 },
+    },
     'GET /v1/federations': {
       outcomes: { ...operatorsAndCoordinators(200), coordinator: 200, otherCoordinator: 200, foreignAdmin: 200 },
     },

@@ -1,4 +1,4 @@
-import { call } from '../api.ts'
+import { addAnchor, addReferenceValue, authoritiesWish } from '../attestation-inputs.ts'
 import { startTestService, type TestService } from '../service.ts'
 import { createTpmPolicy, tpmNamed, tpmReference } from './device.ts'
 import { certifyEk } from './ek-authority.ts'
@@ -13,15 +13,8 @@ export async function startTpmService(options?: Parameters<typeof startTestServi
 
 /** For the organization of its admin token. */
 export async function trustTestTpms(service: TestService): Promise<void> {
-  const root = certifyEk(tpmNamed('any')).root
-  const anchor = { format: 'tpm2', kind: 'root', der: Buffer.from(root).toString('base64url') }
-  await add(service, '/v1/trust-anchors', { items: [anchor] })
-  await add(service, '/v1/reference-values', { format: 'tpm2', name: 'boot', values: [tpmReference] })
-}
-
-async function add(service: TestService, path: string, body: object): Promise<void> {
-  const answer = await call(service, 'POST', path, { token: service.adminToken, body })
-  if (answer.status !== 201) throw new Error(`not added: ${JSON.stringify(answer.body)}`)
+  await addAnchor(service, authoritiesWish(certifyEk(tpmNamed('any')).root))
+  await addReferenceValue(service, { format: 'tpm2', name: 'boot', values: [tpmReference] })
 }
 
 let count = 0

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { derChildren, derParts, parseDer } from '../../../../protocol/attestation/x509/der.ts'
-import { derBits, derId, derInteger, derNull, derSequence } from '../../../support/der.ts'
+import { derBits, derId, derInteger, derNull, derOctets, derSequence } from '../../../support/der.ts'
 
 const malformed = expect.objectContaining({ code: 'evidence_malformed' })
 const hex = (text: string) => Buffer.from(text, 'hex')
@@ -31,6 +31,7 @@ test.each([
   '06038837 03',
   '170d3330303130313030303030305a',
   '180f32303330303130313030303030305a',
+  '060481808001',
   '3000',
   '3100',
   '0c00',
@@ -40,6 +41,11 @@ test.each([
 ])('a value in its one form is read: %s', (text) => {
   const bytes = hex(text.replace(' ', ''))
   expect(parseDer(bytes, bytes[0] as number).der).toEqual(bytes)
+})
+
+test.each([127, 128, 255, 256, 32_767, 32_768, 65_535])('a value of %i bytes is read', (length) => {
+  const bytes = derOctets(Buffer.alloc(length))
+  expect(parseDer(bytes, 0x04).content).toHaveLength(length)
 })
 
 test('the parts of a structure are those of its type, in their order and number', () => {
@@ -60,11 +66,21 @@ test.each([
   ['a tag alone', '30'],
   ['an indefinite length', '30800000'],
   ['a length that is not minimal', '308100'],
-  ['a length of two bytes where one is enough', '308200ff'.padEnd(8 + 255 * 2, '0500')],
+  ['a length of two bytes where one is enough', `048200ff${'aa'.repeat(255)}`],
+  ['a length of three bytes where they are needed', `0483010000${'aa'.repeat(65_536)}`],
+  ['an indefinite length before that many bytes', `0480${'aa'.repeat(128)}`],
+  ['a constructed end of contents', '2000'],
   ['a length of three bytes', '3083000000'],
   ['a length beyond the end', '300305'],
   ['a length of which a byte lacks', '3082ff'],
-  ['a tag of several bytes', '1f8100'],
+  ['a tag of several bytes', '1f00'],
+  ['a tag of several bytes in a class of its own', '9f00'],
+  ['a time of letters', '170d6162636465666768696a6b6c5a'],
+  ['a time with a sign', '170d2b30313031303030303030305a'],
+  ['a time without its zone', '170d33303031303130303030303030'],
+  ['a shorter time', '170c33303031303130303030305a'],
+  ['a longer time of letters', '180f6162636465666768696a6b6c6d6e5a'],
+  ['a longer time without its zone', '180f323033303031303130303030303030'],
   ['a boolean of two bytes', '01020000'],
   ['a boolean that is neither', '010101'],
   ['an empty integer', '0200'],
@@ -77,6 +93,7 @@ test.each([
   ['a NULL that holds something', '050100'],
   ['an empty OID', '0600'],
   ['an OID that ends within a number', '06022a86'],
+  ['an OID that ends within a number of zeros', '06032a8180'],
   ['an OID with a zero too many', '06032a8001'],
   ['an OID that begins with a zero too many', '06028001'],
   ['an octet string in parts', '24040402aaaa'],

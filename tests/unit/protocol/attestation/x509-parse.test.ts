@@ -158,6 +158,8 @@ describe('a certificate is malformed', () => {
     ['with parts behind the extensions', { tbsEnd: derNull }],
     ['with another algorithm inside', { innerAlgorithm: signings['ECDSA with SHA-384'].algorithm }],
     ['without an issuer', { issuer: '' }],
+    ['with an issuer that is no name', { issuer: derSequence(derNull) }],
+    ['with a subject that is no name', { subject: derSequence(derNull) }],
     [
       'with an extension twice',
       { extensions: [basicConstraints(false), extendedKeyUsage('1.2.3'), basicConstraints(false)] },
