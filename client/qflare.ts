@@ -34,6 +34,13 @@ export {
 export type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
 export type { Attester, EvidenceJson } from './attester.ts'
 export {
+  type Attestation,
+  type AttestationEvidence,
+  type AttestationFilter,
+  openAttestations,
+  QflareAttestations,
+} from './attestations.ts'
+export {
   type AuditKeys,
   type ConsistencyProof,
   type EventFilter,
