@@ -32,6 +32,13 @@ export {
   verifyRoundCertificate,
 } from '../protocol/rounds/verify-round-certificate.ts'
 export type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
+export {
+  type Attestation,
+  type AttestationEvidence,
+  type AttestationFilter,
+  openAttestations,
+  QflareAttestations,
+} from './attestations.ts'
 export type { Attester, EvidenceJson } from './attester.ts'
 export {
   type AuditKeys,

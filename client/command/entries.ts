@@ -1,3 +1,4 @@
+import { attestationEntries } from './attestation-entries.ts'
 import { deviceEntries } from './device-entries.ts'
 import type { Entry } from './entry.ts'
 import { federationEntries } from './federation-entries.ts'
@@ -20,31 +21,7 @@ export const entries: readonly Entry[] = [
     summary: 'operator: end an enrolment token that nobody used',
     load: async () => (await import('./token-revoke.ts')).tokenRevoke,
   },
-  {
-    name: 'policy create',
-    summary: 'operator: write the next version of an appraisal policy',
-    load: async () => (await import('./policy-create.ts')).policyCreate,
-  },
-  {
-    name: 'policy list',
-    summary: 'operator: the appraisal policies, each with its newest version',
-    load: async () => (await import('./policy-list.ts')).policyList,
-  },
-  {
-    name: 'policy show',
-    summary: 'operator: one version of an appraisal policy',
-    load: async () => (await import('./policy-show.ts')).policyShow,
-  },
-  {
-    name: 'policy schema',
-    summary: 'anyone: the JSON schema of an appraisal policy',
-    load: async () => (await import('./policy-schema.ts')).policySchemaCommand,
-  },
-  {
-    name: 'policy test',
-    summary: 'anyone: what a policy says of evidence, line by line',
-    load: async () => (await import('./policy-test.ts')).policyTest,
-  },
+  ...attestationEntries,
   {
     name: 'device list',
     summary: 'operator: the devices of the organization',

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { choosePrimitives } from '../../protocol/primitives/choose.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
+import { openAttestations, type QflareAttestations } from '../attestations.ts'
 import { openAuditor, type QflareAuditor } from '../auditor.ts'
 import { type DeviceOptions, openDevice, type QflareDevice } from '../device.ts'
 import { openFederations, type QflareFederations } from '../federations.ts'
@@ -74,6 +75,11 @@ function deviceOptions(
 export async function openOperatorOf(flags: ServerFlags): Promise<QflareOperator> {
   const server = serverOptions(flags)
   return openOperator({ ...server, apiToken: await readApiToken() })
+}
+
+/** With the API token of an operator or a coordinator. Exit code 4 when there is none. */
+export async function openAttestationsOf(flags: ServerFlags): Promise<QflareAttestations> {
+  return openAttestations({ ...serverOptions(flags), apiToken: await readApiToken() })
 }
 
 /** As the coordinator whose state is named, or with the API token. Exit code 4 when there is neither. */

@@ -1,4 +1,4 @@
-import type { TrustworthinessTier } from './ear.ts'
+import { type TrustworthinessTier, trustworthinessTiers as tiers } from './ear.ts'
 
 /** The claims of a trustworthiness vector: draft-ietf-rats-ar4si, by their names in JSON. */
 export const trustworthinessClaims = [
@@ -26,9 +26,6 @@ export interface Finding {
   /** What was found, against what was wanted; for people. Never a secret. */
   detail: string
 }
-
-/** AR4SI's tiers, from the one that says least against a device to the worst. */
-const tiers = ['none', 'affirming', 'warning', 'contraindicated'] as const satisfies TrustworthinessTier[]
 
 /** AR4SI's tier of a value: −1 to 1 none, to 31 (−32) affirming, to 95 (−96) warning, beyond it contraindicated. */
 export function tierOfValue(value: number): TrustworthinessTier {

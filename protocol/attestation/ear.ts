@@ -7,7 +7,9 @@ export const EAR_PROFILE = 'tag:ietf.org,2026:rats/ear#04'
 /** How long a result may be relied upon, in seconds. */
 export const EAR_LIFETIME_SECONDS = 600
 
-export type TrustworthinessTier = 'none' | 'affirming' | 'warning' | 'contraindicated'
+/** AR4SI's tiers, from the one that says least against a device to the worst. */
+export const trustworthinessTiers = ['none', 'affirming', 'warning', 'contraindicated'] as const
+export type TrustworthinessTier = (typeof trustworthinessTiers)[number]
 
 /**
  * The claims of an attestation result (EAR, draft-ietf-rats-ear-04 §4); `identityKey` is the key that it speaks of (`cnf`, RFC 7800). A
