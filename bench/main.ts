@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { measureAttestation } from './attestation/measure-attestation.ts'
+import { reportReattestation } from './attestation/report-reattestation.ts'
 import { reportAudit } from './audit/report-audit.ts'
 import { measureCrypto } from './crypto/measure-crypto.ts'
 import { reportExchange } from './exchange/report-exchange.ts'
@@ -31,6 +32,7 @@ async function measure(options: BenchOptions): Promise<BenchResult> {
     progress('attestation')
     figures.push(...measureAttestation())
   }
+  if (wants('reattestation')) figures.push(...(await reportReattestation(progress, noteService)))
   if (wants('lookups') || wants('scale'))
     figures.push(...(await reportScale({ ...options, wants }, progress, noteService)))
   if (wants('memory')) figures.push(...(await measureMemory(options.memoryExchanges, progress, noteService)))

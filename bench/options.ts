@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 export const parts = [
   'crypto',
   'attestation',
+  'reattestation',
   'lookups',
   'memory',
   'scale',

@@ -4,14 +4,15 @@ import { enrollDevice } from '../../client/enroll-device.ts'
 import { createMemoryStore } from '../../client/memory-store.ts'
 import { openOperator } from '../../client/operator.ts'
 import { activateCredential } from '../../tests/support/tpm/activate-credential.ts'
-import { keysOf, quoteOf, tpmNamed } from '../../tests/support/tpm/device.ts'
+import { createTpmPolicy, keysOf, quoteOf, tpmNamed } from '../../tests/support/tpm/device.ts'
 import { toText } from '../../tests/support/tpm/evidence.ts'
+import { trustTestTpms } from '../../tests/support/tpm/service.ts'
 import type { SoftwareTpm } from '../../tests/support/tpm/software-tpm.ts'
 
 // Devices with TPMs in software, in a process of their own: what they cost is theirs. Each has a session.
 
 export type ReattestationOrder =
-  | { order: 'enter'; url: string; adminToken: string; policyId: string; devices: number }
+  | { order: 'enter'; url: string; adminToken: string; devices: number }
   | { order: 'attest'; attestations: number }
 export interface ReattestationAnswer {
   seconds: number
@@ -21,10 +22,13 @@ export interface ReattestationAnswer {
 let devices: QflareDevice[] = []
 
 async function enter(order: Extract<ReattestationOrder, { order: 'enter' }>): Promise<ReattestationAnswer> {
+  // The authority of the TPMs is made in this process.
+  await trustTestTpms(order)
+  const { id: policyId } = await createTpmPolicy(order, 'bench')
   const operator = openOperator({ url: order.url, apiToken: order.adminToken })
   devices = []
   for (let i = 0; i < order.devices; i++) {
-    const { token } = await operator.createEnrollmentToken({ kind: 'device', policyId: order.policyId })
+    const { token } = await operator.createEnrollmentToken({ kind: 'device', policyId })
     const attesters = [toAttester(tpmNamed(`bench ${i}`))]
     const store = createMemoryStore()
     const device = await enrollDevice({ url: order.url, token, store, name: `bench-${i}`, attesters })

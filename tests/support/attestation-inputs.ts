@@ -24,20 +24,26 @@ export function referenceWish(name = 'a release', pcr0 = randomBytes(32).toStrin
   return { format: 'tpm2', name, values: [{ pcrs: { sha256: { '0': [pcr0] } } }] }
 }
 
-export function postAnchors(service: TestService, body: unknown): Promise<Answer> {
+export function postAnchors(service: Pick<TestService, 'url' | 'adminToken'>, body: unknown): Promise<Answer> {
   return call(service, 'POST', '/v1/trust-anchors', { token: service.adminToken, body })
 }
 
-export function postReferenceValues(service: TestService, body: unknown): Promise<Answer> {
+export function postReferenceValues(service: Pick<TestService, 'url' | 'adminToken'>, body: unknown): Promise<Answer> {
   return call(service, 'POST', '/v1/reference-values', { token: service.adminToken, body })
 }
 
 /** Of the organization of the service’s admin token; its id. */
-export async function addAnchor(service: TestService, wish: object = psaWish()): Promise<string> {
+export async function addAnchor(
+  service: Pick<TestService, 'url' | 'adminToken'>,
+  wish: object = psaWish(),
+): Promise<string> {
   return idOf(await postAnchors(service, wish), 'trustAnchor')
 }
 
-export async function addReferenceValue(service: TestService, wish: object = referenceWish()): Promise<string> {
+export async function addReferenceValue(
+  service: Pick<TestService, 'url' | 'adminToken'>,
+  wish: object = referenceWish(),
+): Promise<string> {
   return idOf(await postReferenceValues(service, wish), 'referenceValue')
 }
 

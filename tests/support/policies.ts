@@ -6,7 +6,7 @@ export const noneDocument = { v: 1, evidence: { none: { rules: {} } }, enroll: [
 
 /** Of the organization of the service’s admin token; `change` replaces members of `noneDocument`. */
 export async function createPolicy(
-  service: TestService,
+  service: Pick<TestService, 'url' | 'adminToken'>,
   name: string,
   change: object = {},
 ): Promise<{ id: string; version: number; policyHash: string }> {

@@ -22,7 +22,7 @@ function valueOf(pcr: number): string {
 }
 
 /** A policy that wants what `tpmReference` says, under this name of a reference value; `change` replaces members. */
-export function createTpmPolicy(service: TestService, name: string, change: object = {}) {
+export function createTpmPolicy(service: Pick<TestService, 'url' | 'adminToken'>, name: string, change: object = {}) {
   const evidence = { tpm2: { rules: {}, referenceValues: ['boot'] } }
   return createPolicy(service, name, { evidence, enroll: ['affirming'], ...change })
 }

@@ -12,7 +12,7 @@ export async function startTpmService(options?: Parameters<typeof startTestServi
 }
 
 /** For the organization of its admin token. */
-export async function trustTestTpms(service: TestService): Promise<void> {
+export async function trustTestTpms(service: Pick<TestService, 'url' | 'adminToken'>): Promise<void> {
   await addAnchor(service, authoritiesWish(certifyEk(tpmNamed('any')).root))
   await addReferenceValue(service, { format: 'tpm2', name: 'boot', values: [tpmReference] })
 }

@@ -15,6 +15,7 @@ describe('the options of the bench', () => {
       only: [
         'crypto',
         'attestation',
+        'reattestation',
         'lookups',
         'memory',
         'scale',
