@@ -1,5 +1,7 @@
+import { psa } from '../../protocol/attestation/formats/psa.ts'
 import { tpm2 } from '../../protocol/attestation/formats/tpm2.ts'
 import type { Json } from '../../protocol/encoding.ts'
+import { enrollingPsa, makeToken, psaAnchor, psaEvidence, psaKeyPair, psaRelease } from '../../tests/support/psa.ts'
 import {
   akKinds,
   type EvidenceOptions,
@@ -17,7 +19,7 @@ export interface Verification {
   targetPerSecond?: number
 }
 
-/** Of each format: what a device sends when it enrols, and what it sends every five minutes. */
+/** Of each format: what a device sends when it enrols, and what it sends every five minutes (a PSA token is the same both times). */
 export function listVerifications(): Verification[] {
   const rsa = { ek: 'RSA-2048', ak: akKinds['RSASSA, SHA-256'] } satisfies EvidenceOptions
   const p256 = { ek: 'P-256', ak: akKinds['ECDSA P-256, SHA-256'] } satisfies EvidenceOptions
@@ -26,6 +28,9 @@ export function listVerifications(): Verification[] {
     { name: 'tpm2 enrolment, P-256', run: verifyingTpm2(makeEvidence(p256)) },
     { name: 'tpm2 known AK, RSA-2048', run: verifyingTpm2(makeKnownEvidence(rsa)), targetPerSecond: 3000 },
     { name: 'tpm2 known AK, P-256', run: verifyingTpm2(makeKnownEvidence(p256)), targetPerSecond: 3000 },
+    { name: 'psa, ES256', run: verifyingPsa('ES256') },
+    { name: 'psa, ES384', run: verifyingPsa('ES384') },
+    { name: 'psa, ES512', run: verifyingPsa('ES512') },
   ]
 }
 
@@ -34,4 +39,11 @@ function verifyingTpm2({ evidence, anchors, expected }: TestEvidence): () => unk
   const values = Object.entries(testPcrs.sha256 ?? {}).map(([pcr, value]) => [pcr, [value]])
   const references: Json[] = [{ pcrs: { sha256: Object.fromEntries(values) } }]
   return () => tpm2.parse(evidence).verify(anchors, expected).appraise(rules, references)
+}
+
+function verifyingPsa(algorithm: 'ES256' | 'ES384' | 'ES512'): () => unknown {
+  const rules = psa.rules.parse({})
+  const evidence = psaEvidence(makeToken({ algorithm }))
+  const anchors = [psaAnchor(psaKeyPair(algorithm))]
+  return () => psa.parse(evidence).verify(anchors, enrollingPsa).appraise(rules, [psaRelease])
 }

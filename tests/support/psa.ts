@@ -1,5 +1,6 @@
 import { type KeyObject, sign } from 'node:crypto'
 import type { ExpectedEvidence, TrustAnchor } from '../../protocol/attestation/evidence-format.ts'
+import type { Json } from '../../protocol/encoding.ts'
 import { type CborValue, cbor, cborHead } from './cbor.ts'
 import { type KeyPair, spkiOf, testKeyPair } from './x509-signing.ts'
 
@@ -153,3 +154,12 @@ export const enrollingPsa: ExpectedEvidence = {
   now: Date.UTC(2026, 10, 28),
   attester: { kind: 'enrolling', activation: undefined },
 }
+
+/** The reference value of what a token says that nobody changed. */
+export const psaRelease = {
+  implementationId: psaImplementationId.toString('hex'),
+  components: [
+    { type: 'SPE', measurement: '3e'.repeat(32), signerId: psaSigner.toString('hex'), version: '1.6.0' },
+    { type: 'NSPE', measurement: '4e'.repeat(32), signerId: psaSigner.toString('hex'), version: '0.1.0' },
+  ],
+} satisfies Json

@@ -12,15 +12,16 @@ import {
   psaEvidence,
   psaImplementationId,
   psaInstanceId,
+  psaRelease,
   type TokenChanges,
 } from '../../../support/psa.ts'
 
+type Component = (typeof psaRelease.components)[number]
 const implementationId = psaImplementationId.toString('hex')
 const otherImplementation = '0f'.repeat(32)
 const signerId = '51'.repeat(32)
-const spe = { type: 'SPE', measurement: '3e'.repeat(32), signerId, version: '1.6.0' }
-const nspe = { type: 'NSPE', measurement: '4e'.repeat(32), signerId, version: '0.1.0' }
-const release = { implementationId, components: [spe, nspe] }
+const release = psaRelease
+const [spe, nspe] = release.components as [Component, Component]
 
 function appraise(rules: Json = {}, references: readonly Json[] = [release], changes: TokenChanges = {}) {
   const verified = psa.parse(psaEvidence(makeToken(changes))).verify([psaAnchor()], enrollingPsa)

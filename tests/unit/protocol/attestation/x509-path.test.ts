@@ -113,6 +113,11 @@ describe('a path', () => {
       { intermediate: { extensions: [basicConstraints(true), authority, extendedKeyUsage('2.5.29.37.0')] } },
     ],
     [
+      'an intermediate for other purposes, when none is asked for',
+      { intermediate: { extensions: [basicConstraints(true), authority, extendedKeyUsage('1.2.3')] } },
+      { leafExtendedKeyUsage: undefined } as never,
+    ],
+    [
       'no purpose asked for',
       { leaf: { extensions: [basicConstraints(false)] } },
       { leafExtendedKeyUsage: undefined, leafKeyUsage: undefined } as never,
