@@ -27,6 +27,7 @@ import {
   startEnrollment,
   type TestDevice,
 } from '../support/api.ts'
+import { attestEverything } from '../support/attest-everything.ts'
 import { eventsOfElsewhere } from '../support/audit.ts'
 import { createSecretSearch, readWholeLog, type Secret } from '../support/find-secrets.ts'
 import { completeRotation, rotate, signRotation, startRotation } from '../support/identity-rotation.ts'
@@ -79,6 +80,7 @@ async function runEverything(): Promise<void> {
   const enrolled = await enrolAndChange()
   await exchangeAndRenew(enrolled)
   for (const party of await runRounds(service, secrets)) keepSession(party)
+  await attestEverything(service)
   const device = await rotateIdentity(enrolled)
   await refuseEnrolments(device)
   await refuseAccess()

@@ -2,7 +2,9 @@
 //   QFLARE_ENROLLMENT_TOKEN=… node independent-client.js <base URL> [ML-DSA-44|ML-DSA-65|ML-DSA-87]
 // With QFLARE_COORDINATOR_TOKEN it also enrols as a coordinator, and runs a round with its device and those of QFLARE_MEMBERS (ids
 // between commas). One JSON object on stdout, or one message on stderr and exit 1. `chain0` is the chain key of `epoch`.
+
 import { isDeepStrictEqual } from 'node:util'
+import { attest } from './independent-attestation.js'
 import {
   b64,
   base,
@@ -68,6 +70,7 @@ async function main() {
   const members = (process.env.QFLARE_MEMBERS ?? '').split(',').filter(Boolean)
   const member = { device, session, bearer: confirmed.accessToken }
   const round = coordinatorToken === undefined ? undefined : await runRound(coordinatorToken, member, members)
+  await attest(device, session, confirmed.accessToken)
   const tools = { E, uuid, b64, unb64, keyPair, kidOf, Sign, call, shape, checked }
   // Ends the session: last.
   const rotated = await rotate(tools, device, identityAlg, confirmed.accessToken)

@@ -36,7 +36,7 @@ export function uuid(value) {
   return Buffer.from(value.replaceAll('-', ''), 'hex')
 }
 const uuidText = (bytes) => bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
-const H = (data) => crypto.hash('sha3-512', data, 'buffer')
+export const H = (data) => crypto.hash('sha3-512', data, 'buffer')
 export const H256 = (data) => crypto.hash('sha3-256', data, 'buffer')
 const HMAC = (key, data) => crypto.createHmac('sha3-512', key).update(data).digest()
 /** RFC 5869 Extract, and Expand for the one length the protocol uses: 64 bytes, one block of SHA3-512. */

@@ -44,6 +44,7 @@ export async function listServiceSecrets(service: TestService, rootKey: Uint8Arr
 const secretMembers: Record<string, (text: string) => string | undefined> = {
   token: (text) => text.split('.')[1],
   challenge: (text) => text,
+  activatedSecret: (text) => text,
   confirmation: (text) => text,
   nonce: (text) => text,
   proof: (text) => text,

@@ -1,0 +1,36 @@
+import type { Json } from '../../protocol/encoding.ts'
+import { call, createToken, makeIdentity, startEnrollment } from './api.ts'
+import { bindingOf, signAttestation, startAttestation, submitAttestation } from './attestation.ts'
+import type { TestService } from './service.ts'
+import { askCredential, createTpmPolicy, enterWithTpm, keysOf, otherPcrs, quoteOf } from './tpm/device.ts'
+import { newTpm, trustTestTpms } from './tpm/service.ts'
+
+/** Policies, what is trusted and expected, and all that evidence can come to; two devices with TPMs stay, one of them quarantined. */
+export async function attestEverything(service: TestService): Promise<void> {
+  await trustTestTpms(service)
+  await createTpmPolicy(service, 'edge')
+  await enterWithTpm(service, newTpm(), 'edge')
+  const tpm = newTpm()
+  const party = await enterWithTpm(service, tpm, 'edge')
+  const submit = async (
+    makeEvidence: (binding: Uint8Array) => Json[],
+    status: number,
+    wish?: Parameters<typeof signAttestation>[3],
+  ) => {
+    const started = await startAttestation(service, party)
+    const body = signAttestation(party, started, makeEvidence(bindingOf(party, started)), wish)
+    const answer = await submitAttestation(service, party, started.attestationId, body)
+    if (answer.status !== status) throw new Error(`not ${status}: ${JSON.stringify(answer.body)}`)
+  }
+  await submit((binding) => [quoteOf(tpm, binding)], 401, { signer: makeIdentity().identityKey })
+  await submit(() => [{ format: 'none' }], 400)
+  await submit((binding) => [quoteOf(tpm, binding)], 200)
+  await submit((binding) => [quoteOf(tpm, binding, { pcrs: otherPcrs })], 200)
+
+  const { enrollmentId } = await startEnrollment(service, (await createToken(service, { policyId: 'edge' })).credential)
+  await askCredential(service, enrollmentId, { ...keysOf(newTpm()), ekChain: [] })
+  for (const path of ['/v1/trust-anchors', '/v1/reference-values']) {
+    const { body } = await call(service, 'GET', path, { token: service.adminToken })
+    await call(service, 'DELETE', `${path}/${body.items[0].id}`, { token: service.adminToken })
+  }
+}
