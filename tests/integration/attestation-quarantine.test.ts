@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { call, initiate, openExchange, sendExchange, stored } from '../support/api.ts'
 import { attest, bindingOf, signAttestation, startAttestation, submitAttestation } from '../support/attestation.ts'
 import { databaseContents, expectRefusal } from '../support/refusals.ts'
+import { listen } from '../support/revocation-listener.ts'
 import { askKeys, enterService, exchangeAgain, makeFederation, openAnswer, openRound } from '../support/rounds.ts'
 import type { TestService } from '../support/service.ts'
 import { enrollTpm, enterWithTpm, otherPcrs, quoteOf } from '../support/tpm/device.ts'
@@ -86,7 +87,27 @@ describe('evidence that speaks against a device', () => {
     await submit(signAttestation(party, started, [quote({ pcrs: otherPcrs })]))
     const opened = openAnswer(coordinator, federation, round, await askKeys(service, coordinator, round))
     expect(opened.keys.map(({ deviceId }) => deviceId)).toEqual([other.deviceId])
-    expect(opened.refused).toEqual({ [party.deviceId]: 'not_active' })
+    expect(opened.refused).toEqual({ [party.deviceId]: 'quarantined' })
+  })
+
+  test('is told at once to the coordinator of its federation, and so is its clearance', async () => {
+    const { tpm, party, started, quote, submit } = await begin()
+    const coordinator = await enterService(service, 'coordinator')
+    await makeFederation(service, coordinator, [party])
+    const listener = await listen(service, coordinator.accessToken)
+    await listener.until('snapshot')
+    await submit(signAttestation(party, started, [quote({ pcrs: otherPcrs })]))
+    await listener.until('change')
+    const path = `/v1/devices/${party.deviceId}/clear-quarantine`
+    await call(service, 'POST', path, { token: service.adminToken, body: {} })
+    await listener.until('change', 2)
+    expect(listener.changes()).toEqual([
+      [party.deviceId, 'QUARANTINED'],
+      [party.deviceId, 'ACTIVE'],
+    ])
+    await listener.close()
+    const again = await attest(service, await exchangeAgain(service, party), (binding) => [quoteOf(tpm, binding)])
+    expect(again.body).toMatchObject({ status: 'ACTIVE', attestation: { tier: 'affirming' } })
   })
 
   test('twenty times at once is one quarantine, and who was heard is told the same', async () => {
