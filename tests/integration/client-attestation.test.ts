@@ -169,36 +169,44 @@ describe.skipIf(whyNoTpm() !== undefined)(`a device with a TPM (${whyNoTpm() ?? 
       return heard
     }
 
+    /** In a session that is so old, and attested when it began. */
+    async function inSession(ageMs: number) {
+      const made = await enrolled()
+      await made.device.exchange()
+      await made.device.attest()
+      service.time.now += ageMs
+      await service.tick()
+      return made
+    }
+
     test('attests in each session at once and then before five minutes are over, and not much more often', async () => {
-      const { device } = await enrolled()
-      const heard = await keep(device, 2_400_000)
+      const { device } = await inSession(20 * 60_000)
+      const heard = await keep(device, 1_500_000)
       expect(heard.filter(({ what }) => !['session', 'affirming'].includes(what))).toEqual([])
       const sessions = heard.filter(({ what }) => what === 'session')
-      expect(sessions.length).toBeGreaterThanOrEqual(2)
+      expect(sessions.length).toBeGreaterThanOrEqual(1)
       for (const session of sessions) {
         expect(heard[heard.indexOf(session) + 1]).toEqual({ what: 'affirming', at: session.at })
       }
       const times = heard.filter(({ what }) => what === 'affirming').map(({ at }) => at)
       const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0))
       expect(Math.max(...gaps)).toBeLessThan(300_000)
-      expect(times.length).toBeLessThanOrEqual(13)
+      expect(times.length).toBeLessThanOrEqual(10)
     })
 
     test('goes on exchanging while its TPM is away, asks it ever less often, and attests when it is back', async () => {
-      const { device } = await enrolled()
-      await device.exchange()
-      await device.attest()
+      const { device } = await inSession(24 * 60_000)
       await tpm.turnOff()
       let isOn = false
-      const heard = await keep(device, 2_700_000, async (elapsedMs) => {
-        if (isOn || elapsedMs < 2_000_000) return
+      const heard = await keep(device, 1_200_000, async (elapsedMs) => {
+        if (isOn || elapsedMs < 700_000) return
         isOn = true
         await tpm.turnOn()
       })
       const failures = heard.filter(({ what }) => what === 'tpm_unavailable')
-      expect(failures.length).toBeGreaterThan(20)
-      expect(failures.length).toBeLessThan(150)
-      expect(heard.filter(({ what, at }) => what === 'session' && at < 2_000_000).length).toBeGreaterThanOrEqual(1)
+      expect(failures.length).toBeGreaterThan(8)
+      expect(failures.length).toBeLessThan(80)
+      expect(heard.filter(({ what, at }) => what === 'session' && at < 700_000).length).toBeGreaterThanOrEqual(1)
       expect(heard.at(-1)?.what).not.toBe('tpm_unavailable')
       expect(heard.filter(({ what }) => what === 'affirming').length).toBeGreaterThan(1)
       expect(new Set(heard.map(({ what }) => what))).toEqual(new Set(['session', 'affirming', 'tpm_unavailable']))
@@ -223,8 +231,8 @@ describe.skipIf(whyNoTpm() !== undefined)(`a device with a TPM (${whyNoTpm() ?? 
       await device.attest()
       await tpm.extendPcr(4, 'another boot loader')
       let isCleared = false
-      const heard = await keep(device, 2_400_000, async (elapsedMs) => {
-        if (isCleared || elapsedMs < 1_800_000) return
+      const heard = await keep(device, 1_700_000, async (elapsedMs) => {
+        if (isCleared || elapsedMs < 1_000_000) return
         isCleared = true
         expect((await device.status()).session).toBeUndefined()
         expect((await device.status()).attestation).toMatchObject({ status: 'QUARANTINED', tier: 'contraindicated' })
@@ -235,7 +243,7 @@ describe.skipIf(whyNoTpm() !== undefined)(`a device with a TPM (${whyNoTpm() ?? 
       expect(heard[0]?.at).toBeLessThan(300_000)
       const refusals = heard.filter(({ what }) => what === 'exchange_refused')
       expect(refusals.length).toBeGreaterThan(5)
-      expect(refusals.length).toBeLessThan(40)
+      expect(refusals.length).toBeLessThan(30)
       const back = heard.findIndex(({ what }) => what === 'session')
       expect(heard[back + 1]).toEqual({ what: 'affirming', at: heard[back]?.at })
       expect(heard.slice(back).map(({ what }) => what)).not.toContain('exchange_refused')

@@ -1,7 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { DeviceState } from '../../client/device-state.ts'
 import { createEncodedFileStore, createFileStore } from '../../client/file-store.ts'
 import { createSealedCodec, createSealedFileStore } from '../../client/tpm/sealed-file-store.ts'
@@ -47,8 +47,13 @@ describe('a file that is sealed to a TPM', { skip: whyNoTpm() !== undefined }, (
   })
 
   it('leaves nothing in the TPM, nor in the folder for temporary files', async () => {
+    const temporary = join(folder, 'temporary')
+    mkdirSync(temporary)
+    vi.stubEnv('TMPDIR', temporary)
     await (await made()).save(await newState())
     await (await opened()).load()
+    vi.unstubAllEnvs()
+    expect(readdirSync(temporary)).toEqual([])
     for (const kind of ['handles-transient', 'handles-loaded-session', 'handles-saved-session']) {
       expect((await tpm.run('getcap', kind)).trim(), kind).toBe('')
     }
