@@ -5,7 +5,7 @@ const utf8 = new TextEncoder()
 
 /** `E(a, b, …)` of docs/protocol.md §1: each part behind its length, 4 bytes big endian. Text is UTF-8; the first part is the label. */
 export function encode(label: string, ...parts: (Uint8Array | string)[]): Uint8Array {
-  const encoded = [label, ...parts].map(toBytes)
+  const encoded = [toLabelBytes(label), ...parts.map(toBytes)]
   const result = new Uint8Array(encoded.reduce((sum, part) => sum + 4 + part.length, 0))
   let offset = 0
   for (const part of encoded) {
@@ -14,6 +14,18 @@ export function encode(label: string, ...parts: (Uint8Array | string)[]): Uint8A
     offset += 4 + part.length
   }
   return result
+}
+
+/** Labels are a few words of the code, each of which is encoded again and again. */
+const labels = new Map<string, Uint8Array>()
+const MAX_LABELS = 500
+
+function toLabelBytes(label: string): Uint8Array {
+  const known = labels.get(label)
+  if (known !== undefined) return known
+  const bytes = toBytes(label)
+  if (labels.size < MAX_LABELS) labels.set(label, bytes)
+  return bytes
 }
 
 /** A lone surrogate would be written as U+FFFD: two texts with one encoding. */

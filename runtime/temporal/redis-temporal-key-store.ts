@@ -17,7 +17,7 @@ const requiredSettings = { save: '', appendonly: 'no', 'maxmemory-policy': 'noev
  * it keeps these.
  */
 const LEAD_BYTES = 128
-/** More than all records that pass at once, and less than what Redis keeps apart. */
+/** Longer than a command with a record, and than its answer, with whatever of ours may stand before them. */
 const FILLER = ' '.repeat(16_000)
 
 /** Before the name of every record of one root of trust. */
@@ -29,7 +29,7 @@ function prefixOf(rootKid: string): string {
  * Records in the memory of a Redis that several processes share, gone when it ends. The caller opens and closes `redis`. Throws
  * RedisError for one that writes to a disk or evicts: at once, and when a record is to be written after it was started anew.
  *
- * What passed is not left behind at either end (decision 0025): here `openRedis` wipes it, and Redis writes it over, in its buffers of
+ * What passed is not left behind at either end (decision 0025): `openRedis` wipes it here, and Redis writes it over: in the buffers of
  * this connection by what is sent after it, and where it was kept before that is freed.
  */
 export async function openRedisTemporalKeyStore(redis: Redis, rootKid: string): Promise<TemporalKeyStore> {
@@ -57,17 +57,30 @@ export async function openRedisTemporalKeyStore(redis: Redis, rootKid: string): 
     }
   }
 
-  let passing = 0
-  /** `step` makes records pass; the last of those that do so at once has all of them written over. */
-  async function overwriting<T>(step: () => Promise<T>): Promise<T> {
-    passing++
-    try {
-      return await step()
-    } finally {
-      passing--
-      // A connection that is gone took its buffers with it.
-      if (passing === 0 && redis.status === 'ready') await answerOf(redis.echo(FILLER))
-    }
+  let last: Promise<unknown> = Promise.resolve()
+  /**
+   * One after another, so that nothing stands before a record in the buffers of Redis. Who waits behind one that failed fails with it,
+   * or many would wait for a Redis that hangs, one after another.
+   */
+  function inTurn<T>(step: () => Promise<T>): Promise<T> {
+    const turn = last.then(() => answerOf(step()))
+    last = turn
+    turn.catch(() => {
+      if (last === turn) last = Promise.resolve()
+    })
+    return turn
+  }
+
+  /**
+   * `step` sends one command with which a record passes. What is sent when it has been answered, and comes back, stands over both in
+   * the buffers of Redis, which begins anew then.
+   */
+  function passing<T>(step: () => Promise<T>): Promise<T> {
+    return inTurn(async () => {
+      const answer = await step()
+      await redis.echo(FILLER)
+      return answer
+    })
   }
 
   /** What somebody put there that is no string, or no record, opens as little as any other bytes that are not ours. */
@@ -94,25 +107,23 @@ export async function openRedisTemporalKeyStore(redis: Redis, rootKid: string): 
       const key = keyOf(name)
       const value = Buffer.from(secretBytes(LEAD_BYTES + record.length).buffer)
       value.set(record, LEAD_BYTES)
-      const stored = await overwriting(async () => {
-        try {
-          await answerOf(redis.set(key, value, 'PXAT', endsAt, 'NX'))
-        } finally {
-          value.fill(0)
-        }
-        return answerOf(read(key))
-      })
+      try {
+        await passing(() => redis.set(key, value, 'PXAT', endsAt, 'NX'))
+      } finally {
+        value.fill(0)
+      }
+      const stored = await passing(() => read(key))
       if (stored !== undefined) return stored
       throw new TemporalStoreError(
         `Redis (temporal keys) did not keep ${toRecordName(name)}: is its clock right, and does nobody else delete in it?`,
       )
     },
-    find: (name) => overwriting(() => answerOf(read(keyOf(name)))),
+    find: (name) => passing(() => read(keyOf(name))),
     async list() {
       const names = new Set<string>()
       let cursor = '0'
       do {
-        const [next, keys] = await answerOf(redis.scan(cursor, 'MATCH', `${prefix}*`, 'COUNT', 1_000))
+        const [next, keys] = await inTurn(() => redis.scan(cursor, 'MATCH', `${prefix}*`, 'COUNT', 1_000))
         for (const key of keys) names.add(key.slice(prefix.length))
         cursor = next
       } while (cursor !== '0')
@@ -122,8 +133,7 @@ export async function openRedisTemporalKeyStore(redis: Redis, rootKid: string): 
       const key = keyOf(name)
       // Of exactly its length, or Redis would write somewhere else. What is no string is no record, and is only deleted.
       const blank = Buffer.alloc(LEAD_BYTES + temporalRecordBytes(name.kind))
-      const step = redis.multi().exists(key).setrange(key, 0, blank).del(key)
-      const answers = await answerOf(step.exec())
+      const answers = await inTurn(() => redis.multi().exists(key).setrange(key, 0, blank).del(key).exec())
       const [existed, , deleted] = answers ?? []
       const refused = existed?.[0] ?? deleted?.[0]
       if (refused != null) throw new TemporalStoreError(`Redis (temporal keys) refuses: ${refused.message}`)

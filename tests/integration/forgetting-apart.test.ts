@@ -34,7 +34,7 @@ import {
 } from '../support/service-process.ts'
 
 // Processes of their own, whose clocks go forward by five minutes, and all of their memory read twice.
-vi.setConfig({ testTimeout: 180_000, hookTimeout: 60_000 })
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 150_000 })
 
 /** At least; more for longer runs: tests/reliability/forget-rounds.ts. */
 const SESSIONS = Number(process.env['FORGOTTEN_SESSIONS'] ?? 100)
@@ -47,7 +47,7 @@ describe.skipIf(!hasRedis)('after the grace of an epoch nothing that is left ope
   let superuser: ClientConfig
   let processes: Record<'api' | 'worker' | 'sequencer', ServiceProcess>
   let service: TestService
-  beforeEach(async (context) => {
+  beforeEach(async ({ skip }) => {
     const folder = await makeServiceFolder()
     onTestFinished(() => removeServiceFolder(folder))
     const postgres = await startEmbeddedPostgres({ dataDirectory: folder, log: () => {} })
@@ -72,10 +72,11 @@ describe.skipIf(!hasRedis)('after the grace of an epoch nothing that is left ope
     processes = { api: api.process, worker: worker.process, sequencer: sequencer.process }
     home = worker.home
     // With keys made ahead.
-    await worker.process.said(/ready at no address/)
+    const isReady = () => expect(worker.process.output.stdout).toMatch(/ready at no address/)
+    await vi.waitFor(isReady, { timeout: 90_000, interval: 50 })
     const url = await api.process.ready()
     const why = whyUnreadable(redis.processId())
-    context.skip(why !== undefined, `the kernel does not show this user the memory of another process: ${why}`)
+    skip(why !== undefined, `the kernel does not show this user the memory of another process: ${why}`)
     service = { url, adminToken: await readAdminToken(home) } as TestService
   })
 

@@ -40,12 +40,12 @@ describe('after the grace of an epoch nothing that is left of a service opens a 
   let service: ServiceProcess
   let api: TestService
   let superuser: ClientConfig
-  beforeEach(async (context) => {
+  beforeEach(async ({ skip }) => {
     folder = await makeServiceFolder()
     service = spawnService(folder, { ...movingClock, QFLARE_LIMIT_DEVICE: '0' })
     const url = await service.ready()
     const why = whyUnreadable(service.processId)
-    context.skip(why !== undefined, `the kernel does not show this user the memory of another process: ${why}`)
+    skip(why !== undefined, `the kernel does not show this user the memory of another process: ${why}`)
     api = { url, adminToken: await readAdminToken(folder) } as TestService
     superuser = await superuserOf(folder)
   })
