@@ -7,7 +7,8 @@ import { tpm2 } from '../../protocol/attestation/formats/tpm2.ts'
 import type { Json } from '../../protocol/encoding.ts'
 import { startTestTpm, type TestTpm, whyNoTpm } from '../support/swtpm.ts'
 import { anchorOf } from '../support/tpm/ek-authority.ts'
-import { toText } from '../support/tpm/evidence.ts'
+import { writeEventLog } from '../support/tpm/event-logs.ts'
+import { makeEvidence, testEvents, toText, verifyEvidence } from '../support/tpm/evidence.ts'
 
 const eks = {
   rsa: { context: '0x81010001', ak: { key: 'rsa', hash: 'sha256', scheme: 'rsassa' } },
@@ -16,6 +17,9 @@ const eks = {
   pss: { context: '0x81010001', ak: { key: 'rsa', hash: 'sha256', scheme: 'rsapss' } },
 } as const
 type Ek = keyof typeof eks
+
+/** An event of a boot loader, whose data is text. */
+const EV_IPL = 0x0d
 
 describe.skipIf(whyNoTpm() !== undefined)(`a TPM that is none of the tests' own (${whyNoTpm() ?? 'swtpm'})`, () => {
   let tpm: TestTpm
@@ -95,5 +99,23 @@ describe.skipIf(whyNoTpm() !== undefined)(`a TPM that is none of the tests' own 
     const again = verify({ akPublic, ...(await quote(ek, later, 'sha384')) }, later, { kind: 'known', ...enrolled })
     expect(again.attester?.id).toBe(enrolled.id)
     expect(again.claims).toMatchObject({ tpm: { manufacturer: 'id:00001014' }, hasRestarted: false })
+  })
+
+  test('replays an event log as tpm2_eventlog does', async () => {
+    const banks = ['sha1', 'sha256', 'sha384'] as const
+    const events = testEvents.map((event) => ({ ...event, type: EV_IPL }))
+    const log = writeEventLog(events, banks)
+    await writeFile(join(tpm.folder, 'log'), log)
+    const printed = (await tpm.run('eventlog', 'log')).split('\npcrs:\n')[1] ?? ''
+    const ends = (bank: string) => {
+      const section = new RegExp(`^  ${bank}:\\n((?:    .*\\n?)+)`, 'm').exec(printed)?.[1] ?? ''
+      return Object.fromEntries(
+        [...section.matchAll(/(\d+) *: 0x([0-9a-f]+)/g)].map(([, pcr = '', value = '']) => [pcr, value]),
+      )
+    }
+    const pcrs = { sha256: ends('sha256'), sha384: ends('sha384') }
+    const made = makeEvidence({ quote: { pcrs }, members: { eventLog: toText(log) } })
+    const explained = [0, 2, 4, 7]
+    expect(verifyEvidence(made).claims).toMatchObject({ replayed: { sha256: explained, sha384: explained } })
   })
 })

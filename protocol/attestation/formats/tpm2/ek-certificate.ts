@@ -68,6 +68,8 @@ export function verifyEkCertificate(
 const DIRECTORY_NAME = 0xa4
 /** UTF8String, PrintableString. */
 const textTags = [0x0c, 0x13]
+/** STRMAX of the profile; without control characters, for it is stored and shown. */
+const shortText = /^[^\p{C}]{1,256}$/u
 /** 2.23.133.2.1 to .3 (TCG EK Credential Profile 2.6 §3.2.9), by their content in hex. */
 const attributes: ReadonlyMap<string, keyof TpmModel> = new Map([
   ['6781050201', 'manufacturer'],
@@ -85,8 +87,11 @@ function readTpmModel(subjectAltName: Uint8Array): TpmModel {
     const [id, value] = derParts(attribute, /^06 ..$/) as [DerElement, DerElement]
     const part = attributes.get(Buffer.from(id.content).toString('hex'))
     if (part === undefined) continue
-    if (!textTags.includes(value.tag)) throw malformedEvidence('The name of a TPM is no text.')
-    model[part] = Buffer.from(value.content).toString('utf8').slice(0, 64)
+    const text = Buffer.from(value.content).toString('utf8')
+    if (!textTags.includes(value.tag) || !shortText.test(text)) {
+      throw malformedEvidence('The name of a TPM is no text of at most 256 characters.')
+    }
+    model[part] = text
   }
   return model
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 
 const hex = z.string().regex(/^([0-9a-f]{2})+$/)
-const tpmText = z.string().max(64)
+const tpmText = z.string().max(256)
 
 /** What is remembered of a TPM between two pieces of evidence. */
 export const tpm2State = z.strictObject({

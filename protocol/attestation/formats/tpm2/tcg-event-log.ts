@@ -57,21 +57,20 @@ function readHeader(reader: StructureReader): ReadonlyMap<number, number> {
   return lengths
 }
 
-/** TPML_DIGEST_VALUES: one digest for each bank that the header names. */
+/** TPML_DIGEST_VALUES: one digest for each bank that the header names, in any order. */
 function readDigests(reader: StructureReader, lengths: ReadonlyMap<number, number>): ReadonlyMap<HashName, Uint8Array> {
-  const seen = new Set<number>()
-  const digests = new Map<HashName, Uint8Array>()
   const count = reader.uint32le()
-  if (count !== lengths.size) throw malformedEvidence('An event is not logged for each bank.')
+  const missing = new Set(lengths.keys())
+  if (count !== missing.size) throw malformedEvidence('An event is not logged for each bank.')
+  const digests = new Map<HashName, Uint8Array>()
   for (let index = 0; index < count; index++) {
     const algorithm = reader.uint16le()
-    const length = seen.has(algorithm) ? undefined : lengths.get(algorithm)
-    if (length === undefined) throw malformedEvidence('An event is not logged for each bank.')
-    seen.add(algorithm)
-    const bytes = reader.bytes(length)
+    const bytes = reader.bytes(lengths.get(algorithm) ?? 0)
+    missing.delete(algorithm)
     const bank = findHash(algorithm)
     if (bank !== undefined) digests.set(bank, bytes)
   }
+  if (missing.size > 0) throw malformedEvidence('An event is not logged for each bank.')
   return digests
 }
 

@@ -119,6 +119,13 @@ describe('an event log of the firmware', () => {
       'has an event with a digest of another bank',
       Buffer.concat([header({}), event({ digests: Buffer.concat([digest('sha256'), digest('sha384')]) })]),
     ],
+    [
+      'has an event with one digest more',
+      Buffer.concat([
+        header({}),
+        event({ count: 3, digests: Buffer.concat([digest('sha1'), digest('sha256'), digest('sha256')]) }),
+      ]),
+    ],
     ['ends within an event', Buffer.concat([header({}), event({}).subarray(0, -1)])],
     ['ends before the data of an event', Buffer.concat([header({}), event({ length: 0xffff_ffff })])],
     ['has something behind its events', Buffer.concat([header({}), event({}), Buffer.of(0)])],
