@@ -1,6 +1,12 @@
 import type { KeyObject } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { findSignatureAlgorithm, isStrongKey } from '../../../../protocol/attestation/x509/signature-algorithms.ts'
+import { parseCertificate } from '../../../../protocol/attestation/x509/parse-certificate.ts'
+import {
+  findSignatureAlgorithm,
+  isSignedBy,
+  isStrongKey,
+} from '../../../../protocol/attestation/x509/signature-algorithms.ts'
+import { makePath } from '../../../support/x509.ts'
 import { type KeyKind, pss, signings, testKeyPair } from '../../../support/x509-signing.ts'
 
 /** RSA keys of thousands of bits take seconds to make. */
@@ -45,6 +51,14 @@ test('of every algorithm that is known, those with SHA-256, SHA-384 and SHA-512 
   expect(supported.map(([name]) => name)).toEqual(
     Object.keys(signings).filter((name) => /SHA-(256|384|512)/.test(name)),
   )
+})
+
+test('what is signed with an algorithm that is not supported is signed by nobody', () => {
+  const { leaf, keys } = makePath({ leaf: { signing: signings['ECDSA with SHA-1'] } })
+  expect(isSignedBy(parseCertificate(leaf), keys.intermediate.publicKey)).toBe(false)
+  const { leaf: good } = makePath()
+  expect(isSignedBy(parseCertificate(good), keys.intermediate.publicKey)).toBe(true)
+  expect(isSignedBy(parseCertificate(good), testKeyPair('RSA-2048').publicKey)).toBe(false)
 })
 
 test('PSS has a salt as long as its hash, whatever else is written down', () => {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { type ParsedCertificate, parseCertificate } from '../../../../protocol/attestation/x509/parse-certificate.ts'
 import { verifyPath } from '../../../../protocol/attestation/x509/verify-path.ts'
+import { derTime } from '../../../support/der.ts'
 import {
   CERTIFICATE_NOW,
   type CertificateChanges,
@@ -137,6 +138,25 @@ test('an authority that certified a new key of its own is not counted in a path 
 test('a path has eight certificates at most', () => {
   expect(verifyChain(chain(8))).toHaveLength(8)
   expect(() => verifyChain(chain(9))).toThrow(refused('length'))
+})
+
+test('an authority that changed its name and kept its key is in a path under both', () => {
+  const before = authority({ subject: 'Before', key: 'kept', issuer: 'Test Root', issuerKey: 'root' })
+  const after = authority({ subject: 'After', key: 'kept', issuer: 'Before', issuerKey: 'kept' })
+  const leaf = certificate({ subject: 'Leaf', key: 'leaf', issuer: 'After', issuerKey: 'kept' })
+  expect(verifyPath({ leaf, intermediates: [after, before], roots: [good.root], now, check })).toHaveLength(4)
+})
+
+test('of two paths that go equally far the first one has the say, roots before others', () => {
+  const names = { subject: 'Test Intermediate', key: 'intermediate', issuer: 'Test Root', issuerKey: 'root' }
+  const none = certificate(names)
+  const over = authority(names, { notAfter: derTime(now - 1000) })
+  const options = { leaf: good.leaf, now, check }
+  const inOrder = (intermediates: ParsedCertificate[], roots = [good.root]) =>
+    verifyPath({ ...options, intermediates, roots })
+  expect(() => inOrder([none, over])).toThrow(refused('authority'))
+  expect(() => inOrder([over, none])).toThrow(refused('validity'))
+  expect(() => inOrder([none], [over])).toThrow(refused('validity'))
 })
 
 test('authorities that certify each other lead nowhere', () => {
