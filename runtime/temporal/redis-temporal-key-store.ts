@@ -17,8 +17,11 @@ const requiredSettings = { save: '', appendonly: 'no', 'maxmemory-policy': 'noev
  * it keeps these.
  */
 const LEAD_BYTES = 128
-/** Longer than a command with a record, and than its answer, with whatever of ours may stand before them. */
-const FILLER = ' '.repeat(16_000)
+/**
+ * Longer than a command with a record (350 bytes), and than its answer. It and its answer fit into the least that Redis gives a
+ * connection for answers (1 KiB): one that needs more is given more, and later less again, and what it had is freed as it is.
+ */
+const FILLER = ' '.repeat(800)
 
 /** Before the name of every record of one root of trust. */
 function prefixOf(rootKid: string): string {

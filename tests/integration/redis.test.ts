@@ -61,12 +61,12 @@ async function endTlsBefore({ url }: TestRedis): Promise<number> {
 }
 
 describe.skipIf(!hasRedis).each(['redis', 'rediss'])('a connection over %s:// that wipes', (protocol) => {
-  async function start(): Promise<TestRedis & { open(): Promise<Redis> }> {
+  async function start(): Promise<TestRedis & { open(answerWithinMs?: number): Promise<Redis> }> {
     const server = await startTestRedis()
     onTestFinished(() => server.stop())
     const url = protocol === 'redis' ? server.url : `rediss://localhost:${await endTlsBefore(server)}`
-    async function open() {
-      const redis = openRedis({ url, name: 'test', logger: createLogger('silent'), wipes: true })
+    async function open(answerWithinMs = 30_000) {
+      const redis = openRedis({ url, name: 'test', logger: createLogger('silent'), answerWithinMs, wipes: true })
       onTestFinished(() => redis.disconnect())
       await waitForRedis(redis, 'test')
       return redis
@@ -94,10 +94,10 @@ describe.skipIf(!hasRedis).each(['redis', 'rediss'])('a connection over %s:// th
 
   test('brings answers that come in many parts whole, and those that come many at once apart', async () => {
     const redis = await (await start()).open()
-    const long = randomBytes(3_000_000).toString('latin1')
+    const long = randomBytes(300_000).toString('latin1')
     await redis.set('long', long)
     expect(await redis.get('long')).toBe(long)
-    const numbers = Array.from({ length: 500 }, (_, index) => index)
+    const numbers = Array.from({ length: 200 }, (_, index) => index)
     const answers = await Promise.all(numbers.map((each) => redis.echo(`${each} `.repeat(each))))
     expect(answers).toEqual(numbers.map((each) => `${each} `.repeat(each)))
     expect(await redis.multi().set('one', 'of them').get('one').exec()).toEqual([
@@ -108,7 +108,7 @@ describe.skipIf(!hasRedis).each(['redis', 'rediss'])('a connection over %s:// th
 
   test('gives up what was asked of a Redis that went away, and asks it no second time', async () => {
     const server = await start()
-    const redis = await server.open()
+    const redis = await server.open(500)
     await server.client.del('count')
     server.pause()
     const answer = redis.incr('count').catch((error: unknown) => error)
