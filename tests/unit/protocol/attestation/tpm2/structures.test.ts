@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { tpm2 } from '../../../../../protocol/attestation/formats/tpm2.ts'
 import type { Json } from '../../../../../protocol/encoding.ts'
-import { der, derId, derInteger, derSequence } from '../../../../support/der.ts'
+import { der, derId, derOctets, derSequence } from '../../../../support/der.ts'
 import { tpmNames } from '../../../../support/tpm/ek-authority.ts'
 import { akKinds, type EvidenceOptions, makeEvidence, testPcrs, toText } from '../../../../support/tpm/evidence.ts'
 import { hashOf, tpm2b, tpmHashes, tpmSchemes, u16, u32, writeSelection } from '../../../../support/tpm/structures.ts'
@@ -84,7 +84,7 @@ describe('evidence of a TPM is malformed', () => {
     ],
     [
       'with a name of a TPM that is no text',
-      leaf({ id: '2.5.29.17', value: attribute('2.23.133.2.1', derInteger(1)) }),
+      leaf({ id: '2.5.29.17', value: attribute('2.23.133.2.1', derOctets(Buffer.from('id:00001014'))) }),
     ],
     [
       'with a name of a TPM that has no value',
