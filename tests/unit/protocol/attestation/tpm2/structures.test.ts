@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { tpm2 } from '../../../../../protocol/attestation/formats/tpm2.ts'
 import type { Json } from '../../../../../protocol/encoding.ts'
-import { der, derId, derInteger, derSequence } from '../../../../support/der.ts'
-import type { tpmNames } from '../../../../support/tpm/ek-authority.ts'
+import { der, derId, derOctets, derSequence } from '../../../../support/der.ts'
+import { tpmNames } from '../../../../support/tpm/ek-authority.ts'
 import { akKinds, type EvidenceOptions, makeEvidence, testPcrs, toText } from '../../../../support/tpm/evidence.ts'
 import { hashOf, tpm2b, tpmHashes, tpmSchemes, u16, u32, writeSelection } from '../../../../support/tpm/structures.ts'
 import { testExtensions } from '../../../../support/x509.ts'
@@ -84,12 +84,15 @@ describe('evidence of a TPM is malformed', () => {
     ],
     [
       'with a name of a TPM that is no text',
-      leaf({ id: '2.5.29.17', value: attribute('2.23.133.2.1', derInteger(1)) }),
+      leaf({ id: '2.5.29.17', value: attribute('2.23.133.2.1', derOctets(Buffer.from('id:00001014'))) }),
     ],
     [
       'with a name of a TPM that has no value',
       leaf({ id: '2.5.29.17', value: attribute('2.23.133.2.1', Buffer.alloc(0)) }),
     ],
+    ['with a name of a TPM of 257 characters', leaf(tpmNames({ manufacturer: 'm'.repeat(257) }))],
+    ['with a name of a TPM that holds a control character', leaf(tpmNames({ manufacturer: 'id:\0' }))],
+    ['with a name of a TPM without a character', leaf(tpmNames({ manufacturer: '' }))],
     [
       'with a name of nothing',
       leaf({ id: '2.5.29.17', value: derSequence(der(0xa4, derSequence(der(0x31, derSequence())))) }),
@@ -161,6 +164,7 @@ describe('evidence of a TPM may have', () => {
     ],
     ['a clock of 2^53 − 1', { quote: { changes: { clock: 2n ** 53n - 1n } } }],
     ['a policy of 64 bytes', { changeAk: { policy: Buffer.alloc(64) } }],
+    ['names of a TPM of 256 characters', leaf(tpmNames({ manufacturer: 'm'.repeat(256), model: 'ß' }))],
     [
       'four certificates above its own',
       { members: { ekChain: Array.from({ length: 4 }, () => (evidence.ekChain as Json[])[0] as Json) } },
