@@ -37,6 +37,8 @@ export async function buildPackage(folder: string): Promise<BuiltPackage> {
   const manifest = await writeManifest(folder)
   await cp(join(root, 'LICENSE'), join(folder, 'LICENSE'))
   await cp(join(root, 'client', 'package-readme.md'), join(folder, 'README.md'))
+  // Where `qflare anchors` finds it, as in a checkout.
+  await cp(join(root, 'deploy', 'anchors'), join(folder, 'deploy', 'anchors'), { recursive: true })
   const bundle = 'browser/qflare.js'
   const bundleBytes = await bundleForBrowsers(join(folder, 'client', 'browser.js'), join(folder, bundle))
   await writeFile(join(folder, 'browser', 'LICENSES.txt'), await licenses('qflare.js', bundled))

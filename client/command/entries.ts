@@ -23,6 +23,51 @@ export const entries: readonly Entry[] = [
   },
   ...attestationEntries,
   {
+    name: 'anchors import',
+    summary: 'operator: trust certificates of TPM authorities, or keys of PSA devices',
+    load: async () => (await import('./anchors-import.ts')).anchorsImport,
+  },
+  {
+    name: 'anchors import-vendor',
+    summary: 'operator: trust the roots of a manufacturer of TPMs',
+    load: async () => (await import('./anchors-vendors.ts')).anchorsImportVendor,
+  },
+  {
+    name: 'anchors vendors',
+    summary: 'anyone: the manufacturers of TPMs whose roots come with this command',
+    load: async () => (await import('./anchors-vendors.ts')).anchorsVendors,
+  },
+  {
+    name: 'anchors list',
+    summary: 'operator: what the organization trusts',
+    load: async () => (await import('./anchors-list.ts')).anchorsList,
+  },
+  {
+    name: 'anchors remove',
+    summary: 'operator: trust a certificate or key no more',
+    load: async () => (await import('./anchors-remove.ts')).anchorsRemove,
+  },
+  {
+    name: 'reference import',
+    summary: 'operator: add what evidence is compared with',
+    load: async () => (await import('./reference-import.ts')).referenceImport,
+  },
+  {
+    name: 'reference list',
+    summary: 'operator: what evidence is compared with',
+    load: async () => (await import('./reference-list.ts')).referenceList,
+  },
+  {
+    name: 'reference show',
+    summary: 'operator: one reference value',
+    load: async () => (await import('./reference-show.ts')).referenceShow,
+  },
+  {
+    name: 'reference remove',
+    summary: 'operator: compare evidence without a value',
+    load: async () => (await import('./reference-remove.ts')).referenceRemove,
+  },
+  {
     name: 'device list',
     summary: 'operator: the devices of the organization',
     load: async () => (await import('./device-list.ts')).deviceList,

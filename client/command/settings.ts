@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { choosePrimitives } from '../../protocol/primitives/choose.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
+import { openAttestationInputs, type QflareAttestationInputs } from '../attestation-inputs.ts'
 import { openAttestations, type QflareAttestations } from '../attestations.ts'
 import { openAuditor, type QflareAuditor } from '../auditor.ts'
 import { type DeviceOptions, openDevice, type QflareDevice } from '../device.ts'
@@ -80,6 +81,12 @@ export async function openOperatorOf(flags: ServerFlags): Promise<QflareOperator
 /** With the API token of an operator or a coordinator. Exit code 4 when there is none. */
 export async function openAttestationsOf(flags: ServerFlags): Promise<QflareAttestations> {
   return openAttestations({ ...serverOptions(flags), apiToken: await readApiToken() })
+}
+
+/** The same, for what the organization trusts and expects of evidence. */
+export async function openInputsOf(flags: ServerFlags): Promise<QflareAttestationInputs> {
+  const server = serverOptions(flags)
+  return openAttestationInputs({ ...server, apiToken: await readApiToken() })
 }
 
 /** As the coordinator whose state is named, or with the API token. Exit code 4 when there is neither. */
