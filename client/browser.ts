@@ -41,6 +41,13 @@ export {
 } from './attestations.ts'
 export type { Attester, EvidenceJson } from './attester.ts'
 export {
+  openAttestationInputs,
+  QflareAttestationInputs,
+  type ReferenceValue,
+  type TrustAnchor,
+  type TrustAnchorRequest,
+} from './attestation-inputs.ts'
+export {
   type AuditKeys,
   type ConsistencyProof,
   type EventFilter,
