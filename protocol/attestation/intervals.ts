@@ -1,4 +1,4 @@
-import { evidencePoliciesOf, type PolicyDocument } from './policy.ts'
+import type { PolicyDocument } from './policy.ts'
 
 /** How long after one attestation the next one is due, in milliseconds (docs/protocol.md §8). */
 export const ATTESTATION_INTERVAL_MS = 300_000
@@ -7,6 +7,6 @@ export const MISSED_UNTIL_OVERDUE = 2
 
 /** When a device that proved itself, or began a session, has to have attested again; undefined where its policy asks for nothing but its key. */
 export function nextAttestationAt(document: PolicyDocument, now: number): number | undefined {
-  const asksForMore = evidencePoliciesOf(document).some(([format]) => format !== 'none')
+  const asksForMore = Object.entries(document.evidence).some(([format, policy]) => policy && format !== 'none')
   return asksForMore ? now + ATTESTATION_INTERVAL_MS : undefined
 }
