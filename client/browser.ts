@@ -33,6 +33,13 @@ export {
 } from '../protocol/rounds/verify-round-certificate.ts'
 export type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
 export {
+  openAttestationInputs,
+  QflareAttestationInputs,
+  type ReferenceValue,
+  type TrustAnchor,
+  type TrustAnchorRequest,
+} from './attestation-inputs.ts'
+export {
   type Attestation,
   type AttestationEvidence,
   type AttestationFilter,
@@ -40,13 +47,6 @@ export {
   QflareAttestations,
 } from './attestations.ts'
 export type { Attester, EvidenceJson } from './attester.ts'
-export {
-  openAttestationInputs,
-  QflareAttestationInputs,
-  type ReferenceValue,
-  type TrustAnchor,
-  type TrustAnchorRequest,
-} from './attestation-inputs.ts'
 export {
   type AuditKeys,
   type ConsistencyProof,
