@@ -1,4 +1,4 @@
-import { globSync } from 'node:fs'
+import { globSync, rmSync } from 'node:fs'
 import { cp, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,6 +11,7 @@ import { findMutants, type Mutant } from './find-mutants.ts'
 const usage =
   'node scripts/mutate.ts FILE-OR-FOLDER… --test FILE… [--project unit] [--from 0] [--to N] [--only PATTERN]'
 const root = join(import.meta.dirname, '..')
+const MUTANT_MS = 120_000
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -61,10 +62,16 @@ try {
       const file = join(folder, path)
       await writeFile(file, text)
       vitest.invalidateFile(file)
+      const name = `${path}:${line} ${what}`
+      const watchdog = setTimeout(
+        giveUp,
+        MUTANT_MS,
+        `${name} runs without an end: go on with --from ${index + Number(values.from) + 1}`,
+      )
       const isAlive = await passes(vitest)
+      clearTimeout(watchdog)
       await writeFile(file, original)
       vitest.invalidateFile(file)
-      const name = `${path}:${line} ${what}`
       if (isAlive) survivors.push(name)
       console.log(`${index + Number(values.from)} ${isAlive ? 'SURVIVED' : 'killed'} ${name}`)
     }
@@ -79,6 +86,13 @@ try {
 console.log(`${chosen.length - survivors.length} killed, ${survivors.length} survived`)
 for (const survivor of survivors) console.log(survivor)
 process.exitCode = survivors.length === 0 ? 0 : 1
+
+/** A loop that a mutant made endless ends with the process alone. */
+function giveUp(reason: string): void {
+  rmSync(folder, { recursive: true, force: true })
+  console.error(reason)
+  process.exit(3)
+}
 
 async function makeCopy(): Promise<string> {
   const copy = await mkdtemp(join(tmpdir(), 'qflare-mutants-'))
