@@ -207,5 +207,8 @@ test('every request of this file is taken as far as its own checks go', async ()
     runJob: 202,
     retryJob: 202,
     trust: 200,
+    policy: 201,
+    anchor: 201,
+    reference: 201,
   })
 })

@@ -4,8 +4,10 @@ import { newId } from '../../runtime/ids.ts'
 import type { Route } from '../../server/route.ts'
 import { listRoutes, type RouteParts } from '../../server/routes.ts'
 import { call, createToken, enrollTestDevice, openExchange } from '../support/api.ts'
+import { addAnchor, addReferenceValue, psaWish, referenceWish } from '../support/attestation-inputs.ts'
 import { createHeldRequests } from '../support/held-requests.ts'
 import { awaitSigned } from '../support/offline-root.ts'
+import { noneDocument } from '../support/policies.ts'
 import { databaseContents } from '../support/refusals.ts'
 import { crypto, noJobs, startTestService, type TestService } from '../support/service.ts'
 import { makeApiToken } from '../support/tenants.ts'
@@ -56,6 +58,20 @@ const asks: Record<string, () => Promise<{ path: string; body?: unknown }>> = {
     await admin('POST', `${path}/suspend`, {})
     return { path: `${path}/resume`, body: {} }
   },
+  'POST /v1/devices/:id/clear-quarantine': async () => {
+    const path = await newDevice()
+    // Nothing that a test device sends quarantines it.
+    const id = path.split('/').at(-1)
+    await service.database.sql.query(`update principal set status = 'QUARANTINED' where id = $1`, [id])
+    return { path: `${path}/clear-quarantine`, body: {} }
+  },
+  'POST /v1/policies': async () => ({ path: '/v1/policies', body: { name: newId(), policy: noneDocument } }),
+  'POST /v1/trust-anchors': async () => ({ path: '/v1/trust-anchors', body: psaWish() }),
+  'DELETE /v1/trust-anchors/:id': async () => ({ path: `/v1/trust-anchors/${await addAnchor(service)}` }),
+  'POST /v1/reference-values': async () => ({ path: '/v1/reference-values', body: referenceWish() }),
+  'DELETE /v1/reference-values/:id': async () => ({
+    path: `/v1/reference-values/${await addReferenceValue(service)}`,
+  }),
   'POST /v1/devices/:id/revoke': async () => ({ path: `${await newDevice()}/revoke`, body: {} }),
   'DELETE /v1/sessions/:id': async () => {
     const { sessionId } = await openExchange(service, await enrollTestDevice(service))

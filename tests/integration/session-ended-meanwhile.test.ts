@@ -3,6 +3,7 @@ import { SUPERSEDED_MS } from '../../protocol/exchange/session-states.ts'
 import type { Access, Route } from '../../server/route.ts'
 import { listRoutes, type RouteParts } from '../../server/routes.ts'
 import { call, enrollTestDevice, establish, openExchange } from '../support/api.ts'
+import { signAttestation, startAttestation } from '../support/attestation.ts'
 import { createHeldRequests } from '../support/held-requests.ts'
 import { databaseContents } from '../support/refusals.ts'
 import { askKeys, enterService, makeFederation, openRound, type TestParty } from '../support/rounds.ts'
@@ -64,6 +65,12 @@ const asks: Record<string, () => Promise<SessionAsk>> = {
   'POST /v1/devices/:id/rotate-identity': async () => {
     const party = await enterService(service)
     return { party, path: `/v1/devices/${party.deviceId}/rotate-identity`, body: {} }
+  },
+  'POST /v1/attestations': async () => ({ party: await enterService(service), path: '/v1/attestations', body: {} }),
+  'POST /v1/attestations/:id': async () => {
+    const party = await enterService(service)
+    const started = await startAttestation(service, party)
+    return { party, path: `/v1/attestations/${started.attestationId}`, body: signAttestation(party, started) }
   },
   'DELETE /v1/sessions/:id': async () => {
     const party = await enterService(service)
@@ -147,6 +154,8 @@ describe.each(changing.map((route) => [nameOf(route), route.access] as const))('
   const refusals = [
     { status: 401, code: 'unauthenticated' },
     ...(name in admitting ? [{ status: 409, code: 'session_state' }] : []),
+    // A challenge lives as long as an access token, and is looked at first.
+    ...(name === 'POST /v1/attestations/:id' ? [{ status: 409, code: 'challenge_expired' }] : []),
   ]
 
   test.each(some)('does nothing for one %s while the request is under way', async (_what, end) => {

@@ -11,7 +11,9 @@ import {
   startEnrollment,
 } from './api.ts'
 import { signAttestation, startAttestation } from './attestation.ts'
+import { psaWish, referenceWish } from './attestation-inputs.ts'
 import { signRotation, startRotation } from './identity-rotation.ts'
+import { noneDocument } from './policies.ts'
 import { askKeys, enterService, makeFederation, openRound } from './rounds.ts'
 import type { TestService } from './service.ts'
 
@@ -44,6 +46,9 @@ export const bodyRoutes = {
   runJob: 'POST /v1/jobs/:name/run',
   retryJob: 'POST /v1/jobs/failed/:id/retry',
   trust: 'POST /v1/trust',
+  policy: 'POST /v1/policies',
+  anchor: 'POST /v1/trust-anchors',
+  reference: 'POST /v1/reference-values',
 } as const
 export type BodyRouteName = keyof typeof bodyRoutes
 export const bodyRouteNames = Object.keys(bodyRoutes) as BodyRouteName[]
@@ -58,6 +63,8 @@ export const maxBodyBytes: Partial<Record<BodyRouteName, number>> = {
   roundKeys: 524_288,
   close: 524_288,
   trust: 524_288,
+  anchor: 524_288,
+  reference: 524_288,
 }
 
 /** Whose members are those of a format of evidence: none is named, none is known. */
@@ -138,6 +145,9 @@ export async function makeBodyRequests(service: TestService): Promise<Record<Bod
     runJob: [['idle'], {}],
     retryJob: [['long:1'], {}],
     trust: [[], (await call(service, 'GET', '/v1/trust')).body.items.at(-1)],
+    policy: [[], { name: 'edge', policy: { ...noneDocument, description: 'of the edge' } }],
+    anchor: [[], psaWish()],
+    reference: [[], referenceWish()],
   }
   const requests = bodyRouteNames.map((name): [BodyRouteName, BodyRequest] => {
     const [method = '', path = ''] = bodyRoutes[name].split(' ')
