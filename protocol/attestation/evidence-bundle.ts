@@ -17,8 +17,10 @@ import {
   type ExpectedEvidence,
   evidenceFormatNames,
   malformedEvidence,
+  type TrustAnchor,
 } from './evidence-format.ts'
 import { evidencePoliciesOf, type PolicyDocument } from './policy.ts'
+import { parseCertificate } from './x509/parse-certificate.ts'
 
 const formatName = z.enum(evidenceFormatNames)
 const attesterId = z.string().max(128)
@@ -119,14 +121,33 @@ export function appraiseBundle(
   }
 }
 
-function inputsOf(crypto: Primitives, { format, policy }: PieceOfEvidence, bundle: EvidenceBundle): AppraisalInputs {
+function inputsOf(
+  crypto: Primitives,
+  { format, policy, parsed }: PieceOfEvidence,
+  bundle: EvidenceBundle,
+): AppraisalInputs {
   return {
-    anchors: bundle.anchors[format] ?? [],
+    anchors: anchorsAbove(parsed.trustAnchorIds, bundle.anchors[format] ?? []),
     referenceValues: (bundle.referenceValues[format] ?? [])
       .filter(({ name }) => policy.referenceValues.includes(name))
       .flatMap(({ values }) => values),
     expected: { binding: bundle.binding, now: bundle.at, attester: expectedAttester(crypto, format, bundle) },
   }
+}
+
+/** Those that evidence names, and what stands above an intermediate certificate that it does not bring along: as the service finds them. */
+function anchorsAbove(lookupIds: readonly string[], all: readonly TrustAnchor[]): TrustAnchor[] {
+  const asked = new Set<string>()
+  const found: TrustAnchor[] = []
+  for (let next = lookupIds; next.length > 0; ) {
+    const wanted = next
+    for (const id of wanted) asked.add(id)
+    const rows = all.filter(({ lookupId }) => wanted.includes(lookupId))
+    found.push(...rows)
+    const above = rows.filter(({ kind }) => kind === 'intermediate').map(({ der }) => parseCertificate(der).issuerId)
+    next = above.filter((id) => !asked.has(id))
+  }
+  return found
 }
 
 /** Reference values that a policy names and a bundle does not know: it was appraised by another policy. */

@@ -16,6 +16,7 @@ const sources = globSync('protocol/**/*.ts', { cwd: root })
 
 /** The first part of every `E(…)`, each written in exactly one place: `<file>: <label>`. */
 const labels = [
+  'protocol/attestation/evidence-bundle.ts: QFLARE-v1 activation secret',
   'protocol/attestation/messages.ts: QFLARE-v1 reattest',
   'protocol/enrollment.ts: QFLARE-v1 attest',
   'protocol/enrollment.ts: QFLARE-v1 enroll',

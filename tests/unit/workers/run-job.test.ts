@@ -44,8 +44,10 @@ test('every job that ends, drops, rotates or flags by age needs the right time',
   expect(needing.map(([name]) => name).sort()).toEqual([
     'end-sessions',
     'flag-old-identity-keys',
+    'prune-revocations',
     'prune-sessions',
     'rotate-keks',
     'rotate-signing-keys',
+    'watch-attestations',
   ])
 })
