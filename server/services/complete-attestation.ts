@@ -77,7 +77,7 @@ export function createCompleteAttestation(parts: CompleteAttestationParts): Comp
   const { crypto } = parts
   return async (caller, attestationId, submission, requestId) => {
     const { id: deviceId, organizationId } = caller
-    const outcome = await parts.database.withOrganization(organizationId, async (tx) => {
+    const complete = async (tx: Tx): Promise<AttestationAnswer | ServiceError> => {
       await lockPrincipal(tx, deviceId)
       const challenge = await findAttestationChallenge(tx, deviceId)
       if (challenge?.id !== attestationId) throw notFound()
@@ -101,7 +101,8 @@ export function createCompleteAttestation(parts: CompleteAttestationParts): Comp
         throw challengeExpired()
       }
       return attest(parts, tx, attempt)
-    })
+    }
+    const outcome = await parts.database.withOrganization(organizationId, complete, 'prepared')
     if (outcome instanceof ServiceError) throw outcome
     return outcome
   }
