@@ -17,9 +17,19 @@ export interface Statement {
 /** Whose rows a transaction sees: an organization, or that of the id, by the directory (none, if the id is unknown). */
 export type Scope = { organizationId: string } | { organizationOf: string }
 
+/**
+ * Whether PostgreSQL keeps the statements of a transaction prepared, for those that run often. Each text is kept on each connection,
+ * so it is for work whose texts are few: none with a list of any length in it.
+ */
+export type TransactionStatements = 'unprepared' | 'prepared'
+
 export interface Database {
   /** Runs `work` in one transaction as one organization, a round trip per statement. */
-  withOrganization<T>(organizationId: string, work: (tx: Tx) => Promise<T>): Promise<T>
+  withOrganization<T>(
+    organizationId: string,
+    work: (tx: Tx) => Promise<T>,
+    statements?: TransactionStatements,
+  ): Promise<T>
   /** The same without an organization: tenant tables are empty, the service's own tables and the directory are there. */
   withoutOrganization<T>(work: (tx: Tx) => Promise<T>): Promise<T>
   /**
@@ -77,11 +87,18 @@ export function openDatabase(options: DatabaseOptions): Database {
   pool.on('error', options.onConnectionLost)
   // One that breaks while it is lent out tells its queries; without a listener of its own it would end the process too.
   pool.on('connect', (client) => client.on('error', () => {}))
-  const kysely = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: withoutSilentConnections(pool) }) })
+  const kyselies = {
+    unprepared: openKysely(pool, (text) => ({ text })),
+    prepared: openKysely(pool, nameStatements()),
+  }
 
-  async function transact<T>(organizationId: string, work: (tx: Tx) => Promise<T>): Promise<T> {
+  async function transact<T>(
+    organizationId: string,
+    work: (tx: Tx) => Promise<T>,
+    statements: TransactionStatements = 'unprepared',
+  ): Promise<T> {
     try {
-      return await kysely.transaction().execute(async (tx) => {
+      return await kyselies[statements].transaction().execute(async (tx) => {
         await tx
           .selectNoFrom((eb) =>
             eb.fn('set_config', [eb.val('qflare.organization_id'), eb.val(organizationId), eb.lit(true)]).as('set'),
@@ -111,32 +128,47 @@ export function openDatabase(options: DatabaseOptions): Database {
   }
 }
 
+interface NamedText {
+  text: string
+  name?: string
+}
+
+/** Control of a transaction is nothing to prepare. */
+function nameStatements(): (text: string, values: readonly unknown[]) => NamedText {
+  const names = new Map<string, string>()
+  return (text, values) => {
+    if (values.length === 0) return { text }
+    const name = names.get(text) ?? `kysely_${names.size}`
+    names.set(text, name)
+    return { text, name }
+  }
+}
+
 /**
  * Kysely gives every connection back as a good one. What left a query without an answer is none: whatever is asked next, the
- * rollback first of all, would wait behind it.
+ * rollback first of all, would wait behind it. Nor is one whose prepared statements no longer fit.
  */
-function withoutSilentConnections(pool: Pool): PostgresPool {
-  return {
-    options: pool.options,
-    end: () => pool.end(),
-    async connect() {
-      const client = await pool.connect()
-      let isSilent = false
-      async function query(text: string, values: unknown[]) {
-        try {
-          return await client.query(text, values)
-        } catch (error) {
-          if (error instanceof Error && error.message === 'Query read timeout') {
-            isSilent = true
-            client.end().catch(() => {})
-          }
-          throw error
+function openKysely(pool: Pool, toText: (text: string, values: readonly unknown[]) => NamedText): Kysely<Tables> {
+  async function connect() {
+    const client = await pool.connect()
+    let isBad = false
+    async function query(text: string, values: unknown[]) {
+      try {
+        return await client.query({ ...toText(text, values), values })
+      } catch (error) {
+        if (error instanceof Error && error.message === 'Query read timeout') {
+          isBad = true
+          client.end().catch(() => {})
         }
+        if (error instanceof PostgresError && !arePreparedGood(error)) isBad = true
+        throw error
       }
-      // Its overload for cursors is not used here.
-      return { query, release: () => client.release(isSilent) } as unknown as PostgresPoolClient
-    },
+    }
+    // Its overload for cursors is not used here.
+    return { query, release: () => client.release(isBad) } as unknown as PostgresPoolClient
   }
+  const lent: PostgresPool = { options: pool.options, end: () => pool.end(), connect }
+  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool: lent }) })
 }
 
 async function sendTransaction(
@@ -162,8 +194,12 @@ async function sendTransaction(
 /** A statement that PostgreSQL refused leaves the connection as good as before; most else does not. */
 function isConnectionGood(error: unknown): boolean {
   if (!(error instanceof PostgresError) || error.severity === 'FATAL') return false
-  // What it has prepared no longer fits the schema, or is gone: every next use would fail alike.
-  return error.code !== '0A000' && error.code !== '26000'
+  return arePreparedGood(error)
+}
+
+/** What a connection has prepared may no longer fit the schema, or be gone: every next use would fail alike. */
+function arePreparedGood({ code }: PostgresError): boolean {
+  return code !== '0A000' && code !== '26000'
 }
 
 function scopeStatement(scope: Scope): Statement {

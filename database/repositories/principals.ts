@@ -81,11 +81,13 @@ export async function findPrincipal(tx: Tx, id: string): Promise<Principal | und
   return row && toPrincipal(row)
 }
 
+export type LockedPrincipal = Pick<Principal, 'status'>
+
 /**
  * Locks the row against exchanges, confirmations and other changes; the status as it is then. Not against rows that name it, which
  * take a lock of their own on it: of two who hold themselves and name each other, none would get any further.
  */
-export async function lockPrincipal(tx: Tx, id: string): Promise<{ status: PrincipalStatus } | undefined> {
+export async function lockPrincipal(tx: Tx, id: string): Promise<LockedPrincipal | undefined> {
   return tx.selectFrom('principal').select('status').where('id', '=', id).forNoKeyUpdate().executeTakeFirst()
 }
 
@@ -149,9 +151,23 @@ export async function markPrincipalQuarantined(tx: Tx, id: string): Promise<void
     .executeTakeFirstOrThrow()
 }
 
-/** It attested: none is missed, and the next one is due then. The row is locked by the caller. */
-export async function markPrincipalAttested(tx: Tx, id: string, nextAttestationAt: number | undefined): Promise<void> {
+/**
+ * It attested: the challenge names the result, none is missed, and the next one is due then. One statement, as most of what a fleet
+ * asks for is this. The row is locked by the caller.
+ */
+export async function markPrincipalAttested(
+  tx: Tx,
+  id: string,
+  attested: { challengeId: string; attestationResultId: string; nextAttestationAt: number | undefined },
+): Promise<void> {
+  const { challengeId, attestationResultId, nextAttestationAt } = attested
   await tx
+    .with('answered', (cte) =>
+      cte
+        .updateTable('attestation_challenge')
+        .set({ attestation_result_id: attestationResultId })
+        .where('id', '=', challengeId),
+    )
     .updateTable('principal')
     .set({
       next_attestation_at: nextAttestationAt === undefined ? null : new Date(nextAttestationAt),

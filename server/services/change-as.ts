@@ -1,6 +1,6 @@
 import type { Database, Tx } from '../../database/open.ts'
 import { findApiTokenEnd, shareApiTokens } from '../../database/repositories/api-tokens.ts'
-import { lockPrincipal } from '../../database/repositories/principals.ts'
+import { type LockedPrincipal, lockPrincipal } from '../../database/repositories/principals.ts'
 import { findSession } from '../../database/repositories/sessions.ts'
 import { sessionStateAt } from '../../protocol/exchange/session-states.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -31,7 +31,7 @@ export function changeAs<T>(
 /** For a caller with an API token the transaction holds the organization's API tokens. Throws `unauthenticated`. */
 export async function requireCaller(tx: Tx, caller: Operator | SessionCaller, now: number): Promise<void> {
   const isGood = caller.type === 'api_token' ? await isTokenOpen(tx, caller, now) : await isInSession(tx, caller, now)
-  if (!isGood) throw new ServiceError('unauthenticated', 'The token was revoked or has expired in the meantime.')
+  if (!isGood) throw revokedMeanwhile()
 }
 
 async function isTokenOpen(tx: Tx, { id }: Operator, now: number): Promise<boolean> {
@@ -40,10 +40,32 @@ async function isTokenOpen(tx: Tx, { id }: Operator, now: number): Promise<boole
 }
 
 /** Whatever ends a session locks the principal's row first. */
-async function isInSession(tx: Tx, { id, sessionId, expiresAt }: SessionCaller, now: number): Promise<boolean> {
-  const principal = await lockPrincipal(tx, id)
+async function isInSession(tx: Tx, caller: SessionCaller, now: number): Promise<boolean> {
+  return isInSessionOf(tx, await lockPrincipal(tx, caller.id), caller, now)
+}
+
+/** The same as `requireCaller` for whoever has locked the principal's row already. Throws `unauthenticated`. */
+export async function requireCallerOf(
+  tx: Tx,
+  locked: LockedPrincipal | undefined,
+  caller: SessionCaller,
+  now: number,
+): Promise<void> {
+  if (!(await isInSessionOf(tx, locked, caller, now))) throw revokedMeanwhile()
+}
+
+async function isInSessionOf(
+  tx: Tx,
+  locked: LockedPrincipal | undefined,
+  { sessionId, expiresAt }: SessionCaller,
+  now: number,
+): Promise<boolean> {
   const session = await findSession(tx, sessionId)
-  if (principal?.status !== 'ACTIVE' || session === undefined || now >= expiresAt) return false
+  if (locked?.status !== 'ACTIVE' || session === undefined || now >= expiresAt) return false
   const state = sessionStateAt(session, now)
   return state === 'ACTIVE' || state === 'SUPERSEDED'
+}
+
+function revokedMeanwhile(): ServiceError {
+  return new ServiceError('unauthenticated', 'The token was revoked or has expired in the meantime.')
 }

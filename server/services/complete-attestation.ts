@@ -27,7 +27,7 @@ import { ServiceError } from '../errors.ts'
 import { type AttestationInputs, appraiseEvidence } from './appraise-evidence.ts'
 import { claimAttesters, expectedAttester, readAttesters, requireActivated } from './attesters.ts'
 import { openChallenge } from './challenges.ts'
-import { requireCaller } from './change-as.ts'
+import { requireCallerOf } from './change-as.ts'
 import { countAppraisal } from './count-appraisal.ts'
 import { type Device, getDevice } from './devices.ts'
 import type { IssueAttestationResult, IssuedAttestationResult } from './issue-attestation-result.ts'
@@ -77,8 +77,8 @@ export function createCompleteAttestation(parts: CompleteAttestationParts): Comp
   const { crypto } = parts
   return async (caller, attestationId, submission, requestId) => {
     const { id: deviceId, organizationId } = caller
-    const outcome = await parts.database.withOrganization(organizationId, async (tx) => {
-      await lockPrincipal(tx, deviceId)
+    const complete = async (tx: Tx): Promise<AttestationAnswer | ServiceError> => {
+      const locked = await lockPrincipal(tx, deviceId)
       const challenge = await findAttestationChallenge(tx, deviceId)
       if (challenge?.id !== attestationId) throw notFound()
       const device = await getDevice(tx, deviceId)
@@ -91,7 +91,7 @@ export function createCompleteAttestation(parts: CompleteAttestationParts): Comp
       const completionHash = crypto.hash256(encode('attestation', signedBytes, submission.signature))
       // Of two at once the second finds what the first one led to, though that ended the session of both.
       if (challenge.consumedAt !== undefined) return repeatAnswer(parts, tx, { device, challenge, completionHash })
-      await requireCaller(tx, caller, now)
+      await requireCallerOf(tx, locked, caller, now)
       requireActiveSession(device, caller)
       if (challenge.sessionId !== caller.sessionId) throw challengeExpired()
       const attempt = { caller, device, challenge, opened, submission, now, requestId }
@@ -101,7 +101,8 @@ export function createCompleteAttestation(parts: CompleteAttestationParts): Comp
         throw challengeExpired()
       }
       return attest(parts, tx, attempt)
-    })
+    }
+    const outcome = await parts.database.withOrganization(organizationId, complete, 'prepared')
     if (outcome instanceof ServiceError) throw outcome
     return outcome
   }
@@ -188,7 +189,6 @@ async function storeResult(
   const { id: principalId, organizationId } = device
   const { appraisal } = appraised
   const result = await storeAttestation(parts, tx, { ...device, principalId }, appraised, now)
-  await nameChallengeResult(tx, 'attestation_challenge', challenge.id, result.id)
   const attested = parts.writeEvent(
     {
       organizationId,
@@ -206,13 +206,15 @@ async function storeResult(
     now,
   )
   if (appraisal.tier === 'contraindicated') {
+    await nameChallengeResult(tx, 'attestation_challenge', challenge.id, result.id)
     const actor = { organizationId, principal: device, requestId }
     const because = { attestationId: result.id, appraisal }
     await insertEvents(tx, [attested, ...(await quarantineDevice(parts.writeEvent, tx, actor, because, now))])
     return toAnswer({ id: principalId, status: 'QUARANTINED', nextAttestationAt: undefined }, result)
   }
   const next = nextAttestationAt(policy.document, now)
-  await markPrincipalAttested(tx, principalId, next)
+  const marks = { challengeId: challenge.id, attestationResultId: result.id, nextAttestationAt: next }
+  await markPrincipalAttested(tx, principalId, marks)
   await insertEvents(tx, [attested])
   return toAnswer({ ...device, nextAttestationAt: next }, result)
 }

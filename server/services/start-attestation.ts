@@ -14,7 +14,7 @@ import type { ProfileName } from '../../runtime/profile.ts'
 import { actorOf, type SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
 import { CHALLENGE_MS, openChallenge, sealChallenge } from './challenges.ts'
-import { changeAs } from './change-as.ts'
+import { requireCaller } from './change-as.ts'
 import { type Device, getDevice } from './devices.ts'
 import { getPolicy, toDevicePolicy } from './policies.ts'
 
@@ -34,8 +34,10 @@ export type StartAttestation = (caller: SessionCaller, requestId: string) => Pro
  * is given again. Throws `session_state` where a newer session took over.
  */
 export function createStartAttestation(parts: StartAttestationParts): StartAttestation {
-  return (caller, requestId) =>
-    changeAs(parts, caller, async (tx, now) => {
+  return (caller, requestId) => {
+    const start = async (tx: Tx): Promise<AttestationChallenge> => {
+      const now = parts.clock.now()
+      await requireCaller(tx, caller, now)
       const device = await getDevice(tx, caller.id)
       requireActiveSession(device, caller)
       const { evidence } = toDevicePolicy(await getPolicy(parts, tx, device.policyId))
@@ -63,7 +65,9 @@ export function createStartAttestation(parts: StartAttestationParts): StartAttes
       )
       await insertEvents(tx, [event])
       return { attestationId, challenge, expiresAt, sessionId, evidence }
-    })
+    }
+    return parts.database.withOrganization(caller.organizationId, start, 'prepared')
+  }
 }
 
 /** Results are of the session that is; one that a newer one took over from has no more use for them. Throws `session_state`. */

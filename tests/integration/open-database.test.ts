@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { type Database, openDatabase, type Statement } from '../../database/open.ts'
+import { type Database, openDatabase, type Statement, type Tx } from '../../database/open.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 
 let database: TestDatabase
@@ -145,6 +145,36 @@ describe('sendTransaction', () => {
     const { rows } = await database.sql.query('select id from directory where id = any ($1)', [ids])
     expect(new Set(rows.map(({ id }) => id))).toEqual(new Set(ids.filter((_, i) => i % 2 === 0)))
     expect(api.connections()).toEqual({ total: 1, idle: 1, waiting: 0 })
+  })
+})
+
+describe('withOrganization whose statements are prepared', () => {
+  const readName = async (tx: Tx) => (await sql`select * from versioned where id = ${1}::int`.execute(tx)).rows
+  const listPrepared = async (tx: Tx) => {
+    const { rows } = await sql`select from pg_prepared_statements where statement like '%versioned where%'`.execute(tx)
+    return rows.length
+  }
+
+  test('parses each text once a connection; others keep none', async () => {
+    await database.sql.query('create table versioned (id int); grant select on versioned to qflare_api')
+    onTestFinished(async () => void (await database.sql.query('drop table versioned')))
+    const api = database.open('qflare_api', 1)
+    await api.withOrganization(organizationId, readName)
+    expect(await api.withOrganization(organizationId, listPrepared)).toBe(0)
+    for (let i = 0; i < 2; i++) await api.withOrganization(organizationId, readName, 'prepared')
+    expect(await api.withOrganization(organizationId, listPrepared)).toBe(1)
+  })
+
+  test('fails once where one no longer fits the schema, and its connection is replaced', async () => {
+    await database.sql.query('create table versioned (id int); grant select on versioned to qflare_api')
+    onTestFinished(async () => void (await database.sql.query('drop table versioned')))
+    const api = database.open('qflare_api', 1)
+    const processId = await backendOf(api)
+    await api.withOrganization(organizationId, readName, 'prepared')
+    await database.sql.query('alter table versioned add name text')
+    await expect(api.withOrganization(organizationId, readName, 'prepared')).rejects.toMatchObject({ code: '0A000' })
+    expect(await api.withOrganization(organizationId, readName, 'prepared')).toEqual([])
+    expect(await backendOf(api)).not.toBe(processId)
   })
 })
 
