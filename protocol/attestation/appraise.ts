@@ -11,6 +11,7 @@ import {
 import type { TrustworthinessTier } from './ear.ts'
 import {
   type Attester,
+  type Collateral,
   type EvidenceFormatName,
   type ExpectedEvidence,
   malformedEvidence,
@@ -46,6 +47,8 @@ export interface PieceOfEvidence {
 export interface AppraisalInputs {
   /** Of the look-up ids that the evidence names. */
   anchors: readonly TrustAnchor[]
+  /** Of the look-up ids that the evidence names: of each the newest. */
+  collateral: readonly Collateral[]
   /** All values of the names that the policy gives. */
   referenceValues: readonly Json[]
   expected: ExpectedEvidence
@@ -88,11 +91,12 @@ function appraisePiece({
   policy,
   parsed,
   anchors,
+  collateral,
   referenceValues,
   expected,
 }: PieceOfEvidence & AppraisalInputs): { findings: readonly Finding[]; attester: Attester | undefined } {
   try {
-    const verified = withFormatNamed(format, () => parsed.verify(anchors, expected))
+    const verified = withFormatNamed(format, () => parsed.verify(anchors, expected, collateral))
     return { findings: verified.appraise(policy.rules, referenceValues), attester: verified.attester }
   } catch (error) {
     if (!(error instanceof ProtocolError) || error.code !== 'evidence_refused') throw error

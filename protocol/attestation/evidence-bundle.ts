@@ -13,9 +13,11 @@ import {
 } from './appraise.ts'
 import {
   type Activation,
+  collateralKinds,
   type EvidenceFormatName,
   type ExpectedEvidence,
   evidenceFormatNames,
+  MAX_COLLATERAL_BYTES,
   malformedEvidence,
   type TrustAnchor,
 } from './evidence-format.ts'
@@ -40,6 +42,15 @@ const anchor = z.strictObject({
   der: bytesWithin(1, 65_536),
 })
 
+const collateral = z.strictObject({
+  lookupId: z.string().max(160),
+  kind: z.enum(collateralKinds),
+  issuedAt: timestamp,
+  nextUpdateAt: timestamp.optional(),
+  body: bytesWithin(1, MAX_COLLATERAL_BYTES),
+  chain: z.array(bytesWithin(1, 8192)).max(4),
+})
+
 const finding = z.strictObject({
   check: z.string(),
   claim: z.enum(trustworthinessClaims),
@@ -55,12 +66,16 @@ export const evidenceBundle = z
     evidence: z.array(z.record(z.string(), json)).min(1).max(8),
     /** What the evidence had to carry. */
     binding: bytes(32),
+    /** The key of the device that is in the binding. Bundles of before have none: no format of theirs looks at it. */
+    identityKey: bytesWithin(1, 4096).optional(),
     /** When it was appraised. */
     at: timestamp,
     /** As it was known before this evidence; without a format, `enrolling` without an activation. */
     attesters: z.partialRecord(formatName, attester),
     /** Those that the evidence names, and what stands above them, as they were then. */
     anchors: z.partialRecord(formatName, z.array(anchor)),
+    /** Those that the evidence names, as they were then. Bundles of before have none. */
+    collateral: z.partialRecord(formatName, z.array(collateral)).optional(),
     /** All values of the names that the policy gives, as they were then; a name that had none stands here without any. */
     referenceValues: z.partialRecord(formatName, z.array(z.strictObject({ name: z.string(), values: z.array(json) }))),
     /** What the service found. */
@@ -128,10 +143,18 @@ function inputsOf(
 ): AppraisalInputs {
   return {
     anchors: anchorsAbove(parsed.trustAnchorIds, bundle.anchors[format] ?? []),
+    collateral: (bundle.collateral?.[format] ?? [])
+      .filter(({ lookupId }) => parsed.collateralIds.includes(lookupId))
+      .map(({ nextUpdateAt, ...one }) => ({ ...one, nextUpdateAt })),
     referenceValues: (bundle.referenceValues[format] ?? [])
       .filter(({ name }) => policy.referenceValues.includes(name))
       .flatMap(({ values }) => values),
-    expected: { binding: bundle.binding, now: bundle.at, attester: expectedAttester(crypto, format, bundle) },
+    expected: {
+      binding: bundle.binding,
+      identityKey: bundle.identityKey ?? new Uint8Array(),
+      now: bundle.at,
+      attester: expectedAttester(crypto, format, bundle),
+    },
   }
 }
 

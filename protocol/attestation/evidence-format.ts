@@ -6,6 +6,10 @@ import type { Finding } from './appraisal.ts'
 export const evidenceFormatNames = ['none', 'psa', 'tpm2'] as const
 export type EvidenceFormatName = (typeof evidenceFormatNames)[number]
 
+/** `crl`: of X.509 (RFC 5280 §5). */
+export const collateralKinds = ['crl'] as const
+export type CollateralKind = (typeof collateralKinds)[number]
+
 /** What an organization trusts, from its configuration only: never from inside of evidence. */
 export interface TrustAnchor {
   /** How evidence names it: `subject:<hex SHA-256 of a DER Name>` of a certificate, or `<format>:<hex>` of a key. */
@@ -14,6 +18,24 @@ export interface TrustAnchor {
   kind: 'root' | 'intermediate' | 'key'
   /** A certificate, or of a key the SubjectPublicKeyInfo. */
   der: Uint8Array
+}
+
+/** Lists of everything that is revoked are the longest. */
+export const MAX_COLLATERAL_BYTES = 4 << 20
+
+/** What is published about evidence from time to time, and has an end: revocation lists, and what vendors say of their firmware. */
+export interface Collateral {
+  /** How evidence names it: `crl:<hex SHA-256 of the DER Name of its issuer>`, or as its kind says. */
+  lookupId: string
+  kind: CollateralKind
+  /** Milliseconds since the Unix epoch; of an older one that was replaced nothing counts. */
+  issuedAt: number
+  /** From then on it is out of date: that is a finding, never a guess. Undefined where its kind names no end. */
+  nextUpdateAt: number | undefined
+  /** As it was published. The same object always has the same bytes: what was parsed of it may be kept with it. */
+  body: Uint8Array
+  /** Certificates that lead from its signature to a root, where they stand neither in it nor in the evidence; each in DER. */
+  chain: readonly Uint8Array[]
 }
 
 /** A secret that only the TPM with both keys could open (TPM 2.0 Part 1, "Credential Protection"). */
@@ -33,6 +55,8 @@ export interface Attester {
 export interface ExpectedEvidence {
   /** What evidence that carries a nonce has to carry: 32 bytes (docs/protocol.md §3). */
   binding: Uint8Array
+  /** The public key of the device, as it is in the binding: of formats that can attest that very key. */
+  identityKey: Uint8Array
   /** Milliseconds since the Unix epoch. */
   now: number
   /** What is known of the attester: at its enrolment the secret that it was asked to open, afterwards its state. */
@@ -43,8 +67,14 @@ export interface ExpectedEvidence {
 export interface ParsedEvidence {
   /** Which trust anchors it needs. */
   readonly trustAnchorIds: readonly string[]
+  /** Which collateral it is held against, whether there is any or not. */
+  readonly collateralIds: readonly string[]
   /** Every cryptographic check. Throws `evidence_refused`. */
-  verify(anchors: readonly TrustAnchor[], expected: ExpectedEvidence): VerifiedEvidence
+  verify(
+    anchors: readonly TrustAnchor[],
+    expected: ExpectedEvidence,
+    collateral?: readonly Collateral[],
+  ): VerifiedEvidence
 }
 
 /** Evidence that is what it says it is; whether that is good enough is the policy's to say. */
@@ -88,8 +118,15 @@ export interface EvidenceFormatParts<Evidence, Claims, Rules extends Json, Refer
   /** Throws `evidence_malformed`, whatever it is given, and nothing else. */
   parseEvidence(evidence: Record<string, Json>): Evidence
   trustAnchorIds(evidence: Evidence): readonly string[]
-  /** Throws `evidence_refused`. */
-  extractClaims(evidence: Evidence, anchors: readonly TrustAnchor[], expected: ExpectedEvidence): Claims
+  /** Without it, none. */
+  collateralIds?(evidence: Evidence): readonly string[]
+  /** Throws `evidence_refused`. What collateral there is decides nothing here: that it lacks or is out of date is a claim. */
+  extractClaims(
+    evidence: Evidence,
+    anchors: readonly TrustAnchor[],
+    expected: ExpectedEvidence,
+    collateral: readonly Collateral[],
+  ): Claims
   attesterOf(claims: Claims): Attester | undefined
   claimsToJson(claims: Claims): Json
   appraise(claims: Claims, referenceValues: readonly Reference[], rules: Rules): readonly Finding[]
@@ -109,8 +146,9 @@ export function defineEvidenceFormat<Evidence, Claims, Rules extends Json, Refer
       const evidence = parts.parseEvidence(given)
       return {
         trustAnchorIds: parts.trustAnchorIds(evidence),
-        verify(anchors, expected) {
-          const claims = parts.extractClaims(evidence, anchors, expected)
+        collateralIds: parts.collateralIds?.(evidence) ?? [],
+        verify(anchors, expected, collateral = []) {
+          const claims = parts.extractClaims(evidence, anchors, expected, collateral)
           return {
             attester: parts.attesterOf(claims),
             claims: parts.claimsToJson(claims),

@@ -7,8 +7,12 @@ import { parsePsaKey } from './formats/psa/parse-key.ts'
 import { type Authority, parseAuthority } from './x509/parse-authority.ts'
 import { parsePem } from './x509/pem.ts'
 
+/** Formats whose evidence leads to certificates of authorities. */
+export const certifiedFormats = ['tpm2'] as const
+export type CertifiedFormat = (typeof certifiedFormats)[number]
+
 /** Formats whose evidence leads to trust anchors. */
-export const anchoredFormats = ['psa', 'tpm2'] as const
+export const anchoredFormats = ['psa', ...certifiedFormats] as const
 export type AnchoredFormat = (typeof anchoredFormats)[number]
 
 export const MAX_CERTIFICATES = 64
@@ -20,7 +24,7 @@ const name = displayName.optional().meta({ description: 'for people; of a certif
 export const trustAnchorWish = z
   .discriminatedUnion('format', [
     z.strictObject({
-      format: z.literal('tpm2'),
+      format: z.enum(certifiedFormats),
       pem: z
         .string()
         .min(1)
@@ -72,7 +76,7 @@ function readKeys({ keys }: Extract<TrustAnchorWish, { format: 'psa' }>): NamedT
   }))
 }
 
-function readCertificates({ pem, kind, name: given }: Extract<TrustAnchorWish, { format: 'tpm2' }>) {
+function readCertificates({ pem, kind, name: given }: Extract<TrustAnchorWish, { format: CertifiedFormat }>) {
   const certificates = parsePem(pem, 'CERTIFICATE')
   if (certificates.length === 0 || certificates.length > MAX_CERTIFICATES) {
     throw malformedEvidence(`There are ${certificates.length} certificates, not 1 to ${MAX_CERTIFICATES}.`)

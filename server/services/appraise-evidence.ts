@@ -40,6 +40,8 @@ export interface EvidenceToAppraise {
   /** Untrusted. */
   evidence: readonly Record<string, Json>[]
   binding: Uint8Array
+  /** The public key in the binding. */
+  identityKey: Uint8Array
   now: number
   /** What is known of the attester of a format. */
   expectedAttester: (format: EvidenceFormatName) => ExpectedEvidence['attester']
@@ -66,14 +68,15 @@ export async function appraiseEvidence(
 async function loadInputs(
   inputs: AttestationInputs,
   tx: Tx,
-  { organizationId, binding, now, expectedAttester }: EvidenceToAppraise,
+  { organizationId, binding, identityKey, now, expectedAttester }: EvidenceToAppraise,
   { format, policy, parsed }: PieceOfEvidence,
 ): Promise<AppraisalInputs> {
   const at = { organizationId, format, at: now }
   return {
     anchors: await inputs.findTrustAnchors(tx, { ...at, lookupIds: parsed.trustAnchorIds }),
+    collateral: [],
     referenceValues: await inputs.listReferenceValues(tx, { ...at, names: policy.referenceValues }),
-    expected: { binding, now, attester: expectedAttester(format) },
+    expected: { binding, identityKey, now, attester: expectedAttester(format) },
   }
 }
 

@@ -171,6 +171,7 @@ async function appraise(
     policy,
     evidence,
     binding,
+    identityKey: device.identityKey.publicKey,
     now,
     expectedAttester: (format) => expectedAttester(attesters, format),
   })

@@ -193,6 +193,7 @@ async function appraise(
     policy,
     evidence,
     binding,
+    identityKey: identityKey.publicKey,
     now,
     expectedAttester: (format) => expectedAttester(attesters, format),
   })

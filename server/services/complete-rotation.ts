@@ -176,6 +176,7 @@ async function appraise(
     policy,
     evidence,
     binding,
+    identityKey: identityKey.publicKey,
     now,
     expectedAttester: (format) => expectedAttester(attesters, format),
   })

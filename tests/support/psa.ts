@@ -151,6 +151,7 @@ export function psaAnchor(key: { publicKey: KeyObject } = psaKeyPair()): TrustAn
 
 export const enrollingPsa: ExpectedEvidence = {
   binding: psaNonce,
+  identityKey: new Uint8Array(1312),
   now: Date.UTC(2026, 10, 28),
   attester: { kind: 'enrolling', activation: undefined },
 }

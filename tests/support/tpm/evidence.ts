@@ -99,7 +99,12 @@ export function makeEvidence(options: EvidenceOptions = {}): TestEvidence {
     tpm,
     evidence: JSON.parse(JSON.stringify(evidence)) as Record<string, Json>,
     anchors,
-    expected: { binding: TEST_BINDING, now: CERTIFICATE_NOW, attester: { kind: 'enrolling', activation } },
+    expected: {
+      binding: TEST_BINDING,
+      identityKey: new Uint8Array(1312),
+      now: CERTIFICATE_NOW,
+      attester: { kind: 'enrolling', activation },
+    },
   }
 }
 

@@ -91,6 +91,7 @@ export function readTpmCase(name: string, withLog: boolean): TpmFixture {
     anchors: [anchorOf(readTpmFixture(ca, 'root.der'))],
     expected: {
       binding,
+      identityKey: new Uint8Array(1312),
       now: Date.parse(readTpmFixture('GENERATED_AT').toString().trim()),
       attester: { kind: 'enrolling', activation },
     },

@@ -92,6 +92,7 @@ describe.each(cases)('%s', (_what, tier, format, { evidence, anchors, expected }
       policy,
       evidence: [evidence],
       binding: expected.binding,
+      identityKey: expected.identityKey,
       now: expected.now,
       expectedAttester: () => expected.attester,
     })
@@ -120,6 +121,7 @@ test('evidence that cannot be read, or is not what the policy asks for, is malfo
       policy: { id: 'edge@1', document: documents.psa, identityAlgorithms: [] },
       evidence,
       binding: enrollingPsa.binding,
+      identityKey: enrollingPsa.identityKey,
       now: 0,
       expectedAttester: () => enrollingPsa.attester,
     })

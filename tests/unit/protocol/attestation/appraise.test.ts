@@ -48,7 +48,13 @@ function piece(
     parsed: format.parse({ outcome }),
     anchors: [{ lookupId: 'psa:1', kind: 'key', der: new Uint8Array(1) }],
     referenceValues: references.map((one) => ({ value: one })),
-    expected: { binding: new Uint8Array(32).fill(7), now: 5, attester: { kind: 'enrolling', activation: undefined } },
+    collateral: [],
+    expected: {
+      binding: new Uint8Array(32).fill(7),
+      identityKey: new Uint8Array(1312),
+      now: 5,
+      attester: { kind: 'enrolling', activation: undefined },
+    },
   }
 }
 

@@ -8,6 +8,7 @@ describe('evidence of the format none', () => {
   ])('is read: %s', (_, evidence) => {
     const verified = none.parse(evidence).verify([], {
       binding: new Uint8Array(32),
+      identityKey: new Uint8Array(1312),
       now: 0,
       attester: { kind: 'enrolling', activation: undefined },
     })
