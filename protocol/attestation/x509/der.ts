@@ -85,11 +85,11 @@ function readChildren(content: Uint8Array, depth: number): DerElement[] {
   return children
 }
 
-/** The indefinite form has no bytes at all; two are enough for whatever is read here. */
+/** The indefinite form has no bytes at all; three are enough for whatever is read here, lists of what is revoked too. */
 function readLongLength(bytes: Uint8Array): number {
-  const [first = 0, second = 0] = bytes
+  const [first = 0] = bytes
   if (bytes.length === 1 && first >= 0x80) return first
-  if (bytes.length === 2 && first > 0) return first * 0x100 + second
+  if ((bytes.length === 2 || bytes.length === 3) && first > 0) return Buffer.from(bytes).readUIntBE(0, bytes.length)
   throw malformedEvidence('DER holds a length that is not definite and minimal, or far too long.')
 }
 

@@ -11,6 +11,8 @@ export interface ParsedCertificate {
   der: Uint8Array
   /** What is signed. */
   tbs: Uint8Array
+  /** The bytes of its INTEGER in hexadecimal. */
+  serialNumber: string
   /** AlgorithmIdentifier in DER; the same inside and outside of what is signed. */
   signatureAlgorithm: Uint8Array
   signature: Uint8Array
@@ -63,7 +65,7 @@ export function parseCertificate(der: Uint8Array): ParsedCertificate {
   if (der.length > MAX_CERTIFICATE_BYTES) throw malformedEvidence('A certificate is longer than 8 KiB.')
   const { sequence, bitString, integer } = derTags
   const [tbs, outerAlgorithm, signature] = derChildren(parseDer(der, sequence), sequence, sequence, bitString)
-  const [version, , algorithm, issuer, validity, subject, spki, extensionList] = derChildren(
+  const [version, serial, algorithm, issuer, validity, subject, spki, extensionList] = derChildren(
     tbs,
     0xa0,
     integer,
@@ -84,6 +86,7 @@ export function parseCertificate(der: Uint8Array): ParsedCertificate {
   return {
     der,
     tbs: tbs.der,
+    serialNumber: Buffer.from(serial.content).toString('hex'),
     signatureAlgorithm: algorithm.der,
     signature: wholeBytes(signature),
     subject: subject.der,
@@ -100,11 +103,12 @@ export function parseCertificate(der: Uint8Array): ParsedCertificate {
   }
 }
 
-function nameId(name: DerElement): string {
+/** `subject:<hex SHA-256 of the DER Name>`. */
+export function nameId(name: DerElement): string {
   return `subject:${createHash('sha256').update(name.der).digest('hex')}`
 }
 
-function wholeBytes({ content }: DerElement): Uint8Array {
+export function wholeBytes({ content }: DerElement): Uint8Array {
   if (content[0] !== 0) throw malformedEvidence('A key or a signature does not consist of whole bytes.')
   return content.subarray(1)
 }
@@ -163,8 +167,8 @@ function readValidity(validity: DerElement) {
   return { notBefore: readTime(notBefore), notAfter: readTime(notAfter) }
 }
 
-/** UTCTime counts from 1950 to 2049 (RFC 5280 §4.1.2.5.1). */
-function readTime({ tag, content }: DerElement): number {
+/** Milliseconds since the Unix epoch. UTCTime counts from 1950 to 2049 (RFC 5280 §4.1.2.5.1). */
+export function readTime({ tag, content }: DerElement): number {
   const text = Buffer.from(content).toString('latin1')
   const century = text < '5' ? '20' : '19'
   const digits = tag === derTags.utcTime ? century + text : text

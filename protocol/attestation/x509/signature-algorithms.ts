@@ -64,7 +64,10 @@ export function isStrongKey({ asymmetricKeyType, asymmetricKeyDetails = {} }: Ke
 }
 
 /** Whether it is a signature by this key, of an algorithm in the table. The key's strength is another question. */
-export function isSignedBy({ signatureAlgorithm, tbs, signature }: ParsedCertificate, key: KeyObject): boolean {
+export function isSignedBy(
+  { signatureAlgorithm, tbs, signature }: Pick<ParsedCertificate, 'signatureAlgorithm' | 'tbs' | 'signature'>,
+  key: KeyObject,
+): boolean {
   const algorithm = findSignatureAlgorithm(signatureAlgorithm)
   if (algorithm === undefined || key.asymmetricKeyType !== algorithm.keyType) return false
   const { hash, saltLength } = algorithm

@@ -1,0 +1,21 @@
+import type { Collateral, CollateralKind } from './evidence-format.ts'
+import { parseCrl } from './x509/parse-crl.ts'
+import { crlIdOf } from './x509/revocation.ts'
+
+/** What a kind of collateral says of itself. Untrusted bytes: signatures are looked at by the evidence that needs them. */
+export interface CollateralFacts extends Pick<Collateral, 'lookupId' | 'issuedAt' | 'nextUpdateAt'> {
+  /** For people: whose it is, such as `CRL of …`; at most 128 characters. */
+  name: string
+}
+
+/** How each kind of collateral is read. `fetchedAt` is what counts where the bytes say no time themselves. Throws `evidence_malformed`. */
+export const collateralKindReaders: Record<
+  CollateralKind,
+  (body: Uint8Array, chain: readonly Uint8Array[], fetchedAt: number) => CollateralFacts
+> = {
+  crl(body) {
+    const { issuerId, thisUpdate, nextUpdate } = parseCrl(body)
+    const lookupId = crlIdOf(issuerId)
+    return { lookupId, issuedAt: thisUpdate, nextUpdateAt: nextUpdate, name: `revocation list of ${issuerId}` }
+  },
+}
