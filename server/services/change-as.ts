@@ -66,6 +66,6 @@ async function isInSessionOf(
   return state === 'ACTIVE' || state === 'SUPERSEDED'
 }
 
-function revokedMeanwhile(): ServiceError {
+export function revokedMeanwhile(): ServiceError {
   return new ServiceError('unauthenticated', 'The token was revoked or has expired in the meantime.')
 }

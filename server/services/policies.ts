@@ -40,12 +40,26 @@ export async function getPolicy(
   policyId: string,
   field = 'policyId',
 ): Promise<AppraisalPolicy> {
-  const identityAlgorithms = profiles[parts.profile].identity
+  const builtIn = builtInPolicy(parts.profile, policyId)
+  if (builtIn !== undefined) return builtIn
   const named = parsePolicyId(policyId)
-  if (named?.name === POLICY_NONE) return { id: POLICY_NONE, document: policyNone, identityAlgorithms }
   const policy = named && (await findPolicy(parts.keyring, tx, named))
-  if (policy === undefined) throw new ServiceError('malformed', `There is no policy ${policyId}.`, { field })
-  return { id: toPolicyId(policy), document: policy.document, identityAlgorithms }
+  if (policy === undefined) throw noSuchPolicy(policyId, field)
+  return toAppraisalPolicy(parts.profile, policy)
+}
+
+/** The one that is in no database. */
+export function builtInPolicy(profile: ProfileName, policyId: string): AppraisalPolicy | undefined {
+  if (policyId !== POLICY_NONE) return undefined
+  return { id: POLICY_NONE, document: policyNone, identityAlgorithms: profiles[profile].identity }
+}
+
+export function toAppraisalPolicy(profile: ProfileName, policy: StoredPolicy): AppraisalPolicy {
+  return { id: toPolicyId(policy), document: policy.document, identityAlgorithms: profiles[profile].identity }
+}
+
+export function noSuchPolicy(policyId: string, field = 'policyId'): ServiceError {
+  return new ServiceError('malformed', `There is no policy ${policyId}.`, { field })
 }
 
 /** Without `version` the newest. Throws SealError for one that somebody changed. */
