@@ -53,15 +53,12 @@ function partyStatements(principalId: string, sessionId: string): Statement[] {
     {
       name: 'select_attesting_principal',
       text: `select p.organization_id, p.spiffe_id, p.status, p.active_session_id, p.policy_id, p.key_generation,
-          k.kid, k.alg, k.public_key, k.mac, k.mac_key_version, k.status = 'ACTIVE' as is_active
-        from principal p join identity_key k
-          on k.organization_id = p.organization_id and k.principal_id = p.id and k.status <> 'REPLACED'
+          k.kid, k.alg, k.public_key, k.mac, k.mac_key_version, k.status = 'ACTIVE' as is_active,
+          s.state as session_state, s.created_at, s.expires_at, s.superseded_at
+        from principal p
+          join identity_key k on k.organization_id = p.organization_id and k.principal_id = p.id and k.status <> 'REPLACED'
+          left join session s on s.organization_id = p.organization_id and s.id = $2 and s.principal_id = p.id
         where p.organization_id = current_organization() and p.id = $1`,
-      values: [principalId],
-    },
-    {
-      name: 'select_attesting_session',
-      text: `select state, created_at, expires_at, superseded_at from session where ${ofPrincipal} and id = $2`,
       values: [principalId, sessionId],
     },
     {
@@ -105,20 +102,14 @@ export async function findAttestingParty(
   const evidence = now === undefined ? [] : evidenceStatements(id, now)
   const statements = [...partyStatements(id, sessionId), ...evidence]
   const [, ...found] = await database.sendTransaction({ organizationId }, statements)
-  const [principals, sessions, challenges, policies, attesters, values] = found.map(({ rows }) => rows)
+  const [principals, challenges, policies, attesters, values] = found.map(({ rows }) => rows)
   const principal = principals?.[0] as PrincipalRow | undefined
   if (principal === undefined) return undefined
-  const session = sessions?.[0] as SessionRow | undefined
   const challenge = challenges?.[0] as Row<'attestation_challenge'> | undefined
   const policy = policies?.[0] as Row<'appraisal_policy'> | undefined
   return {
     principal: toPrincipal(id, principal),
-    session: session && {
-      state: session.state,
-      createdAt: session.created_at,
-      expiresAt: session.expires_at,
-      supersededAt: session.superseded_at ?? undefined,
-    },
+    session: toSession(principal),
     challenge: challenge && toAttestationChallenge(challenge),
     policy: policy && toAppraisalPolicy(policy),
     attesters: ((attesters ?? []) as Row<'attester_state'>[]).map(toAttesterState),
@@ -263,6 +254,12 @@ function toPrincipal(id: string, row: PrincipalRow): AttestingParty['principal']
   }
 }
 
+function toSession({ session_state: state, ...row }: PrincipalRow): AttestingParty['session'] {
+  if (state === null) return undefined
+  const { created_at: createdAt, expires_at: expiresAt, superseded_at: supersededAt } = row
+  return { state, createdAt, expiresAt, supersededAt: supersededAt ?? undefined }
+}
+
 interface PrincipalRow {
   organization_id: string
   spiffe_id: string
@@ -276,10 +273,8 @@ interface PrincipalRow {
   mac: Uint8Array
   mac_key_version: number
   is_active: boolean
-}
-
-interface SessionRow {
-  state: SessionState
+  /** Null, and with it all that follows, where there is no such session. */
+  session_state: SessionState | null
   created_at: number
   expires_at: number
   superseded_at: number | null
