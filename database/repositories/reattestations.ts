@@ -79,13 +79,14 @@ function evidenceStatements(principalId: string, now: number): Statement[] {
     },
     {
       name: 'select_expected_values',
+      // OFFSET: each name is looked up by the index, however many the planner thinks that a policy has.
       text: `with policy as (${policyOfPrincipal})
         select v.* from policy,
           lateral jsonb_each(policy.body::jsonb -> 'evidence') as piece(format, terms),
           lateral jsonb_array_elements_text(piece.terms -> 'referenceValues') as wanted(name),
-          reference_value v
-        where v.organization_id = current_organization() and v.format = piece.format and v.name = wanted.name
-          and v.created_at <= $2 and (v.removed_at is null or v.removed_at > $2)
+          lateral (select * from reference_value r
+            where r.organization_id = current_organization() and r.format = piece.format and r.name = wanted.name
+              and r.created_at <= $2 and (r.removed_at is null or r.removed_at > $2) offset 0) as v
         order by v.id`,
       values: [principalId, new Date(now)],
     },
