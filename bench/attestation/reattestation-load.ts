@@ -1,9 +1,14 @@
+import type { z } from 'zod'
 import type { Attester } from '../../client/attester.ts'
 import { enrollDevice } from '../../client/enroll-device.ts'
 import { createMemoryStore } from '../../client/memory-store.ts'
 import { openOperator } from '../../client/operator.ts'
-import { attestationAnswer, attestationChallenge, reattestationBytes } from '../../protocol/attestation/messages.ts'
-import { toBase64url } from '../../protocol/encoding.ts'
+import {
+  type AttestationAnswer,
+  type attestationChallenge,
+  reattestationBytes,
+} from '../../protocol/attestation/messages.ts'
+import { fromBase64url, toBase64url } from '../../protocol/encoding.ts'
 import { attestationBinding, evidenceDigest } from '../../protocol/enrollment.ts'
 import { keyId } from '../../protocol/key-id.ts'
 import { createNativePrimitives } from '../../protocol/primitives/native.ts'
@@ -104,16 +109,14 @@ async function attestOnce(device: AttestingDevice): Promise<number> {
   const { tpm, deviceId, identityKey, kid, sessionId, accessToken } = device
   const { alg, publicKey } = identityKey
   const askedAt = performance.now()
-  const asked = attestationChallenge.parse(await client.post('/v1/attestations', 201, {}, accessToken))
-  const { attestationId, challenge } = asked
+  const asked = (await client.post('/v1/attestations', 201, {}, accessToken)) as z.input<typeof attestationChallenge>
+  const challenge = fromBase64url(asked.challenge)
   const evidence = [quoteOf(tpm, attestationBinding(crypto, { challenge, alg, publicKey, sessionId }))]
   const digest = evidenceDigest(crypto, evidence)
   const signed = reattestationBytes({ deviceId, kid, sessionId, challenge, evidenceDigest: digest })
   const signature = toBase64url(identityKey.sign(signed, signatureContexts.reattest))
-  const submission = { evidence, signature }
-  const answer = attestationAnswer.parse(
-    await client.post(`/v1/attestations/${attestationId}`, 200, submission, accessToken),
-  )
+  const path = `/v1/attestations/${asked.attestationId}`
+  const answer = (await client.post(path, 200, { evidence, signature }, accessToken)) as AttestationAnswer
   const { tier } = answer.attestation
   if (tier !== 'affirming') throw new Error(`A device of the bench is ${tier}.`)
   return performance.now() - askedAt

@@ -7,6 +7,7 @@ import { isReferenceValueGenuine, isTrustAnchorGenuine } from '../../runtime/cus
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { Metrics } from '../../runtime/metrics.ts'
+import { rememberParsed } from '../../runtime/remember-parsed.ts'
 import type { AttestationInputs } from './appraise-evidence.ts'
 
 export interface AttestationInputParts {
@@ -40,7 +41,7 @@ export function createAttestationInputs(parts: AttestationInputParts): Attestati
     async listReferenceValues(tx, { format, names, at }) {
       if (names.length === 0) return []
       const rows = await listReferenceValuesAt(tx, { format, names, at })
-      return (await keepGenuineValues(parts, rows)).map(({ body }) => JSON.parse(body) as Json)
+      return (await keepGenuineValues(parts, rows)).map(({ body }) => readReferenceValue(body))
     },
   }
 }
@@ -52,6 +53,9 @@ export function keepGenuineValues(
 ): Promise<ReferenceValueRow[]> {
   return keepGenuine(parts, 'reference_value', rows, isReferenceValueGenuine)
 }
+
+/** What a value says, by its body. */
+export const readReferenceValue = rememberParsed((body) => JSON.parse(body) as Json)
 
 async function keepGenuine<Row extends { id: string; organizationId: string }>(
   { keyring, logger, metrics }: AttestationInputParts,

@@ -13,7 +13,7 @@ import { attestationBinding } from '../../protocol/enrollment.ts'
 import type { SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
 import { appraiseWith } from './appraise-evidence.ts'
-import { keepGenuineValues } from './attestation-inputs.ts'
+import { keepGenuineValues, readReferenceValue } from './attestation-inputs.ts'
 import { attestedEvent, completionHashOf, toAnswer } from './attested.ts'
 import { expectedAttester, requireActivated, toAttesterRow, toKnownAttesters } from './attesters.ts'
 import { isInSession, policyOf } from './attesting-party.ts'
@@ -112,7 +112,7 @@ async function judge(
 
 function valuesOf({ format, policy }: PieceOfEvidence, values: readonly ReferenceValueRow[]): Json[] {
   const wanted = values.filter((value) => value.format === format && policy.referenceValues.includes(value.name))
-  return wanted.map(({ body }) => JSON.parse(body) as Json)
+  return wanted.map(({ body }) => readReferenceValue(body))
 }
 
 /** Trust anchors were not read: evidence that needs one is contraindicated here, and looked at again there. */

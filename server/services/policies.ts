@@ -12,6 +12,7 @@ import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { isPolicyGenuine } from '../../runtime/custody/policy-mac.ts'
 import { SealError } from '../../runtime/custody/sealed-record.ts'
 import { type ProfileName, profiles } from '../../runtime/profile.ts'
+import { rememberParsed } from '../../runtime/remember-parsed.ts'
 import { ServiceError } from '../errors.ts'
 
 export interface AppraisalPolicy {
@@ -20,6 +21,9 @@ export interface AppraisalPolicy {
   document: PolicyDocument
   identityAlgorithms: readonly SignatureAlgorithm[]
 }
+
+/** Versions never change. */
+const readDocument = rememberParsed((body) => policyDocument.parse(JSON.parse(body)))
 
 /** A stored version whose MAC is right. */
 export interface StoredPolicy extends PolicyVersion {
@@ -83,7 +87,7 @@ export async function toGenuinePolicy(keyring: Keyring, row: AppraisalPolicyRow)
     )
   }
   const { name, version, body, createdAt } = row
-  return { name, version, body, document: policyDocument.parse(JSON.parse(body)), createdAt }
+  return { name, version, body, document: readDocument(body), createdAt }
 }
 
 /** What a device is told of a policy before it makes its evidence. */
