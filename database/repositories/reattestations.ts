@@ -1,6 +1,5 @@
 import type { Selectable } from 'kysely'
 import type { PrincipalStatus } from '../../protocol/enrollment.ts'
-import type { SessionState } from '../../protocol/exchange/session-states.ts'
 import type { SignatureAlgorithm } from '../../protocol/suites.ts'
 import type { Database, Statement } from '../open.ts'
 import type { Tables } from '../tables.ts'
@@ -17,7 +16,10 @@ import { type ReferenceValueRow, toReferenceValue } from './reference-values.ts'
  * it read; when that has changed in between, `condition_failed` is thrown and nothing is stored.
  */
 
-/** Whoever attests, and what its evidence is held against. No MAC is checked yet. */
+/**
+ * Whoever attests, and what its evidence is held against. No MAC is checked yet. Not its session: a principal names the one that is
+ * ACTIVE, and what looks into `session` opens each of its partitions.
+ */
 export interface AttestingParty {
   principal: {
     id: string
@@ -30,7 +32,6 @@ export interface AttestingParty {
     keyGeneration: number
     identityKey: IdentityKeyRow & { isActive: boolean }
   }
-  session: { state: SessionState; createdAt: number; expiresAt: number; supersededAt: number | undefined } | undefined
   challenge: AttestationChallengeRow | undefined
   /** That the principal's policy names: of a name alone the newest version. */
   policy: AppraisalPolicyRow | undefined
@@ -48,18 +49,16 @@ const policyOfPrincipal = `select a.* from principal p join appraisal_policy a o
   where p.organization_id = current_organization() and p.id = $1
   order by a.version desc limit 1`
 
-function partyStatements(principalId: string, sessionId: string): Statement[] {
+function partyStatements(principalId: string): Statement[] {
   return [
     {
       name: 'select_attesting_principal',
       text: `select p.organization_id, p.spiffe_id, p.status, p.active_session_id, p.policy_id, p.key_generation,
-          k.kid, k.alg, k.public_key, k.mac, k.mac_key_version, k.status = 'ACTIVE' as is_active,
-          s.state as session_state, s.created_at, s.expires_at, s.superseded_at
-        from principal p
-          join identity_key k on k.organization_id = p.organization_id and k.principal_id = p.id and k.status <> 'REPLACED'
-          left join session s on s.organization_id = p.organization_id and s.id = $2 and s.principal_id = p.id
+          k.kid, k.alg, k.public_key, k.mac, k.mac_key_version, k.status = 'ACTIVE' as is_active
+        from principal p join identity_key k
+          on k.organization_id = p.organization_id and k.principal_id = p.id and k.status <> 'REPLACED'
         where p.organization_id = current_organization() and p.id = $1`,
-      values: [principalId, sessionId],
+      values: [principalId],
     },
     {
       name: 'select_attestation_challenge',
@@ -96,12 +95,11 @@ function evidenceStatements(principalId: string, now: number): Statement[] {
 /** Undefined for an unknown principal. `now`: of which time the reference values are; without it nothing of evidence is read. */
 export async function findAttestingParty(
   database: Database,
-  caller: { organizationId: string; id: string; sessionId: string },
+  { organizationId, id }: { organizationId: string; id: string },
   now?: number,
 ): Promise<AttestingParty | undefined> {
-  const { organizationId, id, sessionId } = caller
   const evidence = now === undefined ? [] : evidenceStatements(id, now)
-  const statements = [...partyStatements(id, sessionId), ...evidence]
+  const statements = [...partyStatements(id), ...evidence]
   const [, ...found] = await database.sendTransaction({ organizationId }, statements)
   const [principals, challenges, policies, attesters, values] = found.map(({ rows }) => rows)
   const principal = principals?.[0] as PrincipalRow | undefined
@@ -110,7 +108,6 @@ export async function findAttestingParty(
   const policy = policies?.[0] as Row<'appraisal_policy'> | undefined
   return {
     principal: toPrincipal(id, principal),
-    session: toSession(principal),
     challenge: challenge && toAttestationChallenge(challenge),
     policy: policy && toAppraisalPolicy(policy),
     attesters: ((attesters ?? []) as Row<'attester_state'>[]).map(toAttesterState),
@@ -255,12 +252,6 @@ function toPrincipal(id: string, row: PrincipalRow): AttestingParty['principal']
   }
 }
 
-function toSession({ session_state: state, ...row }: PrincipalRow): AttestingParty['session'] {
-  if (state === null) return undefined
-  const { created_at: createdAt, expires_at: expiresAt, superseded_at: supersededAt } = row
-  return { state, createdAt, expiresAt, supersededAt: supersededAt ?? undefined }
-}
-
 interface PrincipalRow {
   organization_id: string
   spiffe_id: string
@@ -274,11 +265,6 @@ interface PrincipalRow {
   mac: Uint8Array
   mac_key_version: number
   is_active: boolean
-  /** Null, and with it all that follows, where there is no such session. */
-  session_state: SessionState | null
-  created_at: number
-  expires_at: number
-  superseded_at: number | null
 }
 
 type Row<Table extends keyof Tables> = Selectable<Tables[Table]>

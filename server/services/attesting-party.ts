@@ -1,16 +1,16 @@
 import type { AttestingParty } from '../../database/repositories/reattestations.ts'
 import { parsePolicyId } from '../../protocol/attestation/policy-id.ts'
-import { sessionStateAt } from '../../protocol/exchange/session-states.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import type { SessionCaller } from '../caller.ts'
 import { type AppraisalPolicy, builtInPolicy, noSuchPolicy, toAppraisalPolicy, toGenuinePolicy } from './policies.ts'
 
-/** Whether the caller is, by what was read, still who it was when its token was looked at: `requireCaller` of change-as.ts. */
-export function isInSession({ principal, session }: AttestingParty, caller: SessionCaller, now: number): boolean {
-  if (principal.status !== 'ACTIVE' || session === undefined || now >= caller.expiresAt) return false
-  const state = sessionStateAt(session, now)
-  return state === 'ACTIVE' || state === 'SUPERSEDED'
+/**
+ * Whether the caller is, by what was read, in the ACTIVE session of a device that may attest. Time ends a session no earlier than the
+ * tokens for it; whatever else ends one takes it out of the principal's row.
+ */
+export function isInActiveSession({ principal }: AttestingParty, caller: SessionCaller, now: number): boolean {
+  return principal.status === 'ACTIVE' && principal.activeSessionId === caller.sessionId && now < caller.expiresAt
 }
 
 /** As `getPolicy` of policies.ts, of what was read. Throws SealError for one that somebody changed. */

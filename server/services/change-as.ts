@@ -66,6 +66,6 @@ async function isInSessionOf(
   return state === 'ACTIVE' || state === 'SUPERSEDED'
 }
 
-export function revokedMeanwhile(): ServiceError {
+function revokedMeanwhile(): ServiceError {
   return new ServiceError('unauthenticated', 'The token was revoked or has expired in the meantime.')
 }

@@ -16,7 +16,7 @@ import { appraiseWith } from './appraise-evidence.ts'
 import { keepGenuineValues, readReferenceValue } from './attestation-inputs.ts'
 import { attestedEvent, completionHashOf, toAnswer } from './attested.ts'
 import { expectedAttester, requireActivated, toAttesterRow, toKnownAttesters } from './attesters.ts'
-import { isInSession, policyOf } from './attesting-party.ts'
+import { isInActiveSession, policyOf } from './attesting-party.ts'
 import { openChallenge } from './challenges.ts'
 import type { CompleteAttestationParts } from './complete-attestation.ts'
 import { countAppraisal } from './count-appraisal.ts'
@@ -76,8 +76,8 @@ export async function completeUsualAttestation(
 }
 
 function canAnswer(party: AttestingParty, { caller, attestationId }: Submitted, now: number): party is AnsweringParty {
-  const { principal, challenge } = party
-  if (!isInSession(party, caller, now) || principal.activeSessionId !== caller.sessionId) return false
+  const { challenge } = party
+  if (!isInActiveSession(party, caller, now)) return false
   if (challenge?.id !== attestationId || challenge.sessionId !== caller.sessionId) return false
   return challenge.consumedAt === undefined && now < challenge.expiresAt
 }

@@ -13,9 +13,9 @@ import { newId } from '../../runtime/ids.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { actorOf, type SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
-import { isInSession, policyOf } from './attesting-party.ts'
+import { isInActiveSession, policyOf } from './attesting-party.ts'
 import { CHALLENGE_MS, openChallenge, sealChallenge } from './challenges.ts'
-import { revokedMeanwhile } from './change-as.ts'
+import { requireCaller } from './change-as.ts'
 import type { Device } from './devices.ts'
 import { toDevicePolicy } from './policies.ts'
 import { retryOnConflict } from './retry-on-conflict.ts'
@@ -46,8 +46,7 @@ async function start(
 ): Promise<AttestationChallenge> {
   const now = parts.clock.now()
   const read = await findAttestingParty(parts.database, caller)
-  if (read === undefined || !isInSession(read, caller, now)) throw revokedMeanwhile()
-  requireActiveSession(read.principal, caller)
+  if (read === undefined || !isInActiveSession(read, caller, now)) throw await whyNot(parts, caller, now)
   const { evidence } = toDevicePolicy(await policyOf(parts, read))
   const { organizationId, sessionId } = caller
   const open = await openUnanswered(parts, read, caller, now)
@@ -75,13 +74,23 @@ async function start(
   return { attestationId, challenge, expiresAt, sessionId, evidence }
 }
 
+/** Either the caller is nobody any more, or a newer session took over from its own. */
+async function whyNot({ database }: StartAttestationParts, caller: SessionCaller, now: number): Promise<ServiceError> {
+  await database.withOrganization(caller.organizationId, (tx) => requireCaller(tx, caller, now))
+  return anotherSession()
+}
+
 /** Results are of the session that is; one that a newer one took over from has no more use for them. Throws `session_state`. */
 export function requireActiveSession(
   { activeSessionId }: Pick<Device, 'activeSessionId'>,
   { sessionId }: SessionCaller,
 ): void {
   if (activeSessionId === sessionId) return
-  throw new ServiceError('session_state', 'The session is not the ACTIVE one of this device; use the newer one.')
+  throw anotherSession()
+}
+
+function anotherSession(): ServiceError {
+  return new ServiceError('session_state', 'The session is not the ACTIVE one of this device; use the newer one.')
 }
 
 async function openUnanswered(
