@@ -10,7 +10,7 @@ const LOCK_TRIES = 100
 const LOCK_STALE_MS = 10_000
 
 /**
- * The state of a device in one file of mode 0600.
+ * The state of a device in one file of mode 0600, of the user of the process.
  *
  * A folder that is missing is made, with mode 0700, where the one above it is there: a mistyped path makes no tree of folders.
  *
@@ -62,7 +62,13 @@ async function loadFile(file: string, codec: StateCodec) {
   })
   if (handle === undefined) return undefined
   try {
-    const { mode } = await handle.stat()
+    const { mode, uid } = await handle.stat()
+    if (uid !== (process.geteuid?.() ?? uid)) {
+      throw new QflareError(
+        'state_unusable',
+        `it belongs to another user (uid ${uid}), who would decide what this process does. Run as that user, or chown the file.`,
+      )
+    }
     if (platform() !== 'win32' && (mode & 0o077) !== 0) {
       throw new QflareError(
         'state_unusable',

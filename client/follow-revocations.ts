@@ -7,6 +7,8 @@ import { backoffMs, spreadRetryAfterMs, type Wait } from './wait.ts'
 
 /** The service says something every ten seconds. */
 const SILENCE_MS = 30_000
+/** Of a snapshot, which is kept until it is whole. */
+const MAX_DEVICES = 1_000_000
 const OUTAGE = { firstMs: 500, longestMs: 30_000 }
 /** A refusal ends with a new session, or is for people to lift. */
 const REFUSAL = { firstMs: 5_000, longestMs: 60_000 }
@@ -41,6 +43,8 @@ export interface FollowRevocationsParts {
   wait: Wait
   /** A session is renewed by others meanwhile: what is refused is tried again. What an API token is refused with is final. */
   isInSession: boolean
+  /** Of a snapshot; more is `bad_answer`. */
+  maxDevices?: number
 }
 
 /**
@@ -88,8 +92,7 @@ async function listen(
       const event = await nextOf(events, options.signal)
       if (event === undefined || event instanceof QflareError) return event
       if (event.name === 'end') return undefined
-      heard.failures = 0
-      await tell(event, options, heard)
+      await tell(event, parts, options, heard)
       heard.last = event.id ?? heard.last
     }
   } finally {
@@ -119,15 +122,29 @@ async function nextOf(
   }
 }
 
-async function tell(event: ServerEvent, { onSnapshot, onChange }: FollowRevocationsOptions, heard: Heard) {
+/** What it does not know it passes over, and counts for no progress: who sends nothing else is asked less and less often. */
+async function tell(
+  event: ServerEvent,
+  { maxDevices = MAX_DEVICES }: FollowRevocationsParts,
+  { onSnapshot, onChange }: FollowRevocationsOptions,
+  heard: Heard,
+) {
   if (event.name === 'snapshot') {
     const { devices, isLast } = parseData(event, revocationSnapshot.loose())
+    heard.failures = 0
     heard.devices.push(...devices)
+    if (heard.devices.length > maxDevices) {
+      throw new QflareError('bad_answer', `The server names more than ${maxDevices} devices that may not take part.`)
+    }
     if (!isLast) return
     await onSnapshot(heard.devices)
     heard.devices = []
   }
-  if (event.name === 'change') await onChange(parseData(event, revocationChange.loose()))
+  if (event.name === 'change') {
+    const changed = parseData(event, revocationChange.loose())
+    heard.failures = 0
+    await onChange(changed)
+  }
 }
 
 function parseData<S extends z.ZodType>({ name, data }: ServerEvent, schema: S): z.output<S> {

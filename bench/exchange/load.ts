@@ -1,4 +1,3 @@
-import { Agent, request } from 'node:http'
 import { z } from 'zod'
 import { enrollDevice } from '../../client/enroll-device.ts'
 import { createMemoryStore } from '../../client/memory-store.ts'
@@ -13,6 +12,7 @@ import {
   exchangeRequest,
 } from '../../protocol/exchange/messages.ts'
 import { createNativePrimitives } from '../../protocol/primitives/native.ts'
+import { createJsonClient, type JsonClient } from '../json-client.ts'
 
 // The devices of the bench, in a process of their own: what they cost is theirs.
 
@@ -30,12 +30,12 @@ export type LoadAnswer = {
 }
 
 let url: URL
-let agent: Agent
+let client: JsonClient
 let devices: BenchDevice[] = []
 
 async function enroll(order: Extract<LoadOrder, { order: 'enroll' }>): Promise<LoadAnswer> {
   url = new URL(order.url)
-  agent = new Agent({ keepAlive: true, maxSockets: order.devices })
+  client = createJsonClient(order.url, order.devices)
   const operator = openOperator({ url: order.url, apiToken: order.adminToken })
   devices = []
   for (let i = 0; i < order.devices; i++) {
@@ -73,10 +73,14 @@ async function exchange(count: number): Promise<LoadAnswer> {
 async function exchangeOnce(device: BenchDevice): Promise<{ latencyMs: number; accessToken: string }> {
   const initiated = initiateExchange(crypto, device, await currentCertificate())
   const startedAt = performance.now()
-  const answer = exchangeAnswer.parse(await post('/v1/exchanges', 201, z.encode(exchangeRequest, initiated.request)))
+  const answer = exchangeAnswer.parse(
+    await client.post('/v1/exchanges', 201, z.encode(exchangeRequest, initiated.request)),
+  )
   const { sessionId, deviceConfirmation } = acceptAnswer(crypto, initiated, answer)
   const confirmation = { deviceId: device.deviceId, confirmation: toBase64url(deviceConfirmation) }
-  const { accessToken } = confirmAnswer.parse(await post(`/v1/exchanges/${sessionId}/confirm`, 200, confirmation))
+  const { accessToken } = confirmAnswer.parse(
+    await client.post(`/v1/exchanges/${sessionId}/confirm`, 200, confirmation),
+  )
   return { latencyMs: performance.now() - startedAt, accessToken }
 }
 
@@ -88,24 +92,6 @@ async function currentCertificate(): Promise<BucketCertificate> {
   held = bucketsAnswer.parse(await answer.json()).certificates[0]
   if (held === undefined) throw new Error('The service has no certificate.')
   return held
-}
-
-function post(path: string, expected: number, body: object): Promise<unknown> {
-  const text = JSON.stringify(body)
-  return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }
-    const sent = request(new URL(path, url), { method: 'POST', agent, headers }, (answer) => {
-      const chunks: Buffer[] = []
-      answer.on('data', (chunk: Buffer) => chunks.push(chunk))
-      answer.on('end', () => {
-        const said = Buffer.concat(chunks).toString()
-        if (answer.statusCode === expected) resolve(JSON.parse(said))
-        else reject(new Error(`${path} answered ${answer.statusCode}: ${said}`))
-      })
-    })
-    sent.on('error', reject)
-    sent.end(text)
-  })
 }
 
 process.on('message', (order: LoadOrder) => {

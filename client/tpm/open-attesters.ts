@@ -1,7 +1,8 @@
 import type { Attester } from '../attester.ts'
 import { type DeviceStore, getDeviceState } from '../device-state.ts'
 import { QflareError } from '../errors.ts'
-import { createTpmAttester } from './tpm-attester.ts'
+import { fromStoredTcti } from './stored-tcti.ts'
+import { createTpmAttester, type TpmAttesterOptions } from './tpm-attester.ts'
 
 /**
  * The attesters with which the device of a store enrolled, for `openDevice`. Whether their TPM is there shows when they are asked.
@@ -14,7 +15,14 @@ export async function openAttesters(store: DeviceStore): Promise<Attester[]> {
     if (format !== 'tpm2') {
       throw new QflareError('policy_refused', `This device attests with ${format}: open it with its attester.`)
     }
-    opened.push(createTpmAttester(settings))
+    opened.push(openStored(settings))
   }
   return opened
+}
+
+/** Checked as those of a caller are, and more strictly where they name a place. */
+function openStored(settings: TpmAttesterOptions): Attester {
+  const attester = createTpmAttester(settings)
+  fromStoredTcti(settings.tcti)
+  return attester
 }

@@ -11,6 +11,7 @@ import { parseInput } from '../parse-input.ts'
 import type { StateCodec } from '../state-codec.ts'
 import { pcrBanks } from './quote.ts'
 import { sealToPcrs, unsealFromPcrs } from './seal.ts'
+import { fromStoredTcti, toStoredTcti } from './stored-tcti.ts'
 import { withTpmTools } from './tools.ts'
 import { pcrIndices } from './tpm-attester.ts'
 
@@ -72,11 +73,13 @@ export function createSealedCodec(crypto: Primitives, options: SealOptions): Sta
       await unsealFromPcrs(tools, made, given)
       return made
     })
-    return { sealed: { by: 'tpm2' as const, ...given, ...object }, key }
+    return { sealed: { by: 'tpm2' as const, ...given, tcti: toStoredTcti(given.tcti), ...object }, key }
   }
   const unseal = async (sealed: SealedKey) => {
     if (held !== undefined && crypto.equal(held.sealed.privateArea, sealed.privateArea)) return held.key
-    const key = await withTpmTools(given.tcti ?? sealed.tcti, (tools) => unsealFromPcrs(tools, sealed, sealed))
+    const key = await withTpmTools(given.tcti ?? fromStoredTcti(sealed.tcti), (tools) =>
+      unsealFromPcrs(tools, sealed, sealed),
+    )
     held = { sealed, key }
     return key
   }

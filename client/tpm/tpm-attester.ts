@@ -9,6 +9,7 @@ import { akTypes, DEFAULT_AK_HANDLE, findOrMakeAk, getAk } from './attestation-k
 import { openCredential } from './credential.ts'
 import { type EkCertificate, ekTypes, loadEk, readEkCertificate } from './endorsement-key.ts'
 import { pcrBanks, quotePcrs } from './quote.ts'
+import { toStoredTcti } from './stored-tcti.ts'
 import { type TpmTools, withTpmTools } from './tools.ts'
 
 /** What Linux keeps of the firmware's log; for root alone, unless somebody lets others read it. */
@@ -80,7 +81,7 @@ export function createTpmAttester(options: TpmAttesterOptions): Attester {
   const ekWish = { index: ekIndex, type: ekType }
   const eventLog = given.eventLog ?? (tcti === undefined ? SYSTEM_EVENT_LOG : false)
   const use = <T>(work: (tools: TpmTools) => Promise<T>) => withTpmTools(tcti, work)
-  const settings = withoutUndefined({ tcti, eventLog: given.eventLog })
+  const settings = withoutUndefined({ tcti: toStoredTcti(tcti), eventLog: given.eventLog })
   return {
     format: 'tpm2',
     settings: { akHandle, pcrs, banks, ...settings },
@@ -124,8 +125,10 @@ async function readEventLog(path: string | false, { isRequired }: { isRequired: 
   if (path === false) return {}
   try {
     const bytes = await readAtMost(path, MAX_EVENT_LOG_BYTES)
-    const isAgile = Buffer.from(bytes.subarray(0, 128)).includes(AGILE_LOG)
-    return isAgile || isRequired ? { eventLog: toBase64url(bytes) } : {}
+    // The path may be one that a state names: nothing else than a log leaves the machine.
+    if (Buffer.from(bytes.subarray(0, 128)).includes(AGILE_LOG)) return { eventLog: toBase64url(bytes) }
+    if (!isRequired) return {}
+    throw new Error(`${path} is no log in the crypto agile form of TPM 2.0`)
   } catch (cause) {
     if (!isRequired) return {}
     const reason = cause instanceof Error ? cause.message : String(cause)

@@ -43,7 +43,7 @@ export async function findAppraisalPolicy(
   let query = tx.selectFrom('appraisal_policy').selectAll().where('name', '=', name)
   if (version !== undefined) query = query.where('version', '=', version)
   const row = await query.orderBy('version', 'desc').limit(1).executeTakeFirst()
-  return row && toRow(row)
+  return row && toAppraisalPolicy(row)
 }
 
 /** Of each name the newest version, in the order of the names, behind `afterName` where it is given. */
@@ -53,7 +53,7 @@ export async function listAppraisalPolicies(
 ): Promise<AppraisalPolicyRow[]> {
   let query = tx.selectFrom('appraisal_policy').distinctOn('name').selectAll()
   if (page.afterName !== undefined) query = query.where('name', '>', page.afterName)
-  return (await query.orderBy('name').orderBy('version', 'desc').limit(page.limit).execute()).map(toRow)
+  return (await query.orderBy('name').orderBy('version', 'desc').limit(page.limit).execute()).map(toAppraisalPolicy)
 }
 
 /** Of all organizations, under an older key than this one. Those whose MAC is known to be wrong are left out. */
@@ -82,7 +82,7 @@ export async function lockStalePolicy(
     .where('mac_mismatched_at', 'is', null)
     .forUpdate()
     .executeTakeFirst()
-  return row && toRow(row)
+  return row && toAppraisalPolicy(row)
 }
 
 export async function replacePolicyMac(
@@ -107,7 +107,7 @@ export async function markPolicyMacMismatched(tx: Tx, { name, version }: PolicyV
     .execute()
 }
 
-function toRow(row: {
+export function toAppraisalPolicy(row: {
   organization_id: string
   name: string
   version: number

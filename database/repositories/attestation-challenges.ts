@@ -1,6 +1,8 @@
+import type { Selectable } from 'kysely'
 import type { Tx } from '../open.ts'
+import type { Tables } from '../tables.ts'
 
-/** Of a session that goes on. Consuming, mismatches and results: device-challenges.ts. */
+/** Of a session that goes on. Giving one: reattestations.ts. Consuming, mismatches and results: device-challenges.ts. */
 export interface AttestationChallengeRow {
   id: string
   principalId: string
@@ -14,29 +16,6 @@ export interface AttestationChallengeRow {
   attestationResultId: string | undefined
 }
 
-/** A new challenge takes the place of the device's last one. The principal's row is locked by the caller. */
-export async function replaceAttestationChallenge(
-  tx: Tx,
-  organizationId: string,
-  challenge: Pick<AttestationChallengeRow, 'id' | 'principalId' | 'sessionId' | 'sealedChallenge' | 'expiresAt'>,
-): Promise<void> {
-  const fresh = {
-    id: challenge.id,
-    session_id: challenge.sessionId,
-    sealed_challenge: challenge.sealedChallenge,
-    expires_at: new Date(challenge.expiresAt),
-    consumed_at: null,
-    completion_hash: null,
-    mismatched_at: null,
-    attestation_result_id: null,
-  }
-  await tx
-    .insertInto('attestation_challenge')
-    .values({ organization_id: organizationId, principal_id: challenge.principalId, ...fresh })
-    .onConflict((conflict) => conflict.columns(['organization_id', 'principal_id']).doUpdateSet(fresh))
-    .execute()
-}
-
 /** The newest of this device. */
 export async function findAttestationChallenge(
   tx: Tx,
@@ -47,10 +26,13 @@ export async function findAttestationChallenge(
     .selectAll()
     .where('principal_id', '=', principalId)
     .executeTakeFirst()
-  if (row === undefined) return undefined
+  return row && toAttestationChallenge(row)
+}
+
+export function toAttestationChallenge(row: Selectable<Tables['attestation_challenge']>): AttestationChallengeRow {
   return {
     id: row.id,
-    principalId,
+    principalId: row.principal_id,
     sessionId: row.session_id,
     sealedChallenge: row.sealed_challenge,
     expiresAt: row.expires_at,

@@ -20,7 +20,7 @@ type AttesterName = Pick<AttesterStateRow, 'format' | 'attesterId'>
 
 export async function listAttesterStates(tx: Tx, principalId: string): Promise<AttesterStateRow[]> {
   const rows = await tx.selectFrom('attester_state').selectAll().where('principal_id', '=', principalId).execute()
-  return rows.map(toRow)
+  return rows.map(toAttesterState)
 }
 
 /** Of those that enrol the same attester in one organization at once, one comes first; what it stores, the next one sees. */
@@ -101,7 +101,7 @@ export async function lockStaleAttester(
     .where('mac_mismatched_at', 'is', null)
     .forUpdate()
     .executeTakeFirst()
-  return row && toRow(row)
+  return row && toAttesterState(row)
 }
 
 export async function replaceAttesterMac(
@@ -130,7 +130,7 @@ export async function markAttesterMacMismatched(
     .execute()
 }
 
-function toRow(row: Selectable<Tables['attester_state']>): AttesterStateRow {
+export function toAttesterState(row: Selectable<Tables['attester_state']>): AttesterStateRow {
   return {
     organizationId: row.organization_id,
     principalId: row.principal_id,

@@ -91,6 +91,10 @@ export async function insertPendingSession(
   ])
 }
 
+/** A device that exchanges again and again puts its deadline off no further: only the first session of a row of them begins one. */
+const keptDeadline = `case when $10::uuid is null or $11::timestamptz is null then $11
+  else least(next_attestation_at, $11::timestamptz) end`
+
 /** PENDING → ACTIVE; the active one before it is SUPERSEDED, older pending ones are TIMED_OUT. */
 export async function activateSession(
   database: Database,
@@ -111,7 +115,7 @@ export async function activateSession(
   await sendWithEvents(database, { organizationId }, [
     {
       name: 'confirm_exchange',
-      text: `with principal_changed as (${changePrincipal(', next_attestation_at = $11')} returning 1),
+      text: `with principal_changed as (${changePrincipal(`, next_attestation_at = ${keptDeadline}`)} returning 1),
         sessions_changed as (
           update session set state = case id when $2 then 'ACTIVE' else 'SUPERSEDED' end::session_state,
             confirmed_at = case id when $2 then $4 else confirmed_at end,

@@ -54,7 +54,7 @@ export async function listLiveReferenceValues(
     .where('name', '=', name)
     .where('removed_at', 'is', null)
     .execute()
-  return rows.map(toRow)
+  return rows.map(toReferenceValue)
 }
 
 /** Those of one of these names that were there at that time. */
@@ -70,12 +70,12 @@ export async function listReferenceValuesAt(
     .where(sql<boolean>`created_at <= ${new Date(at)} and (removed_at is null or removed_at > ${new Date(at)})`)
     .orderBy('id')
     .execute()
-  return rows.map(toRow)
+  return rows.map(toReferenceValue)
 }
 
 export async function findReferenceValue(tx: Tx, id: string): Promise<ReferenceValueRow | undefined> {
   const row = await tx.selectFrom('reference_value').selectAll().where('id', '=', id).executeTakeFirst()
-  return row && toRow(row)
+  return row && toReferenceValue(row)
 }
 
 /** Newest first, below `beforeId` where it is given; without those that are removed. */
@@ -93,7 +93,7 @@ export async function listReferenceValues(
   if (beforeId !== undefined) query = query.where('id', '<', beforeId)
   if (format !== undefined) query = query.where('format', '=', format)
   if (name !== undefined) query = query.where('name', '=', name)
-  return (await query.orderBy('id', 'desc').limit(limit).execute()).map(toRow)
+  return (await query.orderBy('id', 'desc').limit(limit).execute()).map(toReferenceValue)
 }
 
 /** Of one that is not removed yet; the caller holds `lockReferenceValues`. */
@@ -136,7 +136,7 @@ export async function lockStaleReferenceValues(
     .orderBy('id')
     .forUpdate()
     .execute()
-  return rows.map(toRow)
+  return rows.map(toReferenceValue)
 }
 
 export async function replaceReferenceValueMac(
@@ -154,7 +154,7 @@ export async function markReferenceValueMismatched(tx: Tx, id: string, at: numbe
     .execute()
 }
 
-function toRow(row: Selectable<Tables['reference_value']>): ReferenceValueRow {
+export function toReferenceValue(row: Selectable<Tables['reference_value']>): ReferenceValueRow {
   return {
     organizationId: row.organization_id,
     id: row.id,

@@ -137,6 +137,8 @@ export function defineEvidenceFormat<Evidence, Claims, Rules extends Json, Refer
   parts: EvidenceFormatParts<Evidence, Claims, Rules, Reference>,
 ): EvidenceFormat {
   const { name, rules, referenceValue, parseCredentialRequest } = parts
+  const readRules = once(rules)
+  const readValue = once(referenceValue)
   return {
     name,
     rules,
@@ -155,13 +157,24 @@ export function defineEvidenceFormat<Evidence, Claims, Rules extends Json, Refer
             appraise: (givenRules, values) =>
               parts.appraise(
                 claims,
-                values.map((value) => referenceValue.parse(value)),
-                rules.parse(givenRules),
+                values.map((value) => readValue(value)),
+                readRules(givenRules),
               ),
           }
         },
       }
     },
+  }
+}
+
+/** Of the same object it is the same: who keeps rules or values and gives them again has them read once. */
+function once<T>(schema: z.ZodType<T>): (value: Json) => T {
+  const known = new WeakMap<object, T>()
+  return (value) => {
+    if (typeof value !== 'object' || value === null) return schema.parse(value)
+    const parsed = known.get(value) ?? schema.parse(value)
+    known.set(value, parsed)
+    return parsed
   }
 }
 

@@ -35,6 +35,14 @@ export function isBucketAccepted(bucket: number, now: number): boolean {
   return now >= bucket * BUCKET_MS - SKEW_MS && now < (bucket + 1) * BUCKET_MS + GRACE_MS
 }
 
+/** The 16 epochs that have keys at a time, and one: a session may begin before its bucket does. */
+const MAX_SESSION_BUCKETS = 17
+
+/** Whether a session of `bucket` may end then. A device takes no other end: it keeps chain keys, and ratchets, as far as that. */
+export function isSessionEnd(expiresAt: number, bucket: number): boolean {
+  return expiresAt > bucket * BUCKET_MS && expiresAt <= (bucket + MAX_SESSION_BUCKETS) * BUCKET_MS
+}
+
 /**
  * Everything that a device checks of a certificate (docs/protocol.md §2) but its clock and its stored floor.
  * Throws `certificate_invalid`.

@@ -2,6 +2,7 @@ import { ProtocolError } from '../errors.ts'
 import { hedgeExchange } from '../hedge.ts'
 import type { DecapsulationKey, Primitives, SigningKey } from '../primitives.ts'
 import { signatureContexts } from '../suites.ts'
+import { isSessionEnd } from './bucket.ts'
 import { deriveExchangeKeys } from './key-schedule.ts'
 import type { BucketCertificate, ExchangeAnswer, ExchangeRequest } from './messages.ts'
 import { initiateHash, respondHash, sessionIdOf } from './transcript.ts'
@@ -83,6 +84,13 @@ export function acceptAnswer(
   ) {
     keys.chain.fill(0)
     throw new ProtocolError('confirmation_invalid', 'The confirmation is not the server’s: the answer was refused.')
+  }
+  if (!isSessionEnd(answer.expiresAt, request.bucket)) {
+    keys.chain.fill(0)
+    throw new ProtocolError(
+      'confirmation_invalid',
+      'The session would end at a time that no session ends: the answer was refused.',
+    )
   }
   return {
     sessionId: answer.sessionId,

@@ -1,8 +1,9 @@
+import { randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
-import { secretBytes } from '../../protocol/encoding.ts'
 import { BUCKET_MS, GRACE_MS } from '../../protocol/exchange/bucket.ts'
 import { RedisError, readRedisSetting } from '../redis.ts'
 import { parseRecordName, toRecordName } from './record-name.ts'
+import { coverPieces, LEAD_BYTES, readPieces, writePieces } from './redis-pieces.ts'
 import { type TemporalKeyName, type TemporalKeyStore, TemporalStoreError } from './temporal-key-store.ts'
 import { temporalRecordBytes } from './temporal-record.ts'
 
@@ -11,17 +12,6 @@ const KEPT_AFTER_GRACE_MS = 600_000
 
 /** What a Redis has to be set to, so that what is deleted in it is nowhere else, and nothing is deleted for want of room. */
 const requiredSettings = { save: '', appendonly: 'no', 'maxmemory-policy': 'noeviction' } as const
-
-/**
- * Zeros before every record, of the length up to which the log of slow commands keeps an argument: of a record that was slow to write
- * it keeps these.
- */
-const LEAD_BYTES = 128
-/**
- * Longer than a command with a record (350 bytes), and than its answer. It and its answer fit into the least that Redis gives a
- * connection for answers (1 KiB): one that needs more is given more, and later less again, and what it had is freed as it is.
- */
-const FILLER = ' '.repeat(800)
 
 /** Before the name of every record of one root of trust. */
 function prefixOf(rootKid: string): string {
@@ -32,8 +22,8 @@ function prefixOf(rootKid: string): string {
  * Records in the memory of a Redis that several processes share, gone when it ends. The caller opens and closes `redis`. Throws
  * RedisError for one that writes to a disk or evicts: at once, and when a record is to be written after it was started anew.
  *
- * What passed is not left behind at either end (decision 0025): `openRedis` wipes it here, and Redis writes it over: in the buffers of
- * this connection by what is sent after it, and where it was kept before that is freed.
+ * What passed is not left behind at either end (decision 0025): `openRedis` wipes it here; Redis sees it in pieces and writes them
+ * over, in the buffers of this connection by what is sent after them, and where it was kept before that is freed.
  */
 export async function openRedisTemporalKeyStore(redis: Redis, rootKid: string): Promise<TemporalKeyStore> {
   const prefix = prefixOf(rootKid)
@@ -74,32 +64,31 @@ export async function openRedisTemporalKeyStore(redis: Redis, rootKid: string): 
     return turn
   }
 
-  /**
-   * `step` sends one command with which a record passes. What is sent when it has been answered, and comes back, stands over both in
-   * the buffers of Redis, which begins anew then.
-   */
+  /** Of the steps with which a record passes nothing is left in the buffers of Redis but what comes after them. */
   function passing<T>(step: () => Promise<T>): Promise<T> {
     return inTurn(async () => {
       const answer = await step()
-      await redis.echo(FILLER)
+      await coverPieces(redis)
       return answer
     })
   }
 
-  /** What somebody put there that is no string, or no record, opens as little as any other bytes that are not ours. */
-  async function read(key: string): Promise<Uint8Array | undefined> {
-    try {
-      const value = await redis.getBuffer(key)
-      if (value === null) return undefined
-      // A copy, at once: the answer is wiped in the next turn.
-      const record = secretBytes(Math.max(0, value.length - LEAD_BYTES))
-      record.set(value.subarray(LEAD_BYTES))
-      value.fill(0)
-      return record
-    } catch (error) {
-      if (error instanceof Error && error.message.startsWith('WRONGTYPE ')) return new Uint8Array(0)
-      throw error
-    }
+  /** A record of another process that is there already stays. */
+  async function make(key: string, record: Uint8Array, endsAt: number): Promise<void> {
+    if ((await redis.exists(key)) === 1) return
+    // No name of a record (`parseRecordName`): what a process leaves behind that dies here is nobody's key, and ends with its time.
+    const own = `${key}-new-${randomBytes(16).toString('hex')}`
+    if (!(await writePieces(redis, own, { record, endsAt }))) return
+    if ((await redis.renamenx(own, key)) === 0) await blank(own, record.length)
+  }
+
+  /** Whether it was there. Written over in place, of exactly its length, or Redis would write somewhere else. What is no string is only deleted. */
+  async function blank(key: string, length: number): Promise<boolean> {
+    const zeros = Buffer.alloc(LEAD_BYTES + length)
+    const [existed, , deleted] = (await redis.multi().exists(key).setrange(key, 0, zeros).del(key).exec()) ?? []
+    const refused = existed?.[0] ?? deleted?.[0]
+    if (refused != null) throw new TemporalStoreError(`Redis (temporal keys) refuses: ${refused.message}`)
+    return existed?.[1] === 1
   }
 
   return {
@@ -108,20 +97,14 @@ export async function openRedisTemporalKeyStore(redis: Redis, rootKid: string): 
       await examined()
       const endsAt = (name.number + 1) * BUCKET_MS + GRACE_MS + KEPT_AFTER_GRACE_MS
       const key = keyOf(name)
-      const value = Buffer.from(secretBytes(LEAD_BYTES + record.length).buffer)
-      value.set(record, LEAD_BYTES)
-      try {
-        await passing(() => redis.set(key, value, 'PXAT', endsAt, 'NX'))
-      } finally {
-        value.fill(0)
-      }
-      const stored = await passing(() => read(key))
+      await passing(() => make(key, record, endsAt))
+      const stored = await passing(() => readPieces(redis, key, record.length))
       if (stored !== undefined) return stored
       throw new TemporalStoreError(
         `Redis (temporal keys) did not keep ${toRecordName(name)}: is its clock right, and does nobody else delete in it?`,
       )
     },
-    find: (name) => passing(() => read(keyOf(name))),
+    find: (name) => passing(() => readPieces(redis, keyOf(name), temporalRecordBytes(name.kind))),
     async list() {
       const names = new Set<string>()
       let cursor = '0'
@@ -132,16 +115,7 @@ export async function openRedisTemporalKeyStore(redis: Redis, rootKid: string): 
       } while (cursor !== '0')
       return [...names].map(parseRecordName).filter((name) => name !== undefined)
     },
-    async destroy(name) {
-      const key = keyOf(name)
-      // Of exactly its length, or Redis would write somewhere else. What is no string is no record, and is only deleted.
-      const blank = Buffer.alloc(LEAD_BYTES + temporalRecordBytes(name.kind))
-      const answers = await inTurn(() => redis.multi().exists(key).setrange(key, 0, blank).del(key).exec())
-      const [existed, , deleted] = answers ?? []
-      const refused = existed?.[0] ?? deleted?.[0]
-      if (refused != null) throw new TemporalStoreError(`Redis (temporal keys) refuses: ${refused.message}`)
-      return existed?.[1] === 1
-    },
+    destroy: (name) => inTurn(() => blank(keyOf(name), temporalRecordBytes(name.kind))),
   }
 }
 

@@ -34,8 +34,11 @@ export interface Appraisal extends EvidenceAppraisal {
   policyId: string
 }
 
-export interface EvidenceToAppraise {
+export interface EvidenceToAppraise extends JudgedEvidence {
   organizationId: string
+}
+
+export interface JudgedEvidence {
   policy: AppraisalPolicy
   /** Untrusted. */
   evidence: readonly Record<string, Json>[]
@@ -57,27 +60,27 @@ export async function appraiseEvidence(
   tx: Tx,
   given: EvidenceToAppraise,
 ): Promise<Appraisal> {
-  const { policy } = given
-  const pieces: (PieceOfEvidence & AppraisalInputs)[] = []
-  for (const piece of asRequest(() => parsePolicyEvidence(policy.document, given.evidence))) {
-    pieces.push({ ...piece, ...(await loadInputs(inputs, tx, given, piece)) })
-  }
-  return { ...asRequest(() => appraisePieces(pieces)), policyId: policy.id }
+  return appraiseWith(given, async ({ format, policy, parsed }) => {
+    const at = { organizationId: given.organizationId, format, at: given.now }
+    return {
+      anchors: await inputs.findTrustAnchors(tx, { ...at, lookupIds: parsed.trustAnchorIds }),
+      collateral: [],
+      referenceValues: await inputs.listReferenceValues(tx, { ...at, names: policy.referenceValues }),
+    }
+  })
 }
 
-async function loadInputs(
-  inputs: AttestationInputs,
-  tx: Tx,
-  { organizationId, binding, identityKey, now, expectedAttester }: EvidenceToAppraise,
-  { format, policy, parsed }: PieceOfEvidence,
-): Promise<AppraisalInputs> {
-  const at = { organizationId, format, at: now }
-  return {
-    anchors: await inputs.findTrustAnchors(tx, { ...at, lookupIds: parsed.trustAnchorIds }),
-    collateral: [],
-    referenceValues: await inputs.listReferenceValues(tx, { ...at, names: policy.referenceValues }),
-    expected: { binding, identityKey, now, attester: expectedAttester(format) },
+/** The same, with what the organization trusts and expects from wherever `load` has it. */
+export async function appraiseWith(
+  { policy, evidence, binding, identityKey, now, expectedAttester }: JudgedEvidence,
+  load: (piece: PieceOfEvidence) => Promise<Omit<AppraisalInputs, 'expected'>>,
+): Promise<Appraisal> {
+  const pieces: (PieceOfEvidence & AppraisalInputs)[] = []
+  for (const piece of asRequest(() => parsePolicyEvidence(policy.document, evidence))) {
+    const expected = { binding, identityKey, now, attester: expectedAttester(piece.format) }
+    pieces.push({ ...piece, ...(await load(piece)), expected })
   }
+  return { ...asRequest(() => appraisePieces(pieces)), policyId: policy.id }
 }
 
 /** What evidence is refused for that cannot be read. */

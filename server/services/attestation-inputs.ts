@@ -1,4 +1,4 @@
-import { listReferenceValuesAt } from '../../database/repositories/reference-values.ts'
+import { listReferenceValuesAt, type ReferenceValueRow } from '../../database/repositories/reference-values.ts'
 import { listTrustAnchorsAt } from '../../database/repositories/trust-anchors.ts'
 import type { TrustAnchor } from '../../protocol/attestation/evidence-format.ts'
 import { parseCertificate } from '../../protocol/attestation/x509/parse-certificate.ts'
@@ -7,6 +7,7 @@ import { isReferenceValueGenuine, isTrustAnchorGenuine } from '../../runtime/cus
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { Metrics } from '../../runtime/metrics.ts'
+import { rememberParsed } from '../../runtime/remember-parsed.ts'
 import type { AttestationInputs } from './appraise-evidence.ts'
 
 export interface AttestationInputParts {
@@ -19,25 +20,7 @@ export interface AttestationInputParts {
 const MAX_INTERMEDIATES = 4
 
 /** What organizations trust and expect. An appraisal goes on without what somebody else than an operator put there, and the log says so. */
-export function createAttestationInputs({ keyring, logger, metrics }: AttestationInputParts): AttestationInputs {
-  async function keepGenuine<Row extends { id: string; organizationId: string }>(
-    table: 'trust_anchor' | 'reference_value',
-    rows: readonly Row[],
-    isGenuine: (keyring: Keyring, row: Row) => Promise<boolean>,
-  ): Promise<Row[]> {
-    const genuine: Row[] = []
-    for (const row of rows) {
-      if (await isGenuine(keyring, row)) {
-        genuine.push(row)
-        continue
-      }
-      metrics.inputMacMismatches.inc({ table })
-      const { organizationId, id } = row
-      logger.error(`The ${table} ${id} is not as it was made: somebody wrote to the database.`, { organizationId })
-    }
-    return genuine
-  }
-
+export function createAttestationInputs(parts: AttestationInputParts): AttestationInputs {
   return {
     async findTrustAnchors(tx, { format, lookupIds, at }) {
       const found: TrustAnchor[] = []
@@ -47,7 +30,7 @@ export function createAttestationInputs({ keyring, logger, metrics }: Attestatio
       for (let above = 0; above <= MAX_INTERMEDIATES && next.length > 0; above++) {
         for (const id of next) asked.add(id)
         const rows = await listTrustAnchorsAt(tx, { format, lookupIds: next, at })
-        const genuine = await keepGenuine('trust_anchor', rows, isTrustAnchorGenuine)
+        const genuine = await keepGenuine(parts, 'trust_anchor', rows, isTrustAnchorGenuine)
         found.push(...genuine.map(({ lookupId, kind, der }) => ({ lookupId, kind, der })))
         next = genuine.filter(({ kind }) => kind === 'intermediate').map(({ der }) => parseCertificate(der).issuerId)
         next = next.filter((id) => !asked.has(id))
@@ -58,8 +41,37 @@ export function createAttestationInputs({ keyring, logger, metrics }: Attestatio
     async listReferenceValues(tx, { format, names, at }) {
       if (names.length === 0) return []
       const rows = await listReferenceValuesAt(tx, { format, names, at })
-      const genuine = await keepGenuine('reference_value', rows, isReferenceValueGenuine)
-      return genuine.map(({ body }) => JSON.parse(body) as Json)
+      return (await keepGenuineValues(parts, rows)).map(({ body }) => readReferenceValue(body))
     },
   }
+}
+
+/** Those that an operator made, as they were made; the log of the service names the others. */
+export function keepGenuineValues(
+  parts: AttestationInputParts,
+  rows: readonly ReferenceValueRow[],
+): Promise<ReferenceValueRow[]> {
+  return keepGenuine(parts, 'reference_value', rows, isReferenceValueGenuine)
+}
+
+/** What a value says, by its body. */
+export const readReferenceValue = rememberParsed((body) => JSON.parse(body) as Json)
+
+async function keepGenuine<Row extends { id: string; organizationId: string }>(
+  { keyring, logger, metrics }: AttestationInputParts,
+  table: 'trust_anchor' | 'reference_value',
+  rows: readonly Row[],
+  isGenuine: (keyring: Keyring, row: Row) => Promise<boolean>,
+): Promise<Row[]> {
+  const genuine: Row[] = []
+  for (const row of rows) {
+    if (await isGenuine(keyring, row)) {
+      genuine.push(row)
+      continue
+    }
+    metrics.inputMacMismatches.inc({ table })
+    const { organizationId, id } = row
+    logger.error(`The ${table} ${id} is not as it was made: somebody wrote to the database.`, { organizationId })
+  }
+  return genuine
 }

@@ -34,10 +34,20 @@ export function expectedAttester(
 
 /** Of a device that is enrolled. Throws SealError for a state that is not the one that was stored for it: somebody wrote to the database. */
 export async function readAttesters(keyring: Keyring, tx: Tx, principalId: string): Promise<ExpectedAttesters> {
+  return toKnownAttesters(keyring, await listAttesterStates(tx, principalId))
+}
+
+/** Of one device. Throws SealError as `readAttesters`. */
+export async function toKnownAttesters(
+  keyring: Keyring,
+  rows: readonly AttesterStateRow[],
+): Promise<ExpectedAttesters> {
   const known: ExpectedAttesters = {}
-  for (const row of await listAttesterStates(tx, principalId)) {
+  for (const row of rows) {
     if (!(await isAttesterGenuine(keyring, row))) {
-      throw new SealError(`The state of the attester of ${principalId} is not its own: somebody wrote to the database.`)
+      throw new SealError(
+        `The state of the attester of ${row.principalId} is not its own: somebody wrote to the database.`,
+      )
     }
     known[row.format] = { kind: 'known', id: row.attesterId, state: JSON.parse(row.state) as Json }
   }
@@ -97,13 +107,13 @@ export async function storeAttesters(
   now: number,
 ): Promise<void> {
   for (const attester of attesters) {
-    const row = toRow(keyring, device, attester)
+    const row = toAttesterRow(keyring, device, attester)
     if (known[attester.format]?.kind === 'known') await updateAttesterState(tx, row, now)
     else await insertAttesterState(tx, row, now)
   }
 }
 
-function toRow(
+export function toAttesterRow(
   keyring: Keyring,
   device: { organizationId: string; principalId: string },
   { format, id, state }: Attester & { format: EvidenceFormatName },

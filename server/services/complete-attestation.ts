@@ -13,24 +13,26 @@ import {
 import { lockPrincipal, markPrincipalAttested } from '../../database/repositories/principals.ts'
 import { ATTESTATION_INTERVAL_MS, nextAttestationAt } from '../../protocol/attestation/intervals.ts'
 import type { AttestationAnswer, AttestationSubmission } from '../../protocol/attestation/messages.ts'
-import { encode } from '../../protocol/encoding.ts'
 import { attestationBinding } from '../../protocol/enrollment.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import type { LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
+import type { Logger } from '../../runtime/logger.ts'
 import type { Metrics } from '../../runtime/metrics.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { actorOf, type SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
 import { type AttestationInputs, appraiseEvidence } from './appraise-evidence.ts'
+import { attestedEvent, completionHashOf, toAnswer } from './attested.ts'
 import { claimAttesters, expectedAttester, readAttesters, requireActivated } from './attesters.ts'
 import { openChallenge } from './challenges.ts'
 import { requireCallerOf } from './change-as.ts'
+import { completeUsualAttestation } from './complete-usual-attestation.ts'
 import { countAppraisal } from './count-appraisal.ts'
 import { type Device, getDevice } from './devices.ts'
-import type { IssueAttestationResult, IssuedAttestationResult } from './issue-attestation-result.ts'
+import type { IssueAttestationResult } from './issue-attestation-result.ts'
 import { type AppraisalPolicy, getPolicy } from './policies.ts'
 import { quarantineDevice } from './quarantine.ts'
 import { requireActiveSession } from './start-attestation.ts'
@@ -45,6 +47,7 @@ export interface CompleteAttestationParts {
   writeEvent: WriteEvent
   issueResult: IssueAttestationResult
   attestationInputs: AttestationInputs
+  logger: Logger
   metrics: Metrics
   profile: ProfileName
 }
@@ -69,13 +72,16 @@ interface Attempt {
 }
 
 /**
- * The second step of an attestation (docs/protocol.md §8). Under the signature of the identity key a submission spends the challenge,
+ * The second step of an attestation (docs/protocol.md §8). What is as usual is done in two round trips (`completeUsualAttestation`);
+ * here, under the lock of the device's row, is what becomes of everything else. Under the signature of the identity key a submission spends the challenge,
  * whatever becomes of it then, and evidence that speaks against the device quarantines it. One without it may be anybody's who has
  * an access token of the device: it spends nothing.
  */
 export function createCompleteAttestation(parts: CompleteAttestationParts): CompleteAttestation {
   const { crypto } = parts
   return async (caller, attestationId, submission, requestId) => {
+    const usual = await completeUsualAttestation(parts, { caller, attestationId, submission, requestId })
+    if (usual !== undefined) return usual
     const { id: deviceId, organizationId } = caller
     const complete = async (tx: Tx): Promise<AttestationAnswer | ServiceError> => {
       const locked = await lockPrincipal(tx, deviceId)
@@ -88,7 +94,7 @@ export function createCompleteAttestation(parts: CompleteAttestationParts): Comp
       const at = { table: 'attestation_challenge', organizationId, ...challenge } as const
       const opened = await openChallenge(parts.keyring, at, challenge.sealedChallenge)
       const signedBytes = signedBytesOf(crypto, { device, challenge, opened }, submission)
-      const completionHash = crypto.hash256(encode('attestation', signedBytes, submission.signature))
+      const completionHash = completionHashOf(crypto, signedBytes, submission.signature)
       // Of two at once the second finds what the first one led to, though that ended the session of both.
       if (challenge.consumedAt !== undefined) return repeatAnswer(parts, tx, { device, challenge, completionHash })
       await requireCallerOf(tx, locked, caller, now)
@@ -190,22 +196,8 @@ async function storeResult(
   const { id: principalId, organizationId } = device
   const { appraisal } = appraised
   const result = await storeAttestation(parts, tx, { ...device, principalId }, appraised, now)
-  const attested = parts.writeEvent(
-    {
-      organizationId,
-      actor: actorOf(caller),
-      type: 'device.attested',
-      subject: { deviceId: principalId, sessionId: challenge.sessionId },
-      data: {
-        attestationId: result.id,
-        kid: device.identityKey.kid,
-        tier: appraisal.tier,
-        policyId: appraisal.policyId,
-      },
-      requestId,
-    },
-    now,
-  )
+  const { kid } = device.identityKey
+  const attested = attestedEvent(parts.writeEvent, { caller, kid, requestId }, result, now)
   if (appraisal.tier === 'contraindicated') {
     await nameChallengeResult(tx, 'attestation_challenge', challenge.id, result.id)
     const actor = { organizationId, principal: device, requestId }
@@ -218,14 +210,6 @@ async function storeResult(
   await markPrincipalAttested(tx, principalId, marks)
   await insertEvents(tx, [attested])
   return toAnswer({ ...device, nextAttestationAt: next }, result)
-}
-
-function toAnswer(
-  { id: deviceId, status, nextAttestationAt: next }: Pick<Device, 'id' | 'status' | 'nextAttestationAt'>,
-  { id, tier, policyId, appraisedAt, expiresAt, ear }: IssuedAttestationResult,
-): AttestationAnswer {
-  const attestation = { id, tier, policyId, appraisedAt, expiresAt, ear }
-  return { deviceId, status, attestation, ...(next === undefined ? {} : { nextAttestationAt: next }) }
 }
 
 /** Of one without the signature nobody knows whose it is: the service tells of it. */

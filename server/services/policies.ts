@@ -12,6 +12,7 @@ import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { isPolicyGenuine } from '../../runtime/custody/policy-mac.ts'
 import { SealError } from '../../runtime/custody/sealed-record.ts'
 import { type ProfileName, profiles } from '../../runtime/profile.ts'
+import { rememberParsed } from '../../runtime/remember-parsed.ts'
 import { ServiceError } from '../errors.ts'
 
 export interface AppraisalPolicy {
@@ -20,6 +21,9 @@ export interface AppraisalPolicy {
   document: PolicyDocument
   identityAlgorithms: readonly SignatureAlgorithm[]
 }
+
+/** Versions never change. */
+const readDocument = rememberParsed((body) => policyDocument.parse(JSON.parse(body)))
 
 /** A stored version whose MAC is right. */
 export interface StoredPolicy extends PolicyVersion {
@@ -40,12 +44,26 @@ export async function getPolicy(
   policyId: string,
   field = 'policyId',
 ): Promise<AppraisalPolicy> {
-  const identityAlgorithms = profiles[parts.profile].identity
+  const builtIn = builtInPolicy(parts.profile, policyId)
+  if (builtIn !== undefined) return builtIn
   const named = parsePolicyId(policyId)
-  if (named?.name === POLICY_NONE) return { id: POLICY_NONE, document: policyNone, identityAlgorithms }
   const policy = named && (await findPolicy(parts.keyring, tx, named))
-  if (policy === undefined) throw new ServiceError('malformed', `There is no policy ${policyId}.`, { field })
-  return { id: toPolicyId(policy), document: policy.document, identityAlgorithms }
+  if (policy === undefined) throw noSuchPolicy(policyId, field)
+  return toAppraisalPolicy(parts.profile, policy)
+}
+
+/** The one that is in no database. */
+export function builtInPolicy(profile: ProfileName, policyId: string): AppraisalPolicy | undefined {
+  if (policyId !== POLICY_NONE) return undefined
+  return { id: POLICY_NONE, document: policyNone, identityAlgorithms: profiles[profile].identity }
+}
+
+export function toAppraisalPolicy(profile: ProfileName, policy: StoredPolicy): AppraisalPolicy {
+  return { id: toPolicyId(policy), document: policy.document, identityAlgorithms: profiles[profile].identity }
+}
+
+export function noSuchPolicy(policyId: string, field = 'policyId'): ServiceError {
+  return new ServiceError('malformed', `There is no policy ${policyId}.`, { field })
 }
 
 /** Without `version` the newest. Throws SealError for one that somebody changed. */
@@ -69,7 +87,7 @@ export async function toGenuinePolicy(keyring: Keyring, row: AppraisalPolicyRow)
     )
   }
   const { name, version, body, createdAt } = row
-  return { name, version, body, document: policyDocument.parse(JSON.parse(body)), createdAt }
+  return { name, version, body, document: readDocument(body), createdAt }
 }
 
 /** What a device is told of a policy before it makes its evidence. */

@@ -7,7 +7,8 @@ import type { Operator, SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
 import { createListener, type Listener, type ListenerTiming, tellNews } from './revocation-listener.ts'
 
-/** At once: of an organization, and in this process. */
+/** At once: of one caller, of an organization, and in this process. */
+const MAX_OF_CALLER = 16
 const MAX_OF_ORGANIZATION = 256
 const MAX_LISTENERS = 2_048
 
@@ -66,7 +67,9 @@ export function createRevocationFeed(
     const { organizationId } = listener.caller
     const all = [...audiences.values()].reduce((sum, { listeners }) => sum + listeners.size, 0)
     const audience = audiences.get(organizationId) ?? { listeners: new Set(), last: 0 }
-    if (isClosed || audience.listeners.size >= MAX_OF_ORGANIZATION || all >= MAX_LISTENERS) {
+    const own = [...audience.listeners].filter(({ caller }) => isSameCaller(caller, listener.caller))
+    const isFull = audience.listeners.size >= MAX_OF_ORGANIZATION || all >= MAX_LISTENERS
+    if (isClosed || isFull || own.length >= MAX_OF_CALLER) {
       throw new ServiceError('overloaded', 'As many listen as can at once.', { retryAfterSeconds: 10 })
     }
     audiences.set(organizationId, audience)
@@ -105,6 +108,11 @@ export function createRevocationFeed(
       for (const { listeners } of audiences.values()) for (const listener of listeners) listener.end('stopping')
     },
   }
+}
+
+/** Whatever the session: a coordinator that begins a new one does not get as many places again. */
+function isSameCaller(one: Listener['caller'], other: Listener['caller']): boolean {
+  return one.type === other.type && one.id === other.id
 }
 
 /** Ends whose token or session is over, and tells the others of what is new. */

@@ -1,9 +1,9 @@
-import type { Database, Tx } from '../../database/open.ts'
+import type { Database } from '../../database/open.ts'
 import {
-  findAttestationChallenge,
-  replaceAttestationChallenge,
-} from '../../database/repositories/attestation-challenges.ts'
-import { insertEvents } from '../../database/repositories/audit-outbox.ts'
+  type AttestingParty,
+  findAttestingParty,
+  giveAttestationChallenge,
+} from '../../database/repositories/reattestations.ts'
 import type { AttestationChallenge } from '../../protocol/attestation/messages.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
@@ -13,10 +13,12 @@ import { newId } from '../../runtime/ids.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { actorOf, type SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
+import { isInActiveSession, policyOf } from './attesting-party.ts'
 import { CHALLENGE_MS, openChallenge, sealChallenge } from './challenges.ts'
 import { requireCaller } from './change-as.ts'
-import { type Device, getDevice } from './devices.ts'
-import { getPolicy, toDevicePolicy } from './policies.ts'
+import type { Device } from './devices.ts'
+import { toDevicePolicy } from './policies.ts'
+import { retryOnConflict } from './retry-on-conflict.ts'
 
 export interface StartAttestationParts {
   database: Database
@@ -34,55 +36,69 @@ export type StartAttestation = (caller: SessionCaller, requestId: string) => Pro
  * is given again. Throws `session_state` where a newer session took over.
  */
 export function createStartAttestation(parts: StartAttestationParts): StartAttestation {
-  return (caller, requestId) => {
-    const start = async (tx: Tx): Promise<AttestationChallenge> => {
-      const now = parts.clock.now()
-      await requireCaller(tx, caller, now)
-      const device = await getDevice(tx, caller.id)
-      requireActiveSession(device, caller)
-      const { evidence } = toDevicePolicy(await getPolicy(parts, tx, device.policyId))
-      const { organizationId, sessionId } = caller
-      const open = await findOpenChallenge(parts, tx, caller, now)
-      if (open !== undefined) return { ...open, sessionId, evidence }
+  return (caller, requestId) => retryOnConflict(() => start(parts, caller, requestId))
+}
 
-      const attestationId = newId()
-      const challenge = parts.crypto.randomBytes(32)
-      const expiresAt = now + CHALLENGE_MS
-      const holder = { id: attestationId, principalId: caller.id, sessionId }
-      const at = { table: 'attestation_challenge', organizationId, ...holder } as const
-      const sealedChallenge = sealChallenge(parts.keyring, at, challenge)
-      await replaceAttestationChallenge(tx, organizationId, { ...holder, sealedChallenge, expiresAt })
-      const event = parts.writeEvent(
-        {
-          organizationId,
-          actor: actorOf(caller),
-          type: 'device.attestation_challenged',
-          subject: { deviceId: caller.id, sessionId },
-          data: { expiresAt },
-          requestId,
-        },
-        now,
-      )
-      await insertEvents(tx, [event])
-      return { attestationId, challenge, expiresAt, sessionId, evidence }
-    }
-    return parts.database.withOrganization(caller.organizationId, start, 'prepared')
-  }
+async function start(
+  parts: StartAttestationParts,
+  caller: SessionCaller,
+  requestId: string,
+): Promise<AttestationChallenge> {
+  const now = parts.clock.now()
+  const read = await findAttestingParty(parts.database, caller)
+  if (read === undefined || !isInActiveSession(read, caller, now)) throw await whyNot(parts, caller, now)
+  const { evidence } = toDevicePolicy(await policyOf(parts, read))
+  const { organizationId, sessionId } = caller
+  const open = await openUnanswered(parts, read, caller, now)
+  if (open !== undefined) return { ...open, sessionId, evidence }
+
+  const attestationId = newId()
+  const challenge = parts.crypto.randomBytes(32)
+  const expiresAt = now + CHALLENGE_MS
+  const holder = { id: attestationId, principalId: caller.id, sessionId }
+  const at = { table: 'attestation_challenge', organizationId, ...holder } as const
+  const sealedChallenge = sealChallenge(parts.keyring, at, challenge)
+  const event = parts.writeEvent(
+    {
+      organizationId,
+      actor: actorOf(caller),
+      type: 'device.attestation_challenged',
+      subject: { deviceId: caller.id, sessionId },
+      data: { expiresAt },
+      requestId,
+    },
+    now,
+  )
+  const given = { challenge: { ...holder, sealedChallenge, expiresAt }, events: [event] }
+  await giveAttestationChallenge(parts.database, read, given)
+  return { attestationId, challenge, expiresAt, sessionId, evidence }
+}
+
+/** Either the caller is nobody any more, or a newer session took over from its own. */
+async function whyNot({ database }: StartAttestationParts, caller: SessionCaller, now: number): Promise<ServiceError> {
+  await database.withOrganization(caller.organizationId, (tx) => requireCaller(tx, caller, now))
+  return anotherSession()
 }
 
 /** Results are of the session that is; one that a newer one took over from has no more use for them. Throws `session_state`. */
-export function requireActiveSession({ activeSessionId }: Device, { sessionId }: SessionCaller): void {
+export function requireActiveSession(
+  { activeSessionId }: Pick<Device, 'activeSessionId'>,
+  { sessionId }: SessionCaller,
+): void {
   if (activeSessionId === sessionId) return
-  throw new ServiceError('session_state', 'The session is not the ACTIVE one of this device; use the newer one.')
+  throw anotherSession()
 }
 
-async function findOpenChallenge(
+function anotherSession(): ServiceError {
+  return new ServiceError('session_state', 'The session is not the ACTIVE one of this device; use the newer one.')
+}
+
+async function openUnanswered(
   parts: StartAttestationParts,
-  tx: Tx,
-  { id, organizationId, sessionId }: SessionCaller,
+  { challenge: last }: AttestingParty,
+  { organizationId, sessionId }: SessionCaller,
   now: number,
 ): Promise<Pick<AttestationChallenge, 'attestationId' | 'challenge' | 'expiresAt'> | undefined> {
-  const last = await findAttestationChallenge(tx, id)
   if (last === undefined || last.consumedAt !== undefined || last.sessionId !== sessionId || now >= last.expiresAt) {
     return undefined
   }

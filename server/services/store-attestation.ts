@@ -39,19 +39,33 @@ export async function storeAttestation(
   appraised: AppraisedEvidence,
   now: number,
 ): Promise<IssuedAttestationResult> {
-  const { organizationId, principalId, spiffeId, identityKey } = device
-  const { appraisal, attesters, sessionId } = appraised
+  const { organizationId, principalId } = device
+  const { appraisal, attesters } = appraised
   await storeAttesters(parts.keyring, tx, { organizationId, principalId }, appraisal, attesters, now)
+  const { issued, result, evidence } = await issueAttestation(parts, device, appraised, now)
+  await insertAttestation(tx, { ...result, sessionId: appraised.sessionId }, evidence)
+  return issued
+}
+
+/** Signs the result; with it, what is to be stored. */
+export async function issueAttestation(
+  parts: { crypto: Primitives; issueResult: IssueAttestationResult },
+  { organizationId, principalId, spiffeId, identityKey }: AppraisedDevice,
+  { appraisal, attesters, evidence, binding }: Omit<AppraisedEvidence, 'sessionId'>,
+  now: number,
+) {
   const { alg, publicKey, kid } = identityKey
   const issued = await parts.issueResult({ spiffeId, alg, publicKey, appraisal }, now)
-  const result = { ...issued, organizationId, principalId, kid, sessionId, findings: findingsToJson(appraisal) }
-  await insertAttestation(tx, result, {
-    id: newId(),
-    body: canonicalJson(appraised.evidence),
-    binding: appraised.binding,
-    attesters: attestersToJson(parts.crypto, attesters),
-  })
-  return issued
+  return {
+    issued,
+    result: { ...issued, organizationId, principalId, kid, findings: findingsToJson(appraisal) },
+    evidence: {
+      id: newId(),
+      body: canonicalJson(evidence),
+      binding,
+      attesters: attestersToJson(parts.crypto, attesters),
+    },
+  }
 }
 
 /** By format of evidence. */

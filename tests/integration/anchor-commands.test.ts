@@ -100,7 +100,7 @@ describe('qflare anchors', () => {
     ],
     [4, 'is no list of keys', () => ['import', write('wrong.json', [{ instanceId: 7 }])]],
     [4, 'is not JSON', () => ['import', write('no.json', '[')]],
-    [1, 'not one of a certificate authority', () => ['import', write('leaf.pem', pemOf(makePath().leaf))]],
+    [1, 'An issuer is no authority', () => ['import', write('leaf.pem', pemOf(makePath().leaf))]],
     [2, '--instance-id', () => ['import', 'key.pem', '--instance-id', '02']],
     [2, '--kind is for certificates', () => ['import', 'keys.json', '--kind', 'root']],
     [2, '--name is for one key', () => ['import', 'keys.json', '--name', 'all']],

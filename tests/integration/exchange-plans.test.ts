@@ -4,6 +4,7 @@ import type { Database, Statement } from '../../database/open.ts'
 import { toParameter } from '../../database/parameters.ts'
 import { activateSession, insertPendingSession } from '../../database/repositories/exchange-changes.ts'
 import { findExchangeParty } from '../../database/repositories/exchanges.ts'
+import { findAttestingParty } from '../../database/repositories/reattestations.ts'
 import { BUCKET_MS, bucketAt } from '../../protocol/exchange/bucket.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 
@@ -95,6 +96,26 @@ test('reading a device and its sessions touches few pages, however many sessions
   const statements = await statementsOf((recording) => findExchangeParty(recording, deviceId, makeSessionId(), now))
   expect(statements).toHaveLength(2)
   for (const statement of statements) expect(await pagesOf(statement), statement.name).toBeLessThan(20)
+})
+
+test('reading who attests and what is expected of it touches few pages, however much is expected of others', async () => {
+  await database.sql.query(
+    `insert into reference_value (organization_id, id, format, name, body, body_hash, mac, mac_key_version, created_at)
+      select $1, gen_random_uuid(), 'tpm2', 'release ' || n, '{}', sha256(n::text::bytea), $2, 1, now()
+      from generate_series(1, ${OTHERS}) n`,
+    [organizationId, randomBytes(32)],
+  )
+  await database.sql.query(
+    `insert into appraisal_policy (organization_id, name, version, body, mac, mac_key_version, created_at)
+      select $1, 'edge', n, '{"evidence":{"tpm2":{"referenceValues":["release 7"],"rules":{}}}}', $2, 1, now()
+      from generate_series(1, 100) n`,
+    [organizationId, randomBytes(32)],
+  )
+  await database.sql.query(`update principal set policy_id = 'edge' where id = $1`, [deviceId])
+  const caller = { organizationId, id: deviceId }
+  const statements = await statementsOf((recording) => findAttestingParty(recording, caller, Date.now()))
+  expect(statements).toHaveLength(5)
+  for (const statement of statements) expect(await pagesOf(statement), statement.name).toBeLessThan(30)
 })
 
 test('opening an exchange touches few pages, however many sessions others have', async () => {

@@ -1,4 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { type AddressInfo, createConnection, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
@@ -129,11 +131,48 @@ describe.skipIf(!hasRedis)('temporal keys in Redis', () => {
     expect(searchMemory(other.processId(), canaries).foundAt()).toEqual([])
   })
 
+  test('no more than eight bytes of a record pass at a time, in either direction', async () => {
+    const wire = await listenBetween(server.url)
+    const store = await openRedisTemporalKeyStore(await connect({ ...server, url: wire.url }), randomUUID())
+    // Nothing of the protocol beside a piece looks like the next byte of it.
+    const record = makeRecord().map((byte) => byte | 0x80)
+    expect(await store.makeOnce(name, record)).toEqual(record)
+    expect(await store.find(name)).toEqual(record)
+    await store.destroy(name)
+    expect([8, 9].map((length) => wire.packetsWith(record, length).length > 0)).toEqual([true, false])
+    // What else passes with a piece is shorter than what comes after it, and covers it.
+    for (const at of wire.packetsWith(record, 8)) expect(wire.packets[at]?.length).toBeLessThan(800)
+    expect(Buffer.concat(wire.packets.slice(-40)).includes(' '.repeat(800))).toBe(true)
+  })
+
+  test('a record that another process replaces while it is read is read again, and never half of each', async () => {
+    const rootKid = randomUUID()
+    const [one, other] = await Promise.all([1, 2].map(async () => openRedisTemporalKeyStore(await connect(), rootKid)))
+    const records: string[] = []
+    let isReading = true
+    const replacing = (async () => {
+      while (isReading) {
+        const record = makeRecord()
+        records.push(Buffer.from(record).toString('hex'))
+        await other?.makeOnce(name, record)
+        await other?.destroy(name)
+      }
+    })()
+    const found = []
+    for (let reads = 0; reads < 200; reads++) found.push(await one?.find(name).catch(() => undefined))
+    isReading = false
+    await replacing
+    const read = found.filter((each) => each !== undefined).map((each) => Buffer.from(each).toString('hex'))
+    // Destroyed is written over and deleted at once: nobody sees the zeros.
+    expect(read.filter((each) => !records.includes(each))).toEqual([])
+    expect(found.length).toBe(200)
+  })
+
   test('a user that may do what docs/operations.md says may do everything that is needed', async () => {
     const other = await startOther()
-    const commands = ['info', 'client|setname', 'ping', 'echo', 'config|get', 'set', 'get', 'scan']
-    const destroying = ['multi', 'exec', 'exists', 'setrange', 'del']
-    const allowed = [...commands, ...destroying].map((command) => `+${command}`)
+    const commands = ['info', 'client|setname', 'ping', 'echo', 'config|get', 'set', 'scan', 'exists']
+    const passing = ['setrange', 'getrange', 'strlen', 'renamenx', 'watch', 'unwatch', 'multi', 'exec', 'del']
+    const allowed = [...commands, ...passing].map((command) => `+${command}`)
     await other.client.call('ACL', 'SETUSER', 'keys', 'on', '>secret', '~qflare:temporal:*', ...allowed)
     const redis = await connect({ ...other, url: other.url.replace('//', '//keys:secret@') })
     const store = await openRedisTemporalKeyStore(redis, 'root')
@@ -224,3 +263,36 @@ describe.skipIf(!hasRedis)('temporal keys in Redis', () => {
     expect(await other.client.dbsize()).toBe(0)
   })
 })
+
+/** What passes on a connection to it, packet by packet, in both directions. */
+async function listenBetween(url: string) {
+  const { hostname, port } = new URL(url)
+  const packets: Buffer[] = []
+  const between = createServer((near) => {
+    const far = createConnection({ host: hostname, port: Number(port) })
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      from.on('data', (packet: Buffer) => {
+        packets.push(Buffer.from(packet))
+        to.write(packet)
+      })
+      from.on('error', () => undefined).on('close', () => to.destroy())
+    }
+  })
+  between.listen(0, '127.0.0.1')
+  await once(between, 'listening')
+  onTestFinished(() => {
+    between.close()
+  })
+  return {
+    url: `redis://127.0.0.1:${(between.address() as AddressInfo).port}`,
+    packets,
+    /** The packets that hold so many bytes of these in a row. */
+    packetsWith(bytes: Uint8Array, length: number): number[] {
+      const pieces = Array.from({ length: bytes.length - length + 1 }, (_, at) => bytes.subarray(at, at + length))
+      return [...packets.keys()].filter((at) => pieces.some((piece) => packets[at]?.includes(piece)))
+    },
+  }
+}

@@ -105,6 +105,20 @@ describe('a file that is sealed to a TPM', { skip: whyNoTpm() !== undefined }, (
     await expect((await opened()).load()).rejects.toMatchObject({ code: 'state_sealed' })
   })
 
+  it('starts no program that the file names as the way to its TPM, before anything of it is authenticated', async () => {
+    await (await made()).save(await newState())
+    const mark = join(folder, 'started')
+    const text = readFileSync(file, 'utf8')
+    for (const tcti of [`cmd:touch ${mark}`, join(folder, 'library.so'), `device:${mark}`, `device:/dev/tpm0,cmd:x`]) {
+      writeFileSync(file, text.replace(/"tcti": "[^"]*"/, `"tcti": ${JSON.stringify(tcti)}`))
+      await expect((await opened()).load(), tcti).rejects.toMatchObject({
+        code: 'state_unusable',
+        message: expect.stringContaining('no such place is taken from a file'),
+      })
+    }
+    expect(readdirSync(folder)).toEqual(['device.json'])
+  })
+
   it('is not taken for a state in clear, nor the other way round', async () => {
     await (await made()).save(await newState())
     await expect(createFileStore(file).load()).rejects.toMatchObject({ code: 'state_sealed' })

@@ -56,9 +56,13 @@ describe.skipIf(whyNoTpm() !== undefined)(`the attester of a TPM (${whyNoTpm() ?
       code: 'tpm_unavailable',
       message: expect.stringMatching(/^The event log cannot be read \(ENOENT/),
     })
-    writeFileSync(path, 'events')
-    expect(await (await open({ eventLog: path })).collect(binding)).toMatchObject({
-      eventLog: toBase64url(Buffer.from('events')),
+    const log = Buffer.concat([Buffer.alloc(32), Buffer.from('Spec ID Event03 and so on')])
+    writeFileSync(path, log)
+    expect(await (await open({ eventLog: path })).collect(binding)).toMatchObject({ eventLog: toBase64url(log) })
+    writeFileSync(path, '-----BEGIN PRIVATE KEY-----')
+    await expect((await open({ eventLog: path })).collect(binding)).rejects.toMatchObject({
+      code: 'tpm_unavailable',
+      message: expect.stringContaining('is no log in the crypto agile form'),
     })
     writeFileSync(path, new Uint8Array(256 * 1024 + 1))
     await expect((await open({ eventLog: path })).collect(binding)).rejects.toMatchObject({ code: 'tpm_unavailable' })

@@ -123,7 +123,8 @@ describe('trust anchors', () => {
 
 describe('what is no trust anchor is refused with what is wrong, and with it everything beside it', () => {
   const good = authorities('good')
-  const { basicConstraints, keyUsage } = testExtensions
+  const { basicConstraints, keyUsage, nameConstraints } = testExtensions
+  const signing = keyUsage('keyCertSign')
   const withRoot = (root: object) => makePath({ root }).root
   const [psaKey] = psaWish().keys as [{ instanceId: string; publicKey: string }]
 
@@ -134,16 +135,26 @@ describe('what is no trust anchor is refused with what is wrong, and with it eve
     ['no base64', /no base64/, () => ({ pem: '-----BEGIN CERTIFICATE-----\nAAA\n-----END CERTIFICATE-----\n' })],
     ['no certificate', /Certificate 2: /, () => ({ pem: pemOf(good.root, randomBytes(200)) })],
     ['bytes behind it', /Bytes follow/, () => ({ pem: pemOf(Buffer.concat([good.root, Buffer.of(0)])) })],
-    ['a leaf', /not one of a certificate authority/, () => ({ pem: pemOf(good.root, good.leaf) })],
+    ['a leaf', /An issuer is no authority/, () => ({ pem: pemOf(good.root, good.leaf) })],
     [
       'no CA',
-      /not one of a certificate authority/,
+      /\(authority\). An issuer is no authority/,
       () => ({ pem: pemOf(withRoot({ extensions: [basicConstraints(false)] })) }),
     ],
     [
       'a key that signs no certificates',
-      /may not sign certificates/,
+      /\(certificate_signing\). The key of an issuer is not for signing certificates/,
       () => ({ pem: pemOf(withRoot({ extensions: [basicConstraints(true), keyUsage('digitalSignature')] })) }),
+    ],
+    [
+      'a key of which nobody says what it is for',
+      /\(certificate_signing\)/,
+      () => ({ pem: pemOf(withRoot({ extensions: [basicConstraints(true)] })) }),
+    ],
+    [
+      'names that are constrained, which no path validator of ours understands',
+      /\(name_constraints\)/,
+      () => ({ pem: pemOf(withRoot({ extensions: [basicConstraints(true), signing, nameConstraints()] })) }),
     ],
     ['65 certificates', /There are 65/, () => ({ pem: pemOf(...Array.from({ length: 65 }, () => good.root)) })],
   ])('%s', async (_what, said, parts) => {

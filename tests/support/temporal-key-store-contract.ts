@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { bucketAt } from '../../protocol/exchange/bucket.ts'
 import type { TemporalKeyName, TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
+import { temporalRecordBytes } from '../../runtime/temporal/temporal-record.ts'
 
 /** One place where records are kept, for one test. */
 export interface StorePlace {
@@ -12,7 +13,8 @@ export interface StorePlace {
 /** What every temporal key store promises. `makePlace` gives an empty place and removes it at the end of the test. */
 export function describeTemporalKeyStore(title: string, makePlace: () => Promise<StorePlace>): void {
   const name: TemporalKeyName = { kind: 'epoch', number: bucketAt(Date.now()), generation: 0 }
-  const makeRecord = () => new Uint8Array(randomBytes(67))
+  const makeRecord = ({ kind }: Pick<TemporalKeyName, 'kind'> = name) =>
+    new Uint8Array(randomBytes(temporalRecordBytes(kind)))
 
   describe(`${title} as a temporal key store`, () => {
     test('finds nothing under a name that was never made', async () => {
@@ -26,7 +28,7 @@ export function describeTemporalKeyStore(title: string, makePlace: () => Promise
       const place = await makePlace()
       const store = await place.open()
       const names = [name, { ...name, generation: 1 }, { ...name, kind: 'bucket' as const }]
-      for (const each of names) await store.makeOnce(each, makeRecord())
+      for (const each of names) await store.makeOnce(each, makeRecord(each))
       await store.destroy(name)
       const listed = await (await place.open()).list()
       expect(listed).toHaveLength(2)
@@ -45,7 +47,7 @@ export function describeTemporalKeyStore(title: string, makePlace: () => Promise
     test('of many parallel writers of two processes gives everybody the same bytes, those of one of them', async () => {
       const place = await makePlace()
       const stores = [await place.open(), await place.open()] as const
-      const records = Array.from({ length: 40 }, makeRecord)
+      const records = Array.from({ length: 40 }, () => makeRecord())
       const answers = await Promise.all(
         records.map((record, i) => (stores[i % 2] as TemporalKeyStore).makeOnce(name, record)),
       )
@@ -73,7 +75,7 @@ export function describeTemporalKeyStore(title: string, makePlace: () => Promise
         { ...name, generation: 1 },
         { ...name, generation: 10 },
       ]
-      const records = names.map(makeRecord)
+      const records = names.map((each) => makeRecord(each))
       for (const [i, each] of names.entries()) await store.makeOnce(each, records[i] as Uint8Array)
       expect(await store.destroy({ ...name, generation: 1 })).toBe(true)
       const found = await Promise.all(names.map((each) => store.find(each)))

@@ -1,7 +1,8 @@
 import { X509Certificate } from 'node:crypto'
 import { malformedEvidence } from '../evidence-format.ts'
 import { parseCertificate } from './parse-certificate.ts'
-import { findSignatureAlgorithm, isSignedBy, isStrongKey } from './signature-algorithms.ts'
+import { firstBroken, issuerRules } from './path-rules.ts'
+import { findSignatureAlgorithm, isSignedBy } from './signature-algorithms.ts'
 
 /** A certificate that other certificates may lead to. */
 export interface Authority {
@@ -15,19 +16,19 @@ export interface Authority {
   notAfter: number
 }
 
+/** All but how its own certificate is signed: where a path ends there, nobody asks that. */
+const authorityRules = issuerRules.filter(({ check }) => check !== 'signature_algorithm')
+
 /**
- * What an operator wants to trust: an authority, with a key that the verifier takes, whose signature verifies where it is its own issuer.
- * Whether it is valid now is not asked: an appraisal has its own clock. Untrusted. Throws `evidence_malformed`.
+ * What an operator wants to trust: an authority to which the path validator lets a path lead, whose signature verifies where it is its
+ * own issuer. Whether it is valid now is not asked: an appraisal has its own clock. Untrusted. Throws `evidence_malformed`.
  */
 export function parseAuthority(der: Uint8Array): Authority {
   const certificate = parseCertificate(der)
-  const { isAuthority, keyUsage, publicKey, subjectId, issuerId, signatureAlgorithm, notBefore, notAfter } = certificate
-  if (!isAuthority) throw malformedEvidence('The certificate is not one of a certificate authority.')
-  if (keyUsage !== undefined && !keyUsage.includes('keyCertSign')) {
-    throw malformedEvidence('The key of the certificate may not sign certificates.')
-  }
-  if (!isStrongKey(publicKey)) {
-    throw malformedEvidence('The key of the certificate is neither RSA of 2048 to 8192 bits nor P-256, P-384 or P-521.')
+  const { publicKey, subjectId, issuerId, signatureAlgorithm, notBefore, notAfter } = certificate
+  const broken = firstBroken(authorityRules, { issuer: certificate, path: [certificate] }, { now: notBefore })
+  if (broken !== undefined) {
+    throw malformedEvidence(`No certificate could lead to this one (${broken.check}). ${broken.message}`)
   }
   const isSelfIssued = subjectId === issuerId
   const isKnown = findSignatureAlgorithm(signatureAlgorithm) !== undefined

@@ -1,11 +1,12 @@
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
-import { chmod, readFile, utimes, writeFile } from 'node:fs/promises'
+import { chmod, chown, readFile, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createFileStore } from '../../../client/file-store.ts'
 import { createMemoryStore } from '../../../client/memory-store.ts'
 import { deviceStoreContract, newSession, newState } from '../../support/device-store-contract.ts'
+import { NOBODY } from '../../support/other-user.ts'
 import { codeOf } from './setup.ts'
 
 let folder: string
@@ -43,6 +44,16 @@ describe('the file of a device', () => {
     await expect(createFileStore(file).load()).rejects.toMatchObject({
       code: 'state_unusable',
       message: expect.stringContaining('chmod 600'),
+    })
+    expect(await codeOf(createFileStore(file).save({ ...(await newState()), revision: 2 }))).toBe('state_unusable')
+  })
+
+  it.runIf(process.getuid?.() === 0)('is refused when it belongs to another user', async () => {
+    await createFileStore(file).save(await newState())
+    await chown(file, NOBODY, NOBODY)
+    await expect(createFileStore(file).load()).rejects.toMatchObject({
+      code: 'state_unusable',
+      message: expect.stringContaining(`belongs to another user (uid ${NOBODY})`),
     })
     expect(await codeOf(createFileStore(file).save({ ...(await newState()), revision: 2 }))).toBe('state_unusable')
   })

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { type FollowRevocationsOptions, followRevocations } from '../../../client/follow-revocations.ts'
 import { createHttpClient } from '../../../client/http.ts'
 import { readServerEvents, type ServerEvent } from '../../../client/read-server-events.ts'
@@ -21,7 +21,7 @@ afterEach(() => {
 /** Answers each request with the next of these; what follows is the last once more. `follow` resolves when `stopAfter` events came. */
 async function follow(
   answers: ((response: ServerResponse) => void)[],
-  options: { stopAfter: number; isInSession?: boolean; bearer?: () => Promise<string> },
+  options: { stopAfter: number; isInSession?: boolean; bearer?: () => Promise<string>; maxDevices?: number },
 ) {
   const asked: string[] = []
   const answer: RequestListener = (request, response) => {
@@ -40,17 +40,18 @@ async function follow(
     heard.push(what)
     if (heard.length === options.stopAfter) stop.abort()
   }
-  const wait = async () => undefined
+  const pauses: number[] = []
+  const wait = async (ms: number) => void pauses.push(ms)
   const follower: FollowRevocationsOptions = {
     signal: stop.signal,
     onSnapshot: note,
     onChange: ({ deviceId, status }) => note([deviceId, status]),
     onError: ({ code }) => void errors.push(code),
   }
-  const { isInSession = false, bearer = async () => 'token' } = options
+  const { isInSession = false, bearer = async () => 'token', maxDevices = 1_000 } = options
   const http = createHttpClient({ url, timeoutMs: 2_000, wait })
-  await followRevocations({ http, bearer, wait, isInSession }, follower)
-  return { heard, asked, errors }
+  await followRevocations({ http, bearer, wait, isInSession, maxDevices }, follower)
+  return { heard, asked, errors, pauses }
 }
 
 const events = (text: string, isEnded: boolean) => (response: ServerResponse) => {
@@ -122,6 +123,27 @@ describe('following revocations', () => {
   it('passes over events that a newer service may tell', async () => {
     const later = `event: later\nid: 3\ndata: {}\n\n${change(4, 'REVOKED')}`
     expect((await follow([events(later, false)], { stopAfter: 1 })).heard).toEqual([[id(4), 'REVOKED']])
+  })
+})
+
+describe('a service that means ill', () => {
+  it('is asked less and less often while it tells nothing that is known', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(1)
+    const nothing = events('event: later\ndata: {}\n\nevent: end\ndata: {"reason":"stopping"}\n\n', true)
+    const something = events(change(1, 'REVOKED') + 'event: end\ndata: {"reason":"stopping"}\n\n', true)
+    const { pauses } = await follow([nothing, nothing, nothing, something, nothing, something], { stopAfter: 2 })
+    vi.restoreAllMocks()
+    expect(pauses).toEqual([500, 1_000, 2_000, 500, 1_000])
+  })
+
+  it('fills no memory with a snapshot without an end', async () => {
+    const half = snapshot([barred(1), barred(2)], false)
+    const limits = { stopAfter: 1, maxDevices: 4 }
+    expect((await follow([events(half + snapshot([barred(3), barred(4)]), false)], limits)).heard[0]).toHaveLength(4)
+    await expect(follow([events(half + half + snapshot([barred(3)]), false)], limits)).rejects.toMatchObject({
+      code: 'bad_answer',
+      message: 'The server names more than 4 devices that may not take part.',
+    })
   })
 })
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { uuidFromBytes, uuidToBytes } from '../../../protocol/encoding.ts'
+import { BUCKET_MS } from '../../../protocol/exchange/bucket.ts'
 import { acceptAnswer } from '../../../protocol/exchange/initiate.ts'
 import type { BucketCertificate, ExchangeAnswer, ExchangeRequest } from '../../../protocol/exchange/messages.ts'
 import { respondToExchange } from '../../../protocol/exchange/respond.ts'
@@ -7,6 +8,7 @@ import { initiateHash, respondHash, sessionIdOf } from '../../../protocol/exchan
 import { type Suite, signatureContexts } from '../../../protocol/suites.ts'
 import {
   answerRequest,
+  bucketStart,
   copyOf,
   expiresAt,
   makeDevice,
@@ -117,6 +119,23 @@ describe('a device refuses an answer with', () => {
   it('the confirmation that the device itself has to send', () => {
     const { deviceConfirmation } = acceptAnswer(crypto, copyOf(initiated), answer)
     expect(refusalFor({ ...answer, confirmation: deviceConfirmation })).toEqual(refused)
+  })
+
+  it.each([
+    ['before its bucket', bucketStart - 1, false],
+    ['when its bucket begins', bucketStart, false],
+    ['right after it', bucketStart + 1, true],
+    ['after 17 buckets', bucketStart + 17 * BUCKET_MS, true],
+    ['later than that', bucketStart + 17 * BUCKET_MS + 1, false],
+    ['in a thousand years, until which it would ratchet', bucketStart + 3.2e13, false],
+  ])('an end %s, though its confirmation is right', (_, end, isTaken) => {
+    const clientKey = crypto.importEncapsulationKey(request.suite, request.clientKey)
+    const { sessionId } = answer
+    const { bucketKey } = server
+    const other = respondToExchange(crypto, { request, th1, sessionId, clientKey, bucketKey, expiresAt: end })
+    const accept = () => acceptAnswer(crypto, copyOf(initiated), other.answer)
+    if (isTaken) expect(accept().expiresAt).toBe(end)
+    else expect(accept).toThrow('The session would end at a time that no session ends')
   })
 
   it('a session id that does not follow from th1, though its confirmation is right', () => {
