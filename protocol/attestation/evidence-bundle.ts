@@ -6,6 +6,7 @@ import { bytes, bytesWithin, json, timestamp } from '../wire.ts'
 import { trustworthinessClaims } from './appraisal.ts'
 import {
   type AppraisalInputs,
+  anchorIdsOf,
   appraisePieces,
   type EvidenceAppraisal,
   type PieceOfEvidence,
@@ -109,9 +110,8 @@ export function appraiseBundle(
   bundle: EvidenceBundle,
 ): EvidenceAppraisal {
   const pieces = parsePolicyEvidence(document, bundle.evidence)
-  const inputs = pieces.map((piece) => ({ ...piece, ...inputsOf(crypto, piece, bundle) }))
   try {
-    return appraisePieces(inputs)
+    return appraisePieces(pieces.map((piece) => ({ ...piece, ...inputsOf(crypto, piece, bundle) })))
   } catch (error) {
     if (error instanceof ProtocolError) throw error
     // Anchors, states and values that the service looks at when it takes them: here they are of whoever wrote the bundle.
@@ -121,17 +121,15 @@ export function appraiseBundle(
   }
 }
 
-function inputsOf(
-  crypto: Primitives,
-  { format, policy, parsed }: PieceOfEvidence,
-  bundle: EvidenceBundle,
-): AppraisalInputs {
+function inputsOf(crypto: Primitives, piece: PieceOfEvidence, bundle: EvidenceBundle): AppraisalInputs {
+  const { format, policy } = piece
+  const attester = expectedAttester(crypto, format, bundle)
   return {
-    anchors: anchorsAbove(parsed.trustAnchorIds, bundle.anchors[format] ?? []),
+    anchors: anchorsAbove(anchorIdsOf(piece, attester), bundle.anchors[format] ?? []),
     referenceValues: (bundle.referenceValues[format] ?? [])
       .filter(({ name }) => policy.referenceValues.includes(name))
       .flatMap(({ values }) => values),
-    expected: { binding: bundle.binding, now: bundle.at, attester: expectedAttester(crypto, format, bundle) },
+    expected: { binding: bundle.binding, now: bundle.at, attester },
   }
 }
 

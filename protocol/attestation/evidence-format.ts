@@ -76,6 +76,8 @@ export interface EvidenceFormat {
   readonly referenceValue: z.ZodType<Json>
   /** Untrusted. Throws `evidence_malformed`. */
   parse(evidence: Record<string, Json>): ParsedEvidence
+  /** Of an attester that is known: those by which it was let in, and which have to be trusted still. */
+  anchorIdsOf(state: Json): readonly string[]
   /** Where keys have to be activated before they enrol. Untrusted. Throws `evidence_malformed`. */
   readonly parseCredentialRequest?: (request: Record<string, Json>) => CredentialRequest
 }
@@ -88,6 +90,8 @@ export interface EvidenceFormatParts<Evidence, Claims, Rules extends Json, Refer
   /** Throws `evidence_malformed`, whatever it is given, and nothing else. */
   parseEvidence(evidence: Record<string, Json>): Evidence
   trustAnchorIds(evidence: Evidence): readonly string[]
+  /** Of the state of an attester that is known; without it, none. */
+  anchorIdsOf?(state: Json): readonly string[]
   /** Throws `evidence_refused`. */
   extractClaims(evidence: Evidence, anchors: readonly TrustAnchor[], expected: ExpectedEvidence): Claims
   attesterOf(claims: Claims): Attester | undefined
@@ -107,6 +111,7 @@ export function defineEvidenceFormat<Evidence, Claims, Rules extends Json, Refer
     rules,
     referenceValue,
     ...(parseCredentialRequest && { parseCredentialRequest }),
+    anchorIdsOf: (state) => parts.anchorIdsOf?.(state) ?? [],
     parse(given) {
       const evidence = parts.parseEvidence(given)
       return {

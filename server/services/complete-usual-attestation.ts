@@ -13,7 +13,7 @@ import { attestationBinding } from '../../protocol/enrollment.ts'
 import type { SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
 import { appraiseWith } from './appraise-evidence.ts'
-import { keepGenuineValues, readReferenceValue } from './attestation-inputs.ts'
+import { keepGenuineAnchors, keepGenuineValues, readReferenceValue } from './attestation-inputs.ts'
 import { attestedEvent, completionHashOf, toAnswer } from './attested.ts'
 import { expectedAttester, requireActivated, toAttesterRow, toKnownAttesters } from './attesters.ts'
 import { isInActiveSession, policyOf } from './attesting-party.ts'
@@ -99,9 +99,13 @@ async function judge(
     const { sessionId } = challenge
     const binding = attestationBinding(parts.crypto, { challenge: opened, ...principal.identityKey, sessionId })
     const values = await keepGenuineValues(parts, read.referenceValues)
+    const anchors = await keepGenuineAnchors(parts, read.anchors)
     const appraisal = await appraiseWith(
       { policy, evidence, binding, now, expectedAttester: (format) => expectedAttester(attesters, format) },
-      async (piece) => ({ anchors: [], referenceValues: valuesOf(piece, values) }),
+      async (piece) => ({
+        anchors: anchors.filter(({ format }) => format === piece.format),
+        referenceValues: valuesOf(piece, values),
+      }),
     )
     return { evidence, binding, attesters, appraisal, nextAttestationAt: nextAttestationAt(policy.document, now) }
   } catch (error) {
@@ -115,7 +119,7 @@ function valuesOf({ format, policy }: PieceOfEvidence, values: readonly Referenc
   return wanted.map(({ body }) => readReferenceValue(body))
 }
 
-/** Trust anchors were not read: evidence that needs one is contraindicated here, and looked at again there. */
+/** Evidence that needs other trust anchors than its attester was let in by is contraindicated here, and looked at again there. */
 function isUsual({ appraisal, attesters }: Judged): boolean {
   const areKnown = appraisal.attesters.every(({ format }) => attesters[format]?.kind === 'known')
   return areKnown && appraisal.tier !== 'contraindicated'
