@@ -10,6 +10,7 @@ import { type AttesterStateRow, toAttesterState } from './attester-states.ts'
 import { insertEventsText, insertEventsValues, type OutboxRow, sendWithEvents } from './audit-outbox.ts'
 import type { IdentityKeyRow } from './identity-keys.ts'
 import { type ReferenceValueRow, toReferenceValue } from './reference-values.ts'
+import { type TrustAnchorRow, toTrustAnchor } from './trust-anchors.ts'
 
 /**
  * Most of what a fleet asks for: what a re-attestation reads and what it writes, each in one pipelined round trip. A write says what
@@ -36,6 +37,8 @@ export interface AttestingParty {
   /** That the principal's policy names: of a name alone the newest version. */
   policy: AppraisalPolicyRow | undefined
   attesters: AttesterStateRow[]
+  /** By which those were let in. */
+  anchors: TrustAnchorRow[]
   /** Of the names that the policy gives. */
   referenceValues: ReferenceValueRow[]
 }
@@ -77,6 +80,19 @@ function evidenceStatements(principalId: string, now: number): Statement[] {
       values: [principalId],
     },
     {
+      // Where a format keeps in its state by which anchors it let an attester in. What lacks here is looked up in the slower way.
+      name: 'select_anchors_of_attesters',
+      text: `select a.* from attester_state s,
+          lateral jsonb_array_elements(s.state::jsonb -> 'anchors') as used(anchor),
+          lateral (select * from trust_anchor t
+            where t.organization_id = current_organization() and t.format = s.format
+              and t.lookup_id = used.anchor ->> 'lookupId'
+              and t.created_at <= $2 and (t.removed_at is null or t.removed_at > $2) offset 0) as a
+        where s.organization_id = current_organization() and s.principal_id = $1
+        order by a.id`,
+      values: [principalId, new Date(now)],
+    },
+    {
       name: 'select_expected_values',
       // OFFSET: each name is looked up by the index, however many the planner thinks that a policy has.
       text: `with policy as (${policyOfPrincipal})
@@ -101,7 +117,7 @@ export async function findAttestingParty(
   const evidence = now === undefined ? [] : evidenceStatements(id, now)
   const statements = [...partyStatements(id), ...evidence]
   const [, ...found] = await database.sendTransaction({ organizationId }, statements)
-  const [principals, challenges, policies, attesters, values] = found.map(({ rows }) => rows)
+  const [principals, challenges, policies, attesters, anchors, values] = found.map(({ rows }) => rows)
   const principal = principals?.[0] as PrincipalRow | undefined
   if (principal === undefined) return undefined
   const challenge = challenges?.[0] as Row<'attestation_challenge'> | undefined
@@ -111,6 +127,7 @@ export async function findAttestingParty(
     challenge: challenge && toAttestationChallenge(challenge),
     policy: policy && toAppraisalPolicy(policy),
     attesters: ((attesters ?? []) as Row<'attester_state'>[]).map(toAttesterState),
+    anchors: ((anchors ?? []) as Row<'trust_anchor'>[]).map(toTrustAnchor),
     referenceValues: ((values ?? []) as Row<'reference_value'>[]).map(toReferenceValue),
   }
 }

@@ -52,7 +52,7 @@ export async function listLiveTrustAnchors(
     .where(sql<boolean>`lookup_id = any(${lookupIds}::text[])`)
     .where('removed_at', 'is', null)
     .execute()
-  return rows.map(toRow)
+  return rows.map(toTrustAnchor)
 }
 
 /** Those of one of these look-up ids that were there at that time. */
@@ -68,12 +68,12 @@ export async function listTrustAnchorsAt(
     .where(sql<boolean>`created_at <= ${new Date(at)} and (removed_at is null or removed_at > ${new Date(at)})`)
     .orderBy('id')
     .execute()
-  return rows.map(toRow)
+  return rows.map(toTrustAnchor)
 }
 
 export async function findTrustAnchor(tx: Tx, id: string): Promise<TrustAnchorRow | undefined> {
   const row = await tx.selectFrom('trust_anchor').selectAll().where('id', '=', id).executeTakeFirst()
-  return row && toRow(row)
+  return row && toTrustAnchor(row)
 }
 
 /** Newest first, below `beforeId` where it is given; without those that are removed. */
@@ -91,7 +91,7 @@ export async function listTrustAnchors(
   if (beforeId !== undefined) query = query.where('id', '<', beforeId)
   if (format !== undefined) query = query.where('format', '=', format)
   if (kind !== undefined) query = query.where('kind', '=', kind)
-  return (await query.orderBy('id', 'desc').limit(limit).execute()).map(toRow)
+  return (await query.orderBy('id', 'desc').limit(limit).execute()).map(toTrustAnchor)
 }
 
 /** Of one that is not removed yet; the caller holds `lockTrustAnchors`. */
@@ -134,7 +134,7 @@ export async function lockStaleTrustAnchors(
     .orderBy('id')
     .forUpdate()
     .execute()
-  return rows.map(toRow)
+  return rows.map(toTrustAnchor)
 }
 
 export async function replaceTrustAnchorMac(
@@ -152,7 +152,7 @@ export async function markTrustAnchorMismatched(tx: Tx, id: string, at: number):
     .execute()
 }
 
-function toRow(row: Selectable<Tables['trust_anchor']>): TrustAnchorRow {
+export function toTrustAnchor(row: Selectable<Tables['trust_anchor']>): TrustAnchorRow {
   return {
     organizationId: row.organization_id,
     id: row.id,

@@ -54,6 +54,12 @@ export interface AppraisalInputs {
   expected: ExpectedEvidence
 }
 
+/** Which trust anchors a piece is held against: those that it names, and those by which its attester was let in. */
+export function anchorIdsOf({ format, parsed }: PieceOfEvidence, attester: ExpectedEvidence['attester']): string[] {
+  const known = attester.kind === 'known' ? evidenceFormats[format].anchorIdsOf(attester.state) : []
+  return [...new Set([...parsed.trustAnchorIds, ...known])]
+}
+
 /** Exactly one piece of each format that the policy names. Untrusted evidence. Throws `evidence_malformed`. */
 export function parsePolicyEvidence(
   document: PolicyDocument,

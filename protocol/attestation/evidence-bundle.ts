@@ -6,6 +6,7 @@ import { bytes, bytesWithin, json, timestamp } from '../wire.ts'
 import { trustworthinessClaims } from './appraisal.ts'
 import {
   type AppraisalInputs,
+  anchorIdsOf,
   appraisePieces,
   type EvidenceAppraisal,
   type PieceOfEvidence,
@@ -124,9 +125,8 @@ export function appraiseBundle(
   bundle: EvidenceBundle,
 ): EvidenceAppraisal {
   const pieces = parsePolicyEvidence(document, bundle.evidence)
-  const inputs = pieces.map((piece) => ({ ...piece, ...inputsOf(crypto, piece, bundle) }))
   try {
-    return appraisePieces(inputs)
+    return appraisePieces(pieces.map((piece) => ({ ...piece, ...inputsOf(crypto, piece, bundle) })))
   } catch (error) {
     if (error instanceof ProtocolError) throw error
     // Anchors, states and values that the service looks at when it takes them: here they are of whoever wrote the bundle.
@@ -136,15 +136,13 @@ export function appraiseBundle(
   }
 }
 
-function inputsOf(
-  crypto: Primitives,
-  { format, policy, parsed }: PieceOfEvidence,
-  bundle: EvidenceBundle,
-): AppraisalInputs {
+function inputsOf(crypto: Primitives, piece: PieceOfEvidence, bundle: EvidenceBundle): AppraisalInputs {
+  const { format, policy } = piece
+  const attester = expectedAttester(crypto, format, bundle)
   return {
-    anchors: anchorsAbove(parsed.trustAnchorIds, bundle.anchors[format] ?? []),
+    anchors: anchorsAbove(anchorIdsOf(piece, attester), bundle.anchors[format] ?? []),
     collateral: (bundle.collateral?.[format] ?? [])
-      .filter(({ lookupId }) => parsed.collateralIds.includes(lookupId))
+      .filter(({ lookupId }) => piece.parsed.collateralIds.includes(lookupId))
       .map(({ nextUpdateAt, ...one }) => ({ ...one, nextUpdateAt })),
     referenceValues: (bundle.referenceValues[format] ?? [])
       .filter(({ name }) => policy.referenceValues.includes(name))
@@ -153,7 +151,7 @@ function inputsOf(
       binding: bundle.binding,
       identityKey: bundle.identityKey ?? new Uint8Array(),
       now: bundle.at,
-      attester: expectedAttester(crypto, format, bundle),
+      attester,
     },
   }
 }

@@ -106,6 +106,8 @@ export interface EvidenceFormat {
   readonly referenceValue: z.ZodType<Json>
   /** Untrusted. Throws `evidence_malformed`. */
   parse(evidence: Record<string, Json>): ParsedEvidence
+  /** Of an attester that is known: those by which it was let in, and which have to be trusted still. */
+  anchorIdsOf(state: Json): readonly string[]
   /** Where keys have to be activated before they enrol. Untrusted. Throws `evidence_malformed`. */
   readonly parseCredentialRequest?: (request: Record<string, Json>) => CredentialRequest
 }
@@ -118,6 +120,8 @@ export interface EvidenceFormatParts<Evidence, Claims, Rules extends Json, Refer
   /** Throws `evidence_malformed`, whatever it is given, and nothing else. */
   parseEvidence(evidence: Record<string, Json>): Evidence
   trustAnchorIds(evidence: Evidence): readonly string[]
+  /** Of the state of an attester that is known; without it, none. */
+  anchorIdsOf?(state: Json): readonly string[]
   /** Without it, none. */
   collateralIds?(evidence: Evidence): readonly string[]
   /** Throws `evidence_refused`. What collateral there is decides nothing here: that it lacks or is out of date is a claim. */
@@ -144,6 +148,7 @@ export function defineEvidenceFormat<Evidence, Claims, Rules extends Json, Refer
     rules,
     referenceValue,
     ...(parseCredentialRequest && { parseCredentialRequest }),
+    anchorIdsOf: (state) => parts.anchorIdsOf?.(state) ?? [],
     parse(given) {
       const evidence = parts.parseEvidence(given)
       return {

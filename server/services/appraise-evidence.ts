@@ -2,6 +2,7 @@ import type { Tx } from '../../database/open.ts'
 import { tierOfValue } from '../../protocol/attestation/appraisal.ts'
 import {
   type AppraisalInputs,
+  anchorIdsOf,
   appraisePieces,
   type EvidenceAppraisal,
   type FormatAppraisal,
@@ -60,10 +61,12 @@ export async function appraiseEvidence(
   tx: Tx,
   given: EvidenceToAppraise,
 ): Promise<Appraisal> {
-  return appraiseWith(given, async ({ format, policy, parsed }) => {
+  return appraiseWith(given, async (piece) => {
+    const { format, policy } = piece
+    const lookupIds = anchorIdsOf(piece, given.expectedAttester(format))
     const at = { organizationId: given.organizationId, format, at: given.now }
     return {
-      anchors: await inputs.findTrustAnchors(tx, { ...at, lookupIds: parsed.trustAnchorIds }),
+      anchors: await inputs.findTrustAnchors(tx, { ...at, lookupIds }),
       collateral: [],
       referenceValues: await inputs.listReferenceValues(tx, { ...at, names: policy.referenceValues }),
     }

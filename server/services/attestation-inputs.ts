@@ -1,6 +1,6 @@
 import { listReferenceValuesAt, type ReferenceValueRow } from '../../database/repositories/reference-values.ts'
-import { listTrustAnchorsAt } from '../../database/repositories/trust-anchors.ts'
-import type { TrustAnchor } from '../../protocol/attestation/evidence-format.ts'
+import { listTrustAnchorsAt, type TrustAnchorRow } from '../../database/repositories/trust-anchors.ts'
+import type { EvidenceFormatName, TrustAnchor } from '../../protocol/attestation/evidence-format.ts'
 import { parseCertificate } from '../../protocol/attestation/x509/parse-certificate.ts'
 import type { Json } from '../../protocol/encoding.ts'
 import { isReferenceValueGenuine, isTrustAnchorGenuine } from '../../runtime/custody/attestation-input-macs.ts'
@@ -30,7 +30,7 @@ export function createAttestationInputs(parts: AttestationInputParts): Attestati
       for (let above = 0; above <= MAX_INTERMEDIATES && next.length > 0; above++) {
         for (const id of next) asked.add(id)
         const rows = await listTrustAnchorsAt(tx, { format, lookupIds: next, at })
-        const genuine = await keepGenuine(parts, 'trust_anchor', rows, isTrustAnchorGenuine)
+        const genuine = await keepGenuineAnchors(parts, rows)
         found.push(...genuine.map(({ lookupId, kind, der }) => ({ lookupId, kind, der })))
         next = genuine.filter(({ kind }) => kind === 'intermediate').map(({ der }) => parseCertificate(der).issuerId)
         next = next.filter((id) => !asked.has(id))
@@ -52,6 +52,15 @@ export function keepGenuineValues(
   rows: readonly ReferenceValueRow[],
 ): Promise<ReferenceValueRow[]> {
   return keepGenuine(parts, 'reference_value', rows, isReferenceValueGenuine)
+}
+
+/** The same, of trust anchors. */
+export async function keepGenuineAnchors(
+  parts: AttestationInputParts,
+  rows: readonly TrustAnchorRow[],
+): Promise<(TrustAnchor & { format: EvidenceFormatName })[]> {
+  const genuine = await keepGenuine(parts, 'trust_anchor', rows, isTrustAnchorGenuine)
+  return genuine.map(({ format, lookupId, kind, der }) => ({ format, lookupId, kind, der }))
 }
 
 /** What a value says, by its body. */

@@ -7,7 +7,7 @@ import {
   isSeenBy,
   listAttestations,
 } from '../../database/repositories/attestations.ts'
-import { parsePolicyEvidence } from '../../protocol/attestation/appraise.ts'
+import { anchorIdsOf, parsePolicyEvidence } from '../../protocol/attestation/appraise.ts'
 import type { TrustworthinessTier } from '../../protocol/attestation/ear.ts'
 import type { EvidenceBundle } from '../../protocol/attestation/evidence-bundle.ts'
 import { type PolicyDocument, policyBody } from '../../protocol/attestation/policy.ts'
@@ -66,14 +66,15 @@ export function createAttestations(parts: {
         const { tier, policyId, findings, appraisedAt: at } = result
         const { document } = await getPolicy(parts, tx, policyId)
         const evidence = JSON.parse(stored.body) as Record<string, Json>[]
-        const inputs = await loadBundledInputs(parts.attestationInputs, tx, result, { document, evidence })
+        const attesters = parseStoredAttesters(stored.attesters)
+        const inputs = await loadBundledInputs(parts.attestationInputs, tx, result, { document, evidence, attesters })
         const policy = JSON.parse(policyBody(document)) as Record<string, Json>
         return {
           v: 1,
           evidence,
           binding: stored.binding,
           at,
-          attesters: parseStoredAttesters(stored.attesters),
+          attesters,
           ...inputs,
           result: { tier, policyId, policy, findings },
         }
@@ -99,12 +100,23 @@ async function loadBundledInputs(
   inputs: AttestationInputs,
   tx: Tx,
   { organizationId, appraisedAt: at }: AttestationResult | Attestation,
-  { document, evidence }: { document: PolicyDocument; evidence: readonly Record<string, Json>[] },
+  {
+    document,
+    evidence,
+    attesters,
+  }: {
+    document: PolicyDocument
+    evidence: readonly Record<string, Json>[]
+    attesters: EvidenceBundle['attesters']
+  },
 ): Promise<Pick<EvidenceBundle, 'anchors' | 'referenceValues'>> {
   const bundled: Pick<EvidenceBundle, 'anchors' | 'referenceValues'> = { anchors: {}, referenceValues: {} }
-  for (const { format, policy, parsed } of parsePolicyEvidence(document, evidence)) {
+  for (const piece of parsePolicyEvidence(document, evidence)) {
+    const { format, policy } = piece
     const wanted = { organizationId, format, at }
-    const anchors = await inputs.findTrustAnchors(tx, { ...wanted, lookupIds: parsed.trustAnchorIds })
+    const attester = attesters[format]
+    const known = attester?.kind === 'known' ? attester : ({ kind: 'enrolling', activation: undefined } as const)
+    const anchors = await inputs.findTrustAnchors(tx, { ...wanted, lookupIds: anchorIdsOf(piece, known) })
     bundled.anchors[format] = anchors.map(({ lookupId, kind, der }) => ({ lookupId, kind, der }))
     const values = []
     for (const name of policy.referenceValues) {

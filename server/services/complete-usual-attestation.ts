@@ -13,7 +13,7 @@ import { attestationBinding } from '../../protocol/enrollment.ts'
 import type { SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
 import { appraiseWith } from './appraise-evidence.ts'
-import { keepGenuineValues, readReferenceValue } from './attestation-inputs.ts'
+import { keepGenuineAnchors, keepGenuineValues, readReferenceValue } from './attestation-inputs.ts'
 import { attestedEvent, completionHashOf, toAnswer } from './attested.ts'
 import { expectedAttester, requireActivated, toAttesterRow, toKnownAttesters } from './attesters.ts'
 import { isInActiveSession, policyOf } from './attesting-party.ts'
@@ -99,6 +99,7 @@ async function judge(
     const { sessionId } = challenge
     const binding = attestationBinding(parts.crypto, { challenge: opened, ...principal.identityKey, sessionId })
     const values = await keepGenuineValues(parts, read.referenceValues)
+    const anchors = await keepGenuineAnchors(parts, read.anchors)
     const identityKey = principal.identityKey.publicKey
     const appraisal = await appraiseWith(
       {
@@ -109,7 +110,11 @@ async function judge(
         now,
         expectedAttester: (format) => expectedAttester(attesters, format),
       },
-      async (piece) => ({ anchors: [], collateral: [], referenceValues: valuesOf(piece, values) }),
+      async (piece) => ({
+        anchors: anchors.filter(({ format }) => format === piece.format),
+        collateral: [],
+        referenceValues: valuesOf(piece, values),
+      }),
     )
     return { evidence, binding, attesters, appraisal, nextAttestationAt: nextAttestationAt(policy.document, now) }
   } catch (error) {
@@ -123,7 +128,7 @@ function valuesOf({ format, policy }: PieceOfEvidence, values: readonly Referenc
   return wanted.map(({ body }) => readReferenceValue(body))
 }
 
-/** Trust anchors and collateral were not read: evidence that needs an anchor is contraindicated here, and looked at again there. */
+/** Evidence that needs other trust anchors than its attester was let in by, or collateral, is looked at again there. */
 function isUsual({ appraisal, attesters }: Judged): boolean {
   const areKnown = appraisal.attesters.every(({ format }) => attesters[format]?.kind === 'known')
   return areKnown && appraisal.tier !== 'contraindicated'

@@ -45,6 +45,8 @@ export type ReferenceValues = ReturnType<typeof createReferenceValues>
 /** Of one name and format: every piece of evidence is compared with all of them. */
 const MAX_OF_NAME = 64
 const MAX_BODY_LENGTH = 65_536
+/** Of all of them, in canonical JSON: they are read at every attestation, and who reads them serves other organizations too. */
+const MAX_NAME_LENGTH = 524_288
 
 /** What an organization expects of evidence: added and removed, never changed. */
 export function createReferenceValues(parts: ReferenceValueParts) {
@@ -129,6 +131,12 @@ export function createReferenceValues(parts: ReferenceValueParts) {
           })
         if (live.size + rows.length > MAX_OF_NAME) {
           throw new ServiceError('malformed', `There may be ${MAX_OF_NAME} values of one name, not more.`, {
+            field: 'values',
+          })
+        }
+        const length = [...live.values(), ...rows].reduce((sum, { body }) => sum + body.length, 0)
+        if (length > MAX_NAME_LENGTH) {
+          throw new ServiceError('malformed', `The values of one name have ${MAX_NAME_LENGTH} characters at most.`, {
             field: 'values',
           })
         }

@@ -114,7 +114,7 @@ test('reading who attests and what is expected of it touches few pages, however 
   await database.sql.query(`update principal set policy_id = 'edge' where id = $1`, [deviceId])
   const caller = { organizationId, id: deviceId }
   const statements = await statementsOf((recording) => findAttestingParty(recording, caller, Date.now()))
-  expect(statements).toHaveLength(5)
+  expect(statements).toHaveLength(6)
   for (const statement of statements) expect(await pagesOf(statement), statement.name).toBeLessThan(30)
 })
 

@@ -5,6 +5,7 @@ import { parseCredentialRequest } from './tpm2/credential-request.ts'
 import { trustAnchorIdsOf } from './tpm2/ek-certificate.ts'
 import { parseTpm2Evidence } from './tpm2/evidence.ts'
 import { tpm2ReferenceValue, tpm2Rules } from './tpm2/rules.ts'
+import { tpm2State } from './tpm2/state.ts'
 import { type Tpm2Claims, verifyTpm2 } from './tpm2/verify.ts'
 
 /** Of a device with a TPM 2.0: a quote of its PCRs, by a key that is proved to be in the TPM of an EK that its manufacturer certified. */
@@ -14,6 +15,7 @@ export const tpm2 = defineEvidenceFormat({
   referenceValue: tpm2ReferenceValue,
   parseEvidence: parseTpm2Evidence,
   trustAnchorIds: ({ certificates }) => (certificates === undefined ? [] : trustAnchorIdsOf(certificates)),
+  anchorIdsOf: (state) => (tpm2State.parse(state).anchors ?? []).map(({ lookupId }) => lookupId),
   extractClaims: verifyTpm2,
   attesterOf: ({ attester }) => attester,
   claimsToJson,

@@ -51,6 +51,9 @@ export const extensionIds = {
   extendedKeyUsage: '2.5.29.37',
 } as const
 
+/** Of extensions and of purposes; a real certificate has a dozen of the former and a few of the latter. */
+const MAX_MEMBERS = 32
+
 /** There are nine bits, behind a byte that counts the unused ones. */
 const MAX_KEY_USAGE_BYTES = 3
 
@@ -117,6 +120,7 @@ function readExtensions(list: DerElement) {
   const extensions = new Map<string, Uint8Array>()
   const criticalExtensions: string[] = []
   const [sequence] = derChildren(list, derTags.sequence)
+  if (sequence.children.length > MAX_MEMBERS) throw malformedEvidence('A certificate has far too many extensions.')
   for (const extension of derParts(sequence, /^30( 30)*$/)) {
     derParts(extension, /^06 (01 )?04$/)
     const { extnID, critical, extnValue } = readAs(extension, Extension)
@@ -138,6 +142,9 @@ function readUses(extensions: ReadonlyMap<string, Uint8Array>) {
   const purposes = find(extensionIds.extendedKeyUsage, derTags.sequence)
   if (constraints) derParts(constraints, /^(01( 02)?)?$/)
   if (purposes) derParts(purposes, /^06( 06)*$/)
+  if (purposes && purposes.children.length > MAX_MEMBERS) {
+    throw malformedEvidence('A certificate has far too many purposes.')
+  }
   if (use && use.content.length > MAX_KEY_USAGE_BYTES) throw malformedEvidence('A certificate has far too many uses.')
   const { cA: isAuthority = false, pathLenConstraint: pathLength } = constraints
     ? readAs(constraints, BasicConstraints)
@@ -191,6 +198,10 @@ function readPublicKey(spki: DerElement): KeyObject {
   if (identifier === undefined) throw malformedEvidence('A public key names no algorithm.')
   if (EC_PUBLIC_KEY.equals(identifier.der) && parameters?.tag !== derTags.objectIdentifier) {
     throw malformedEvidence('A public key names no curve.')
+  }
+  // OpenSSL takes the point at infinity (SEC 1 §2.3.3: one byte, 0), for which anybody can sign.
+  if (EC_PUBLIC_KEY.equals(identifier.der) && wholeBytes(key).length <= 1) {
+    throw malformedEvidence('A public key is the point at infinity.')
   }
   try {
     return RSA_OAEP.equals(identifier.der)

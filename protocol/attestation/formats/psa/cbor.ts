@@ -15,7 +15,7 @@ const common: DecodeOptions = {
 }
 
 /**
- * One value of CBOR, all of the bytes: of definite lengths, without tags, with no key twice in a map, nested 8 deep at most. Byte
+ * One value of CBOR, all of the bytes: of definite lengths, without tags and floats, with no key twice in a map, nested 8 deep at most. Byte
  * strings become Uint8Arrays, maps Maps. `preferred` takes the shortest encoding of an integer alone, which is what holds bytes that
  * nobody signed to one form. Attacker-controlled input. Throws `evidence_malformed`.
  */
@@ -40,6 +40,8 @@ function boundDepth(tokenizer: Tokenizer): DecodeTokenizer {
       while (open.at(-1) === 0) open.pop()
       const waiting = open.pop()
       if (waiting !== undefined) open.push(waiting - 1)
+      // A number that is written as a float would be taken for the integer that it equals.
+      if (token.type === Type.float) throw new RangeError('The token holds a float.')
       if (token.type === Type.array) open.push(Number(token.value))
       if (token.type === Type.map) open.push(2 * Number(token.value))
       if (open.length > MAX_DEPTH) throw new RangeError('The token is nested too deep.')

@@ -78,7 +78,11 @@ const common = {
     .int()
     .min(-(2 ** 31))
     .max(2 ** 31 - 1),
-  lifecycle: z.int().refine((state) => findLifecycleName(state) !== undefined),
+  lifecycle: z
+    .int()
+    .min(0)
+    .max(0xffff)
+    .refine((state) => findLifecycleName(state) !== undefined),
   verificationService: text(1024).min(1).optional(),
 }
 

@@ -1,4 +1,4 @@
-import { createPublicKey } from 'node:crypto'
+import { createPublicKey, type KeyObject } from 'node:crypto'
 import { malformedEvidence } from '../../evidence-format.ts'
 
 const curves = ['prime256v1', 'secp384r1', 'secp521r1']
@@ -9,9 +9,18 @@ export function parsePsaKey(spki: Uint8Array): Uint8Array {
   if (!curves.includes(key.asymmetricKeyDetails?.namedCurve ?? '')) {
     throw malformedEvidence('The key is not one of P-256, P-384 or P-521.')
   }
-  const written = key.export({ format: 'der', type: 'spki' })
+  const written = writeKey(key)
   if (!written.equals(spki)) throw malformedEvidence('The key is not in the one form of its SubjectPublicKeyInfo.')
   return new Uint8Array(written)
+}
+
+/** OpenSSL takes the point at infinity, for which anybody can sign, and does not write it. */
+function writeKey(key: KeyObject): Buffer {
+  try {
+    return key.export({ format: 'der', type: 'spki' })
+  } catch (cause) {
+    throw malformedEvidence('The key is no point of its curve but that at infinity.', { cause })
+  }
 }
 
 function readKey(spki: Uint8Array) {

@@ -41,12 +41,16 @@ function appraiseTpm({ attester: { state }, firmwareVersion }: Tpm2Claims, { tpm
   const { manufacturer = 'unknown' } = state.tpm
   const finding = { check: 'tpm2.hardware', claim: 'hardware' } as const
   const detail = `The manufacturer of the TPM is ${manufacturer}, its firmware ${firmwareVersion}`
-  const allowed = tpms?.find((one) => one.manufacturer === manufacturer)
-  if (tpms !== undefined && allowed === undefined) {
+  const allowed = tpms?.filter((one) => one.manufacturer === manufacturer)
+  if (allowed?.length === 0) {
     return { ...finding, value: UNKNOWN_HARDWARE, detail: `${detail}: not one that the policy names.` }
   }
-  const { minimumFirmware = '' } = allowed ?? {}
-  // Hex of one length.
+  // Hex of one length: where a manufacturer is named twice, the strictest counts.
+  const minimumFirmware =
+    (allowed ?? [])
+      .map((one) => one.minimumFirmware ?? '')
+      .sort()
+      .at(-1) ?? ''
   return firmwareVersion < minimumFirmware
     ? { ...finding, value: UNACCEPTABLE_HARDWARE, detail: `${detail}, below ${minimumFirmware}.` }
     : { ...finding, value: GENUINE_HARDWARE, detail: `${detail}.` }

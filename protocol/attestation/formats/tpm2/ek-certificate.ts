@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto'
 import { malformedEvidence, refusedEvidence, type TrustAnchor } from '../../evidence-format.ts'
 import { type DerElement, derChildren, derParts, derTags, parseDer } from '../../x509/der.ts'
 import { extensionIds, type ParsedCertificate, parseCertificate } from '../../x509/parse-certificate.ts'
 import { verifyPath } from '../../x509/verify-path.ts'
 import { type EndorsementKey, toEndorsementKey } from './endorsement-key.ts'
+import type { UsedAnchor } from './state.ts'
 
 /** Of the evidence and of a request for a credential: untrusted. */
 export interface EkCertificates {
@@ -17,6 +19,8 @@ export type TpmModel = { manufacturer?: string; model?: string; version?: string
 export interface VerifiedEk {
   key: EndorsementKey
   tpm: TpmModel
+  /** What of it an operator trusts: the root, and what the device did not bring along itself. */
+  anchors: readonly UsedAnchor[]
   /** The first end of validity on the path, in milliseconds since the Unix epoch. */
   validUntil: number
 }
@@ -45,8 +49,10 @@ export function verifyEkCertificate(
   anchors: readonly TrustAnchor[],
   now: number,
 ): VerifiedEk {
+  const trusted = anchors.filter(({ kind }) => kind !== 'key')
+  const certificates = new Map(trusted.map((anchor) => [anchor, parseCertificate(anchor.der)]))
   const ofKind = (wanted: TrustAnchor['kind']) =>
-    anchors.filter(({ kind }) => kind === wanted).map(({ der }) => parseCertificate(der))
+    [...certificates].filter(([{ kind }]) => kind === wanted).map(([, certificate]) => certificate)
   const path = verifyPath({
     leaf,
     intermediates: [...chain, ...ofKind('intermediate')],
@@ -61,7 +67,18 @@ export function verifyEkCertificate(
   if (tpm.manufacturer === undefined && leaf.criticalExtensions.includes(extensionIds.subjectAltName)) {
     throw refusedEvidence('tpm2.ek_names', 'The EK certificate has a critical name that is not that of a TPM.')
   }
-  return { key, tpm, validUntil: Math.min(...path.map(({ notAfter }) => notAfter)) }
+  const used = trusted.filter((anchor) => path.includes(certificates.get(anchor) as ParsedCertificate))
+  return { key, tpm, anchors: used.map(toUsed), validUntil: Math.min(...path.map(({ notAfter }) => notAfter)) }
+}
+
+function toUsed({ lookupId, der }: TrustAnchor): UsedAnchor {
+  return { lookupId, sha256: createHash('sha256').update(der).digest('hex') }
+}
+
+/** Whether all that a path used is trusted still. */
+export function areTrusted(used: readonly UsedAnchor[], anchors: readonly TrustAnchor[]): boolean {
+  const trusted = anchors.filter(({ kind }) => kind !== 'key').map(toUsed)
+  return used.every((one) => trusted.some(({ lookupId, sha256 }) => lookupId === one.lookupId && sha256 === one.sha256))
 }
 
 /** GeneralName, directoryName: `[4] EXPLICIT Name`. */

@@ -3,6 +3,10 @@ import { z } from 'zod'
 const hex = z.string().regex(/^([0-9a-f]{2})+$/)
 const tpmText = z.string().max(256)
 
+/** A trust anchor by which an EK certificate was verified: how it is looked up, and the SHA-256 of its DER, in hexadecimal. */
+const usedAnchor = z.strictObject({ lookupId: z.string().max(160), sha256: hex })
+export type UsedAnchor = z.output<typeof usedAnchor>
+
 /** What is remembered of a TPM between two pieces of evidence. */
 export const tpm2State = z.strictObject({
   /** Hex, without a size. It binds the AK. */
@@ -16,6 +20,8 @@ export const tpm2State = z.strictObject({
   }),
   /** Of the EK certificate and its path, milliseconds since the Unix epoch. */
   certificatesValidUntil: z.number(),
+  /** Those have to be trusted still, when no certificate comes. States of before know none. */
+  anchors: z.array(usedAnchor).max(8).exactOptional(),
   resetCount: z.int(),
   restartCount: z.int(),
   clock: z.int(),

@@ -3,12 +3,12 @@ import { type Attester, type ExpectedEvidence, refusedEvidence, type TrustAnchor
 import type { HashName } from './algorithms.ts'
 import { ATTEST_QUOTE, type Attest, TPM_GENERATED } from './attest.ts'
 import { type AttestationKey, verifyAttestationKey, verifySignature } from './attestation-key.ts'
-import { type TpmModel, type VerifiedEk, verifyEkCertificate } from './ek-certificate.ts'
+import { areTrusted, type TpmModel, type VerifiedEk, verifyEkCertificate } from './ek-certificate.ts'
 import { qualifiedNamesOf } from './endorsement-key.ts'
 import { replayEventLog } from './event-log.ts'
 import type { Tpm2Evidence } from './evidence.ts'
 import { type PcrValues, verifyPcrs } from './pcrs.ts'
-import { activationState, type Tpm2State, tpm2State } from './state.ts'
+import { activationState, type Tpm2State, tpm2State, type UsedAnchor } from './state.ts'
 
 /** What is proved of a device with a TPM. */
 export interface Tpm2Claims {
@@ -31,6 +31,7 @@ interface Signer {
   qualifiedNames: readonly Buffer[]
   tpm: TpmModel
   certificatesValidUntil: number
+  anchors: readonly UsedAnchor[] | undefined
   before: Tpm2State | undefined
 }
 
@@ -44,7 +45,7 @@ export function verifyTpm2(
   const ak = verifyAttestationKey(evidence.ak)
   const signer =
     attester.kind === 'known'
-      ? verifyKnown(attester, ek, ak)
+      ? verifyKnown(attester, anchors, ek, ak)
       : verifyActivation(attester.activation, { ek, ak, secret: evidence.activatedSecret })
   const { quote } = evidence
   verifySignature(ak, quote.bytes, evidence.signature)
@@ -81,18 +82,32 @@ function verifyActivation(
   if (secret === undefined || !isEqualSecret(secret, activation.secret)) {
     throw refusedEvidence('tpm2.activation', 'The secret is not that of the credential.')
   }
-  const { tpm, validUntil } = ek
+  const { tpm, anchors, validUntil } = ek
   const qualifiedNames = qualifiedNamesOf(ak, ek.key)
-  return { attesterId: ek.key.id, qualifiedNames, tpm, certificatesValidUntil: validUntil, before: undefined }
+  return { attesterId: ek.key.id, qualifiedNames, tpm, anchors, certificatesValidUntil: validUntil, before: undefined }
 }
 
 function isEqualSecret(given: Uint8Array, expected: Uint8Array): boolean {
   return given.length === expected.length && timingSafeEqual(given, expected)
 }
 
-/** What was proved at the enrolment holds for the names of these keys. A certificate that is sent again is verified again. */
-function verifyKnown(known: Attester, ek: VerifiedEk | undefined, ak: AttestationKey): Signer {
+/**
+ * What was proved at the enrolment holds for the names of these keys, as long as those are trusted by which it was. A certificate that is
+ * sent again is verified again.
+ */
+function verifyKnown(
+  known: Attester,
+  anchors: readonly TrustAnchor[],
+  ek: VerifiedEk | undefined,
+  ak: AttestationKey,
+): Signer {
   const before = tpm2State.parse(known.state)
+  if (ek === undefined && !areTrusted(before.anchors ?? [], anchors)) {
+    throw refusedEvidence(
+      'tpm2.ek_path.anchor',
+      'A trust anchor that the EK certificate was verified by is not trusted any more.',
+    )
+  }
   if (ek !== undefined && ek.key.id !== known.id) {
     throw refusedEvidence('tpm2.known_ek', 'The EK is not the one that was enrolled.')
   }
@@ -104,6 +119,7 @@ function verifyKnown(known: Attester, ek: VerifiedEk | undefined, ak: Attestatio
     qualifiedNames: [Buffer.from(before.qualifiedName, 'hex')],
     tpm: ek?.tpm ?? before.tpm,
     certificatesValidUntil: ek?.validUntil ?? before.certificatesValidUntil,
+    anchors: ek?.anchors ?? before.anchors,
     before,
   }
 }
@@ -138,13 +154,14 @@ function isSameStart(quote: Attest, before: Tpm2State): boolean {
   return quote.resetCount === before.resetCount && quote.restartCount === before.restartCount
 }
 
-function stateOf(quote: Attest, ak: AttestationKey, { tpm, certificatesValidUntil }: Signer): Tpm2State {
+function stateOf(quote: Attest, ak: AttestationKey, { tpm, certificatesValidUntil, anchors }: Signer): Tpm2State {
   const { clock, resetCount, restartCount, safe } = quote
   return {
     akName: ak.name.toString('hex'),
     qualifiedName: Buffer.from(quote.qualifiedSigner).toString('hex'),
     tpm,
     certificatesValidUntil,
+    ...(anchors && { anchors: [...anchors] }),
     resetCount,
     restartCount,
     clock,

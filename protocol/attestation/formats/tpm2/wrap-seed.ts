@@ -1,4 +1,5 @@
-import { constants, createECDH, publicEncrypt } from 'node:crypto'
+import { constants, createECDH, type KeyObject, publicEncrypt } from 'node:crypto'
+import { refusedEvidence } from '../../evidence-format.ts'
 import { type CurveName, curves, digest, type HashName, hashLengths, sized, uint32 } from './algorithms.ts'
 import type { EndorsementKey } from './endorsement-key.ts'
 import { kdfE } from './key-derivation.ts'
@@ -25,7 +26,16 @@ function wrapByRsa({ publicKey, nameAlgorithm }: EndorsementKey, random: (length
   const maskedBlock = xor(block, mgf1(nameAlgorithm, mask, block.length))
   const maskedMask = xor(mask, mgf1(nameAlgorithm, maskedBlock, length))
   const encoded = Buffer.concat([Buffer.of(0), maskedMask, maskedBlock])
-  return { seed, encryptedSecret: publicEncrypt({ key: publicKey, padding: constants.RSA_NO_PADDING }, encoded) }
+  return { seed, encryptedSecret: encryptRaw(publicKey, encoded) }
+}
+
+/** A manufacturer may have certified a number that is no modulus. */
+function encryptRaw(key: KeyObject, encoded: Buffer): Buffer {
+  try {
+    return publicEncrypt({ key, padding: constants.RSA_NO_PADDING }, encoded)
+  } catch (cause) {
+    throw refusedEvidence('tpm2.ek_key', 'Nothing can be encrypted to the EK.', { cause })
+  }
 }
 
 /** RFC 8017 B.2.1. */

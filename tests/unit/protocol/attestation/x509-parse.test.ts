@@ -206,6 +206,20 @@ describe('a certificate is malformed', () => {
       { extensions: [derSequence(derId('1.2.3'), derBoolean(true), derBoolean(true), derOctets())] },
     ],
     ['with an extension that is none', { extensions: [derNull] }],
+    [
+      'with a key that is the point at infinity, for which anybody can sign',
+      {
+        spki: derSequence(derSequence(derId('1.2.840.10045.2.1'), derId('1.2.840.10045.3.1.7')), derBits(Buffer.of(0))),
+      },
+    ],
+    [
+      'with more extensions than anybody needs',
+      { extensions: Array.from({ length: 33 }, (_, n) => ({ id: `1.2.3.${n}`, value: Buffer.of(5, 0) })) },
+    ],
+    [
+      'with more purposes than anybody needs',
+      value('2.5.29.37', derSequence(...Array.from({ length: 33 }, (_, n) => derId(`1.2.3.${n}`)))),
+    ],
     ['with a key usage that is none', value('2.5.29.15', derInteger(1))],
     ['with a key usage of three bytes', value('2.5.29.15', derBits(Buffer.of(8, 0, 1)))],
     ['with a key usage in another type', value('2.5.29.15', der(0x83, Buffer.of(7, 0x80)))],

@@ -167,6 +167,11 @@ describe('the hardware', () => {
     ['of a manufacturer that is named', tpms(), 2],
     ['with the firmware that is asked for', tpms(CERTIFIED_FIRMWARE), 2],
     ['with a firmware below it', tpms('2019102300163637'), 96],
+    [
+      'with a firmware below it, where the manufacturer is named without one too',
+      [{ manufacturer }, ...tpms('2019102300163637')],
+      96,
+    ],
     ['of a manufacturer that is not named', [{ manufacturer: 'id:49465800' }], 97],
     ['of any manufacturer where none is named', [], 97],
   ])('%s', (_, allowed, hardware) => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import type { Json } from '../../../../../protocol/encoding.ts'
 import { derTime } from '../../../../support/der.ts'
 import { testTpmModel } from '../../../../support/tpm/ek-authority.ts'
 import { akKinds, makeEvidence, makeKnownEvidence, toText, verifyEvidence } from '../../../../support/tpm/evidence.ts'
@@ -39,6 +40,34 @@ describe('at an enrolment', () => {
 })
 
 describe('a TPM that enrolled', () => {
+  describe('fails tpm2.ek_path.anchor without a certificate', () => {
+    const known = makeKnownEvidence()
+    const other = makeEvidence({ name: ' of another' })
+    const swapped = other.anchors.map((anchor, index) => ({
+      ...anchor,
+      lookupId: known.anchors[index]?.lookupId ?? '',
+      kind: 'root' as const,
+    }))
+    test.each([
+      ['when the anchor by which it enrolled is there no more', []],
+      ['when another certificate is trusted in its place', swapped],
+      ['when its certificate is there as a key', known.anchors.map((anchor) => ({ ...anchor, kind: 'key' as const }))],
+      ['when it is looked up by another name', known.anchors.map((anchor) => ({ ...anchor, lookupId: 'subject:00' }))],
+    ])('%s', (_what, anchors) => {
+      expect(failedCheckOf({ ...known, anchors })).toBe('tpm2.ek_path.anchor')
+    })
+  })
+
+  test('is let be by a state of before, which knows no anchors', () => {
+    const known = makeKnownEvidence()
+    const { attester } = known.expected
+    if (attester.kind !== 'known') return expect.fail()
+    const { anchors: _, ...state } = attester.state as { anchors: Json }
+    expect(
+      failedCheckOf({ ...known, anchors: [], expected: { ...known.expected, attester: { ...attester, state } } }),
+    ).toBe(undefined)
+  })
+
   test('fails tpm2.known_ek with the certificate of another EK', () => {
     const known = makeKnownEvidence()
     const { ekCertificate = '', ekChain = [] } = makeEvidence({ name: ' of another' }).evidence

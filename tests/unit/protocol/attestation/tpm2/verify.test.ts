@@ -22,7 +22,9 @@ describe('evidence of a TPM', () => {
       const { attester, claims } = verifyEvidence(evidence)
       expect(attester?.id).toBe(ekIdOf(evidence.tpm))
       expect(claims).toMatchObject({ ek: attester?.id, ak: { scheme: akKinds[name].scheme }, hasRestarted: false })
-      expect(verifyEvidence(makeKnownEvidence({ ek, ak: akKinds[name] })).attester).toEqual(attester)
+      // The root of the test is signed anew each time.
+      const state = { ...(attester?.state as object), anchors: [expect.anything()] }
+      expect(verifyEvidence(makeKnownEvidence({ ek, ak: akKinds[name] })).attester).toEqual({ ...attester, state })
     })
   })
 
