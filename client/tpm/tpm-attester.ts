@@ -81,7 +81,9 @@ export function createTpmAttester(options: TpmAttesterOptions): Attester {
   const ekWish = { index: ekIndex, type: ekType }
   const eventLog = given.eventLog ?? (tcti === undefined ? SYSTEM_EVENT_LOG : false)
   const use = <T>(work: (tools: TpmTools) => Promise<T>) => withTpmTools(tcti, work)
-  const settings = withoutUndefined({ tcti: toStoredTcti(tcti), eventLog: given.eventLog })
+  const storedTcti = toStoredTcti(tcti)
+  // Where its TPM is not stored, the log of this machine is not to be taken for that TPM's later.
+  const settings = withoutUndefined({ tcti: storedTcti, eventLog: tcti === storedTcti ? given.eventLog : eventLog })
   return {
     format: 'tpm2',
     settings: { akHandle, pcrs, banks, ...settings },

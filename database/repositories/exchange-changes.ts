@@ -91,8 +91,11 @@ export async function insertPendingSession(
   ])
 }
 
-/** A device that exchanges again and again puts its deadline off no further: only the first session of a row of them begins one. */
-const keptDeadline = `case when $10::uuid is null or $11::timestamptz is null then $11
+/**
+ * A device that exchanges again and again puts its deadline off no further, also where it ends its sessions itself. One that follows
+ * a session which time has ended begins anew: of that one nothing is due.
+ */
+const keptDeadline = `case when $11::timestamptz is null or ($5::uuid is not null and $10::uuid is null) then $11
   else least(next_attestation_at, $11::timestamptz) end`
 
 /** PENDING → ACTIVE; the active one before it is SUPERSEDED, older pending ones are TIMED_OUT. */

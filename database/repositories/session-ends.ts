@@ -65,7 +65,10 @@ export async function lockOpenSessions(tx: Tx, ids: readonly string[]): Promise<
   }))
 }
 
-/** Their principals are locked by the caller, who read `from` behind that lock; each row is hit, or this throws `condition_failed`. */
+/**
+ * Their principals are locked by the caller, who read `from` behind that lock; each row is hit, or this throws `condition_failed`.
+ * Of an active session that time has ended no attestation is due any more.
+ */
 export async function endSessionRows(
   tx: Tx,
   ends: readonly { id: string; principalId: string; from: SessionState; to: SessionState; endedAt: number }[],
@@ -80,6 +83,7 @@ export async function endSessionRows(
     select expect_one(1 + count(*) - ${ends.length}) from changed`.execute(tx)
   await sql`update principal set
       active_session_id = case when active_session_id = any (${ids}::uuid[]) then null else active_session_id end,
+      next_attestation_at = case when active_session_id = any (${ids}::uuid[]) then null else next_attestation_at end,
       pending_session_ids = array(select one from unnest(pending_session_ids) with ordinality as pending (one, place)
         where one <> all (${ids}::uuid[]) order by place)
     where id = any (${ends.map(({ principalId }) => principalId)}::uuid[])

@@ -3,7 +3,7 @@ import { secretBytes } from '../../protocol/encoding.ts'
 
 /**
  * How a record passes between this process and Redis: eight bytes in a command, one command after another. Redis takes buffers of a
- * connection back when it likes, and frees arguments, as they are: what is left there is one such piece, and never two of a record.
+ * connection back when it likes, and frees arguments, as they are: what is left in one place is one such piece, and never two of a record.
  */
 const PIECE_BYTES = 8
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Json } from '../../protocol/encoding.ts'
 import { attestationBinding } from '../../protocol/enrollment.ts'
-import { call, createToken, establish, makeIdentity, signCompletion, startEnrollment } from '../support/api.ts'
+import { createToken, establish, makeIdentity, signCompletion, startEnrollment } from '../support/api.ts'
 import { attest } from '../support/attestation.ts'
 import { completeRotation, kidOf, signRotation, startRotation } from '../support/identity-rotation.ts'
 import { createPolicy, noneDocument } from '../support/policies.ts'
@@ -62,26 +62,6 @@ describe('the state of an attester', () => {
       [party.deviceId],
     )
     expect(rows).toEqual([{ attestations_missed: 0, next_attestation_at: new Date(service.time.now + 300_000) }])
-  })
-
-  test('is due when its first session said: sessions that supersede it put that off no further', async () => {
-    const { tpm, party } = await begin()
-    const due = async () => {
-      const sql = 'select next_attestation_at as at from principal where id = $1'
-      return (await service.database.sql.query(sql, [party.deviceId])).rows[0].at?.getTime()
-    }
-    const first = service.time.now + 300_000
-    expect(await due()).toBe(first)
-    service.time.now += 20_000
-    const again = { ...party, ...(await establish(service, party)) }
-    expect(await due()).toBe(first)
-    service.time.now += 1_000
-    expect((await attest(service, again, (binding) => [quoteOf(tpm, binding)])).status).toBe(200)
-    expect(await due()).toBe(service.time.now + 300_000)
-    await call(service, 'DELETE', `/v1/sessions/${again.sessionId}`, { token: service.adminToken })
-    service.time.now += 1_000
-    await establish(service, party)
-    expect(await due()).toBe(service.time.now + 300_000)
   })
 
   const moves: Record<string, string> = {

@@ -92,6 +92,7 @@ const refused = {
   code: 'confirmation_invalid',
   message: 'The confirmation is not the server’s: the answer was refused.',
 }
+const endRefused = 'The session would end at a time that no session ends: the answer was refused.'
 const refusalFor = (received: ExchangeAnswer) => refusalOf(() => acceptAnswer(crypto, copyOf(initiated), received))
 
 describe('a device refuses an answer with', () => {
@@ -135,7 +136,7 @@ describe('a device refuses an answer with', () => {
     const other = respondToExchange(crypto, { request, th1, sessionId, clientKey, bucketKey, expiresAt: end })
     const accept = () => acceptAnswer(crypto, copyOf(initiated), other.answer)
     if (isTaken) expect(accept().expiresAt).toBe(end)
-    else expect(accept).toThrow('The session would end at a time that no session ends')
+    else expect(refusalOf(accept)).toEqual({ code: 'confirmation_invalid', message: endRefused })
   })
 
   it('a session id that does not follow from th1, though its confirmation is right', () => {

@@ -35,6 +35,14 @@ describe('the place of a TPM in the state of a device', () => {
     expect(attester?.settings).toMatchObject({ tcti })
   })
 
+  it('brings no event log along where it is not stored: that of this machine would be of another TPM', async () => {
+    const { settings } = createTpmAttester({ tcti: 'cmd:id' })
+    expect(settings).toMatchObject({ eventLog: false })
+    expect(createTpmAttester({ ...settings }).settings).toEqual(settings)
+    expect(createTpmAttester({ tcti: 'cmd:id', eventLog: '/a/log' }).settings).toMatchObject({ eventLog: '/a/log' })
+    for (const tcti of [undefined, 'swtpm']) expect(createTpmAttester({ tcti }).settings).not.toHaveProperty('eventLog')
+  })
+
   it.each(harmful)('is neither stored nor taken from it where it could do anything else: %j', async (tcti) => {
     expect(toStoredTcti(tcti)).toBeUndefined()
     if (tcti !== '') expect(createTpmAttester({ tcti }).settings).not.toHaveProperty('tcti')
