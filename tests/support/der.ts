@@ -49,3 +49,9 @@ export function derTagged(number: number, ...contents: Uint8Array[]): Buffer {
   const content = Buffer.concat(contents)
   return Buffer.concat([Buffer.of(0xbf, ...digits), derLength(content.length), content])
 }
+
+/** With tag and length, as far as they can be read: at least one byte. */
+export function derLengthOf([, first = 0, second = 0, third = 0]: Uint8Array): number {
+  if (first < 0x80) return 2 + first
+  return first === 0x81 ? 3 + second : 4 + (second << 8) + third
+}
