@@ -14,7 +14,7 @@ const entry = z.map(z.string(), z.unknown()).transform((members) => Object.fromE
 const statusList = z.map(
   z.literal('entries'),
   z.map(
-    z.string().regex(/^[0-9a-f]{1,64}$/),
+    z.string().regex(/^[1-9a-f][0-9a-f]{0,63}$/),
     entry.pipe(
       z.object({
         status: z.enum(['REVOKED', 'SUSPENDED']),
@@ -62,10 +62,7 @@ export type Revocations = {
   revoked: (Revocation & { serialNumber: string })[]
 }
 
-/**
- * `serialNumbers`: bytes of INTEGERs in hexadecimal. The list has them without leading zeros; each is also looked for in decimal, for a
- * list that has it so.
- */
+/** `serialNumbers`: bytes of INTEGERs in hexadecimal. The list has them without leading zeros. */
 export function findRevocations(
   serialNumbers: readonly string[],
   collateral: readonly Collateral[],
@@ -78,7 +75,7 @@ export function findRevocations(
   const list = parsedListOf(newest)
   const revoked = serialNumbers.flatMap((given) => {
     const serialNumber = given.replace(/^0+(?=.)/, '')
-    const found = list.get(serialNumber) ?? list.get(BigInt(`0x${given}`).toString())
+    const found = list.get(serialNumber)
     return found === undefined ? [] : [{ serialNumber, ...found }]
   })
   return { listAgeMs: now - newest.issuedAt, revoked }

@@ -196,6 +196,7 @@ describe('a description', () => {
     ['an application id without packages', application(derSet(), digests)],
     ['an application id without signers', application(derSet(info))],
     ['a package that is none', application(derSet(derOctets(info)), digests)],
+    ['a package that is a set', application(derSet(derSet(text('a.b'), derInteger(1))), digests)],
     ['a package without a version', application(derSet(derSequence(text('a.b'))), digests)],
     ['a package without a name', application(derSet(derSequence(text(''), derInteger(1))), digests)],
     ['a package with a space in its name', application(derSet(derSequence(text('a b'), derInteger(1))), digests)],

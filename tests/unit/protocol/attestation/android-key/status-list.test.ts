@@ -48,6 +48,7 @@ test.each([
   ['an entry that is none', '{"entries": {"a1": "REVOKED"}}'],
   ['a reason that is no word', '{"entries": {"a1": {"status": "REVOKED", "reason": "key compromise"}}}'],
   ['a serial number in capitals', '{"entries": {"A1": {"status": "REVOKED"}}}'],
+  ['a serial number that begins with a zero', '{"entries": {"0a": {"status": "REVOKED"}}}'],
   ['an empty serial number', '{"entries": {"": {"status": "REVOKED"}}}'],
   ['a serial number of 65 digits', `{"entries": {"${'a'.repeat(65)}": {"status": "REVOKED"}}}`],
   ['far too much nesting', '['.repeat(100_000)],

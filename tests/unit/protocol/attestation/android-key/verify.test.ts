@@ -1,17 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import type { ExpectedEvidence, TrustAnchor } from '../../../../../protocol/attestation/evidence-format.ts'
+import type { TrustAnchor } from '../../../../../protocol/attestation/evidence-format.ts'
 import { androidKey } from '../../../../../protocol/attestation/formats/android-key.ts'
 import {
   ANDROID_NOW,
   androidEvidence,
-  androidLeafKey,
   androidRoot,
   attestationExtension,
   type ChainChanges,
   enrollingAndroid,
-  knownAndroid,
   makeChain,
-  makeIdentity,
 } from '../../../../support/android-key/evidence.ts'
 import {
   androidBootKey,
@@ -19,27 +16,15 @@ import {
   androidPackage,
   androidSigner,
   applicationId,
-  type DescriptionChanges,
   rootOfTrust,
 } from '../../../../support/android-key/key-description.ts'
-import { derBoolean, derInteger, derTime } from '../../../../support/der.ts'
+import { type ChainOptions, described, verifyChain as verify } from '../../../../support/android-key/verify-chain.ts'
+import { derInteger, derTime } from '../../../../support/der.ts'
 import { testExtensions } from '../../../../support/x509.ts'
 import { signings, spkiOf, testKeyPair } from '../../../../support/x509-signing.ts'
 
 const refused = (check: string) => expect.objectContaining({ code: 'evidence_refused', check })
 
-function verify(
-  changes: ChainChanges = {},
-  {
-    anchors = [androidRoot()],
-    expected = enrollingAndroid,
-    identityChain,
-  }: { anchors?: TrustAnchor[]; expected?: ExpectedEvidence; identityChain?: Buffer[] } = {},
-) {
-  return androidKey.parse(androidEvidence(makeChain(changes), identityChain)).verify(anchors, expected)
-}
-
-const described = (description: DescriptionChanges): ChainChanges => ({ description })
 const app = { packages: [{ name: androidPackage, version: 7 }], signers: [androidSigner.toString('hex')] }
 
 describe('an attestation', () => {
@@ -160,7 +145,7 @@ describe('an attestation is refused', () => {
   const extensions = [testExtensions.keyUsage('digitalSignature'), attestationExtension()]
   const past = { notAfter: derTime(ANDROID_NOW - 1000) }
 
-  test.each<[string, string, ChainChanges, { expected?: ExpectedEvidence; anchors?: TrustAnchor[] }?]>([
+  test.each<[string, string, ChainChanges, ChainOptions?]>([
     ['android-key.path.anchor', 'without a root that is known', {}, { anchors: [] }],
     ['android-key.path.anchor', 'with a root that is a key', {}, { anchors: [{ ...androidRoot(), kind: 'key' }] }],
     [
@@ -247,157 +232,5 @@ describe('an attestation is refused', () => {
     const key = testKeyPair('ML-DSA-44', 'batch')
     const leaf = { signing: signings['ECDSA with SHA-256'], extensions }
     expect(() => verify({ batch: { spki: spkiOf(key) }, leaf })).toThrow(refused('android-key.path.key'))
-  })
-})
-
-describe('an identity key', () => {
-  const identity = makeIdentity()
-  const expected = { ...enrollingAndroid, identityKey: identity.identityKey }
-  const fresh = described({ attestationVersion: 500 })
-  const withIdentity = (changes: ChainChanges, more: ChainChanges = fresh) =>
-    verify(more, { expected, identityChain: makeIdentity(changes).chain })
-
-  test.each(['ML-DSA-44', 'ML-DSA-65', 'ML-DSA-87'] as const)('of %s may be attested itself', (kind) => {
-    const { chain, identityKey } = makeIdentity({}, kind)
-    const { claims, attester } = verify(fresh, { expected: { ...expected, identityKey }, identityChain: chain })
-    expect(claims).toMatchObject({
-      attestedKey: 'identity',
-      keys: [{ algorithm: 'ec' }, { algorithm: kind.toLowerCase(), purposes: [2], origin: 0 }],
-    })
-    expect(attester?.state).toMatchObject({ identityKey: expect.stringMatching(/^[0-9a-f]{64}$/) })
-  })
-
-  test('was attested once, and stays so while it is the same', () => {
-    const { attester } = verify(fresh, { expected, identityChain: identity.chain })
-    const later = knownAndroid(attester, { identityKey: identity.identityKey })
-    const again = verify(fresh, { expected: later })
-    expect(again.claims).toMatchObject({ attestedKey: 'identity', keys: [{ algorithm: 'ec' }] })
-    expect(again.attester).toEqual(attester)
-    const rotated = verify(fresh, { expected: knownAndroid(attester, { identityKey: new Uint8Array(1952) }) })
-    expect(rotated.claims).toMatchObject({ attestedKey: 'other' })
-    expect(rotated.attester?.state).toMatchObject({ identityKey: null })
-  })
-
-  test('that was made before an update is attested by a device that has it', () => {
-    const older = { 705: derInteger(150_000), 706: derInteger(202_501), 718: undefined, 719: undefined }
-    expect(withIdentity({ description: { hardware: older } }).claims).toMatchObject({ attestedKey: 'identity' })
-  })
-
-  const authority = [testExtensions.basicConstraints(true), testExtensions.keyUsage('keyCertSign')]
-  const expired = { notAfter: derTime(ANDROID_NOW - 1000) }
-  const otherApp = applicationId([['org.example.other', 7]])
-  const otherSigner = applicationId(undefined, [Buffer.alloc(32, 1)])
-  test.each<[string, string, ChainChanges]>([
-    ['android-key.identity_path.validity', 'with a batch key that has expired', { batch: expired }],
-    ['android-key.identity_extension', 'without the extension', { extension: null }],
-    [
-      'android-key.identity_attested_issuer',
-      'when its issuer is an attested key',
-      { batch: { extensions: [...authority, attestationExtension()] } },
-    ],
-    ['android-key.identity_version', 'of an unknown version', described({ attestationVersion: 600 })],
-    ['android-key.identity_algorithm', 'said to be another', described({ hardware: { 2: derInteger(3) } })],
-    ['android-key.identity_device', 'of another app', described({ software: { 709: otherApp } })],
-    ['android-key.identity_device', 'of another signer', described({ software: { 709: otherSigner } })],
-    ['android-key.identity_device', 'in another element', described({ keyMintLevel: 2 })],
-    ['android-key.identity_device', 'attested by another element', described({ attestationLevel: 2 })],
-    [
-      'android-key.identity_device',
-      'of a device with another boot key',
-      described({ hardware: { 704: rootOfTrust({ key: Buffer.alloc(32) }) } }),
-    ],
-    [
-      'android-key.identity_device',
-      'of a device that is unlocked',
-      described({ hardware: { 704: rootOfTrust({ locked: derBoolean(false) }) } }),
-    ],
-    ['android-key.identity_device', 'of a device without a root of trust', described({ hardware: { 704: undefined } })],
-  ])('%s: is refused %s', (check, _, changes) => {
-    expect(() => withIdentity(changes)).toThrow(refused(check))
-  })
-
-  test('android-key.identity_key: is refused when it is another one, or none of ML-DSA', () => {
-    const other = {
-      ...expected,
-      identityKey: Uint8Array.from(identity.identityKey, (byte, at) => (at === 9 ? byte ^ 1 : byte)),
-    }
-    expect(() => verify(fresh, { expected: other, identityChain: identity.chain })).toThrow(
-      refused('android-key.identity_key'),
-    )
-    const raw = spkiOf(androidLeafKey()).subarray(-65)
-    expect(() => verify(fresh, { expected: { ...expected, identityKey: raw }, identityChain: makeChain() })).toThrow(
-      refused('android-key.identity_key'),
-    )
-  })
-})
-
-describe('a later attestation', () => {
-  const { attester } = verify()
-  const later = (hardware: DescriptionChanges['hardware'] = {}, more: DescriptionChanges = {}) =>
-    verify(
-      { leafKey: testKeyPair('P-256', 'later'), description: { ...more, hardware } },
-      { expected: knownAndroid(attester) },
-    )
-
-  test('is of a fresh key, and of the attester that enrolled', () => {
-    expect(later().attester).toEqual(attester)
-  })
-
-  test('may be of a device that was updated, which is what counts from then on', () => {
-    const updated = later({ 705: derInteger(170_000), 706: derInteger(202_611), 719: derInteger(20_261_101) })
-    expect(updated.attester?.state).toMatchObject({
-      osVersion: 170_000,
-      osPatchLevel: 202_611,
-      bootPatchLevel: 20_261_101,
-    })
-    expect(() => verify({}, { expected: knownAndroid(updated.attester) })).toThrow(refused('android-key.known_version'))
-  })
-
-  test('may say more than the one of before', () => {
-    const silent = verify(described({ hardware: { 705: undefined, 706: undefined, 718: undefined, 719: undefined } }))
-    expect(verify({}, { expected: knownAndroid(silent.attester) }).attester?.state).toEqual(attester?.state)
-  })
-
-  test('may name packages and signers in another order', () => {
-    const names: [string, number][] = [
-      ['org.example.a', 1],
-      ['org.example.b', 1],
-    ]
-    const signers = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
-    const first = verify(described({ software: { 709: applicationId(names, signers) } }))
-    const turned = applicationId(names.toReversed(), signers.toReversed())
-    const expected = knownAndroid(first.attester)
-    expect(verify(described({ software: { 709: turned } }), { expected }).attester?.id).toBe(first.attester?.id)
-  })
-
-  const software = (packages?: [string, number][], signers?: Buffer[]) => ({
-    software: { 709: applicationId(packages, signers) },
-  })
-  test.each<[string, string, DescriptionChanges['hardware'], DescriptionChanges?]>([
-    ['android-key.known_app', 'another package', {}, software([['org.example.other', 7]])],
-    [
-      'android-key.known_app',
-      'one more package',
-      {},
-      software([
-        [androidPackage, 7],
-        ['org.example.other', 7],
-      ]),
-    ],
-    ['android-key.known_app', 'another signer', {}, software(undefined, [Buffer.alloc(32, 1)])],
-    ['android-key.known_app', 'one more signer', {}, software(undefined, [androidSigner, Buffer.alloc(32, 1)])],
-    ['android-key.known_app', 'no app', {}, { software: { 709: undefined } }],
-    ['android-key.known_boot_key', 'another boot key', { 704: rootOfTrust({ key: Buffer.alloc(32) }) }],
-    ['android-key.known_boot_key', 'no boot key', { 704: undefined }],
-    ['android-key.known_level', 'a key in another element', {}, { keyMintLevel: 2 }],
-    ['android-key.known_level', 'another element that attests', {}, { attestationLevel: 0 }],
-    ['android-key.known_version', 'an older Android', { 705: derInteger(150_000) }],
-    ['android-key.known_version', 'no version of Android', { 705: undefined }],
-    ['android-key.known_version', 'an older patch level', { 706: derInteger(202_609) }],
-    ['android-key.known_version', 'an older vendor image', { 718: derInteger(20_261_004) }],
-    ['android-key.known_version', 'a vendor image without its day', { 718: derInteger(202_610) }],
-    ['android-key.known_version', 'an older boot image', { 719: derInteger(20_260_930) }],
-  ])('%s: is refused with %s', (check, _, hardware, more) => {
-    expect(() => later(hardware, more)).toThrow(refused(check))
   })
 })
