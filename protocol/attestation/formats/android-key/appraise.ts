@@ -152,7 +152,7 @@ function appraiseVersions(claims: AttestedClaims, rules: AndroidKeyRules): Findi
 
 function appraiseModules({ moduleHash }: AttestedClaims, { moduleHashes }: AndroidKeyRules): Finding[] {
   if (moduleHashes === undefined) return []
-  const isGood = moduleHash !== null && moduleHashes.includes(moduleHash)
+  const isGood = moduleHashes.includes(moduleHash ?? '')
   const { approvedRuntime, contraindicated } = values.executables
   const detail = `The modules of the system have the hash ${moduleHash ?? 'unknown'}, which the policy ${isGood ? 'lists' : 'does not list'}.`
   return [
@@ -176,7 +176,8 @@ function appraiseApp(
     known.some((one) => one.package === name && version >= (one.minimumVersion ?? 0)),
   )
   const areSigned = signers.every((signer) => known.some((one) => one.signers.includes(signer)))
-  const isGood = packages.length > 0 && signers.length > 0 && areKnown && areSigned
+  // Without an app there is nobody who signed it.
+  const isGood = signers.length > 0 && areKnown && areSigned
   const names = packages.map(({ name, version }) => `${name} ${version}`).join(', ')
   return {
     check: 'android-key.app',

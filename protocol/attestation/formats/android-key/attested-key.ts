@@ -21,6 +21,18 @@ export function parseChain(chain: readonly Uint8Array[]): AttestedChain {
   return { leaf, above, description: extension && parseKeyDescription(extension) }
 }
 
+/** What an organization trusts, read once for both chains. */
+export interface ParsedAnchors {
+  roots: readonly ParsedCertificate[]
+  intermediates: readonly ParsedCertificate[]
+}
+
+export function parseAnchors(anchors: readonly TrustAnchor[]): ParsedAnchors {
+  const ofKind = (wanted: TrustAnchor['kind']) =>
+    anchors.filter(({ kind }) => kind === wanted).map(({ der }) => parseCertificate(der))
+  return { roots: ofKind('root'), intermediates: ofKind('intermediate') }
+}
+
 /** What fails of a chain, by name. */
 export interface ChainChecks {
   path: string
@@ -32,6 +44,7 @@ export interface ChainChecks {
 
 /** What a certified key says, and the serial numbers of all certificates that vouch for it. */
 export interface AttestedKey {
+  leaf: ParsedCertificate
   description: KeyDescription
   serialNumbers: readonly string[]
 }
@@ -45,16 +58,14 @@ const attestationVersions = [1, 2, 3, 4, 100, 200, 300, 400, 500]
  */
 export function verifyAttestedKey(
   { leaf, above, description }: AttestedChain,
-  anchors: readonly TrustAnchor[],
+  anchors: ParsedAnchors,
   now: number,
   checks: ChainChecks,
 ): AttestedKey {
-  const ofKind = (wanted: TrustAnchor['kind']) =>
-    anchors.filter(({ kind }) => kind === wanted).map(({ der }) => parseCertificate(der))
   const path = verifyPath({
     leaf,
-    intermediates: [...above, ...ofKind('intermediate')],
-    roots: ofKind('root'),
+    intermediates: [...above, ...anchors.intermediates],
+    roots: anchors.roots,
     now,
     check: checks.path,
     leafKeyUsage: 'digitalSignature',
@@ -78,7 +89,7 @@ export function verifyAttestedKey(
   if (!isOfAlgorithm(leaf.publicKey, keyListOf(description).algorithm)) {
     throw refusedEvidence(checks.algorithm, 'The key is of another algorithm than its attestation says.')
   }
-  return { description, serialNumbers: [...new Set([leaf, ...path, ...above].map((one) => one.serialNumber))] }
+  return { leaf, description, serialNumbers: [...new Set([leaf, ...path, ...above].map((one) => one.serialNumber))] }
 }
 
 /** The list of whatever holds the key: nothing in it is of another's saying. */

@@ -1,5 +1,5 @@
 import { malformedEvidence } from '../../evidence-format.ts'
-import { type DerElement, derChildren, derTags } from '../../x509/der.ts'
+import { type DerElement, derChildren, derParts, derTags } from '../../x509/der.ts'
 import { type ApplicationId, parseApplicationId } from './application-id.ts'
 import { readEnumerated, readNumber } from './values.ts'
 
@@ -87,18 +87,14 @@ function tagNumber({ tag }: DerElement): number {
   throw malformedEvidence('An authorization list holds something else than tagged values.')
 }
 
-function readNumbers({ children }: DerElement): number[] {
-  if (children.some(({ tag }) => tag !== integer)) throw malformedEvidence('A set of numbers holds something else.')
-  return children.map(readNumber)
+function readNumbers(element: DerElement): number[] {
+  return derParts(element, /^(02( 02)*)?$/).map(readNumber)
 }
 
 /** Without the boot hash before Keymaster 4. */
-function readRootOfTrust({ children }: DerElement): RootOfTrust {
-  const [key, locked, state, hash] = children
-  const tags = children.map(({ tag }) => tag).join()
-  if (!key || !locked || !state || !['4,1,10', '4,1,10,4'].includes(tags)) {
-    throw malformedEvidence('The root of trust has other parts than its type.')
-  }
+function readRootOfTrust(element: DerElement): RootOfTrust {
+  const parts = derParts(element, /^04 01 0a( 04)?$/)
+  const [key, locked, state, hash] = parts as [DerElement, DerElement, DerElement, DerElement | undefined]
   if (hash) hexOf32(hash.content)
   return {
     verifiedBootKey: hexOf32(key.content),

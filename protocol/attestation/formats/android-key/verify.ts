@@ -11,7 +11,13 @@ import { derChildren, derTags, parseDer } from '../../x509/der.ts'
 import { type ParsedCertificate, wholeBytes } from '../../x509/parse-certificate.ts'
 import { isMlDsaKey } from '../../x509/signature-algorithms.ts'
 import type { ApplicationId } from './application-id.ts'
-import { type AttestedChain, type ChainChecks, verifyAttestedKey } from './attested-key.ts'
+import {
+  type AttestedChain,
+  type AttestedKey,
+  type ChainChecks,
+  parseAnchors,
+  verifyAttestedKey,
+} from './attested-key.ts'
 import type { RootOfTrust } from './authorization-list.ts'
 import type { KeyDescription, SecurityLevel } from './key-description.ts'
 import { type AndroidKeyState, androidKeyState, sha256, verifyKnown } from './state.ts'
@@ -72,13 +78,14 @@ export function verifyAndroidKey(
   { binding, identityKey, now, attester }: ExpectedEvidence,
   collateral: readonly Collateral[],
 ): AndroidKeyClaims {
-  const { description, serialNumbers } = verifyAttestedKey(fresh, anchors, now, freshChecks)
+  const parsed = parseAnchors(anchors)
+  const { description, ...made } = verifyAttestedKey(fresh, parsed, now, freshChecks)
   const { challenge } = description
   if (challenge.length !== binding.length || !timingSafeEqual(challenge, binding)) {
     throw refusedEvidence('android-key.challenge', 'The key was made for another challenge, identity key or session.')
   }
-  const attested = identity && verifyAttestedKey(identity, anchors, now, identityChecks)
-  if (identity && attested) verifyIdentity(identity.leaf, identityKey, attested.description, description)
+  const attested = identity && verifyAttestedKey(identity, parsed, now, identityChecks)
+  if (attested) verifyIdentity(attested, identityKey, description)
   const before = attester.kind === 'known' ? androidKeyState.parse(attester.state) : undefined
   const identityHash = sha256(identityKey)
   const isIdentity = attested !== undefined || before?.identityKey === identityHash
@@ -88,12 +95,9 @@ export function verifyAndroidKey(
     attester: { id: attester.kind === 'known' ? attester.id : `android-key:${sha256(fresh.leaf.spki)}`, state },
     said: {
       ...deviceClaims(description),
-      keys: [
-        toKey(fresh.leaf, description),
-        ...(identity && attested ? [toKey(identity.leaf, attested.description)] : []),
-      ],
+      keys: [{ ...made, description }, ...(attested ? [attested] : [])].map(toKey),
       attestedKey: isIdentity ? 'identity' : 'other',
-      statusList: findRevocations([...serialNumbers, ...(attested?.serialNumbers ?? [])], collateral, now),
+      statusList: findRevocations([...made.serialNumbers, ...(attested?.serialNumbers ?? [])], collateral, now),
     },
   }
 }
@@ -117,16 +121,11 @@ function deviceClaims(description: KeyDescription) {
 }
 
 /** That the other chain is of the identity key, and that the same app has it on a device like this one. */
-function verifyIdentity(
-  leaf: ParsedCertificate,
-  identityKey: Uint8Array,
-  identity: KeyDescription,
-  fresh: KeyDescription,
-): void {
+function verifyIdentity({ leaf, description }: AttestedKey, identityKey: Uint8Array, fresh: KeyDescription): void {
   if (!isMlDsaKey(leaf.publicKey) || !Buffer.from(identityKey).equals(rawKeyOf(leaf))) {
     throw refusedEvidence('android-key.identity_key', 'The other chain is not of the identity key.')
   }
-  if (kindOf(identity) !== kindOf(fresh)) {
+  if (kindOf(description) !== kindOf(fresh)) {
     throw refusedEvidence('android-key.identity_device', 'The identity key is of another app or kind of device.')
   }
 }
@@ -147,9 +146,9 @@ function rawKeyOf({ spki }: ParsedCertificate): Uint8Array {
   return wholeBytes(derChildren(parseDer(spki, derTags.sequence), derTags.sequence, derTags.bitString)[1])
 }
 
-function toKey({ publicKey }: ParsedCertificate, description: KeyDescription) {
+function toKey({ leaf, description }: AttestedKey) {
   const { purposes, origin = null } = description.hardwareEnforced
-  return { algorithm: publicKey.asymmetricKeyType ?? 'unknown', purposes, origin }
+  return { algorithm: leaf.publicKey.asymmetricKeyType ?? 'unknown', purposes, origin }
 }
 
 function stateOf(description: KeyDescription, identityKey: string | null): AndroidKeyState {

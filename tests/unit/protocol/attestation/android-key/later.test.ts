@@ -40,16 +40,23 @@ describe('a later attestation', () => {
     expect(verify({}, { expected: knownAndroid(silent.attester) }).attester?.state).toEqual(attester?.state)
   })
 
-  test('may name packages and signers in another order', () => {
+  test('may name packages and signers in another order, and no other ones', () => {
     const names: [string, number][] = [
       ['org.example.a', 1],
       ['org.example.b', 1],
     ]
     const signers = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)]
     const first = verify(described({ software: { 709: applicationId(names, signers) } }))
+    const other: [string, number][] = [
+      ['org.example.a', 1],
+      ['org.example.c', 1],
+    ]
     const turned = applicationId(names.toReversed(), signers.toReversed())
     const expected = knownAndroid(first.attester)
     expect(verify(described({ software: { 709: turned } }), { expected }).attester?.id).toBe(first.attester?.id)
+    expect(() => verify(described({ software: { 709: applicationId(other, signers) } }), { expected })).toThrow(
+      refused('android-key.known_app'),
+    )
   })
 
   const software = (packages?: [string, number][], signers?: Buffer[]) => ({
