@@ -32,6 +32,7 @@ export {
   verifyRoundCertificate,
 } from '../protocol/rounds/verify-round-certificate.ts'
 export type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
+export { type AndroidKeyOptions, androidKeyAttester } from './android-key-attester.ts'
 export {
   openAttestationInputs,
   QflareAttestationInputs,

@@ -1,6 +1,16 @@
+import { androidKey } from '../../protocol/attestation/formats/android-key.ts'
 import { psa } from '../../protocol/attestation/formats/psa.ts'
 import { tpm2 } from '../../protocol/attestation/formats/tpm2.ts'
 import type { Json } from '../../protocol/encoding.ts'
+import {
+  androidApp,
+  androidEvidence,
+  androidRoot,
+  androidStatusList,
+  enrollingAndroid,
+  makeChain,
+  makeIdentity,
+} from '../../tests/support/android-key/evidence.ts'
 import { enrollingPsa, makeToken, psaAnchor, psaEvidence, psaKeyPair, psaRelease } from '../../tests/support/psa.ts'
 import {
   akKinds,
@@ -31,6 +41,8 @@ export function listVerifications(): Verification[] {
     { name: 'psa, ES256', run: verifyingPsa('ES256') },
     { name: 'psa, ES384', run: verifyingPsa('ES384') },
     { name: 'psa, ES512', run: verifyingPsa('ES512') },
+    { name: 'android-key', run: verifyingAndroidKey() },
+    { name: 'android-key, with the identity key', run: verifyingAndroidKey(makeIdentity()) },
   ]
 }
 
@@ -46,4 +58,15 @@ function verifyingPsa(algorithm: 'ES256' | 'ES384' | 'ES512'): () => unknown {
   const evidence = psaEvidence(makeToken({ algorithm }))
   const anchors = [psaAnchor(psaKeyPair(algorithm))]
   return () => psa.parse(evidence).verify(anchors, enrollingPsa).appraise(rules, [psaRelease])
+}
+
+/** Three certificates on P-256 and P-384, and the root. */
+function verifyingAndroidKey(identity?: { chain: Buffer[]; identityKey: Uint8Array }): () => unknown {
+  const rules = androidKey.rules.parse({})
+  const description = { attestationVersion: identity ? 500 : 400 }
+  const evidence = androidEvidence(makeChain({ description }), identity?.chain)
+  const expected = { ...enrollingAndroid, ...(identity && { identityKey: identity.identityKey }) }
+  const anchors = [androidRoot()]
+  const collateral = [androidStatusList()]
+  return () => androidKey.parse(evidence).verify(anchors, expected, collateral).appraise(rules, [androidApp])
 }

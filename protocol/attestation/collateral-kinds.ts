@@ -1,4 +1,5 @@
 import type { Collateral, CollateralKind } from './evidence-format.ts'
+import { androidStatusListId, parseStatusList } from './formats/android-key/status-list.ts'
 import { parseCrl } from './x509/parse-crl.ts'
 import { crlIdOf } from './x509/revocation.ts'
 
@@ -17,5 +18,11 @@ export const collateralKindReaders: Record<
     const { issuerId, thisUpdate, nextUpdate } = parseCrl(body)
     const lookupId = crlIdOf(issuerId)
     return { lookupId, issuedAt: thisUpdate, nextUpdateAt: nextUpdate, name: `revocation list of ${issuerId}` }
+  },
+  'android-status-list'(body, _chain, fetchedAt) {
+    const { size } = parseStatusList(body)
+    const name = `Android key attestation status list of ${size} certificates`
+    // It says no time, and is not signed: whoever fetches it vouches for both.
+    return { lookupId: androidStatusListId, issuedAt: fetchedAt, nextUpdateAt: undefined, name }
   },
 }

@@ -1,7 +1,13 @@
 import type { EvidenceFormat, EvidenceFormatName } from './evidence-format.ts'
+import { androidKey } from './formats/android-key.ts'
 import { none } from './formats/none.ts'
 import { psa } from './formats/psa.ts'
 import { tpm2 } from './formats/tpm2.ts'
 
 /** Every format of evidence that is built in. */
-export const evidenceFormats: Record<EvidenceFormatName, EvidenceFormat> = { none, psa, tpm2 }
+export const evidenceFormats: Record<EvidenceFormatName, EvidenceFormat> = {
+  none,
+  'android-key': androidKey,
+  psa,
+  tpm2,
+}

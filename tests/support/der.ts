@@ -13,6 +13,8 @@ export const derSequence = (...contents: Uint8Array[]) => der(0x30, ...contents)
 export const derBoolean = (value: boolean) => der(0x01, Buffer.of(value ? 0xff : 0))
 export const derOctets = (...contents: Uint8Array[]) => der(0x04, ...contents)
 export const derBits = (bytes: Uint8Array, unusedBits = 0) => der(0x03, Buffer.of(unusedBits), bytes)
+export const derEnumerated = (value: number) => der(0x0a, Buffer.of(value))
+export const derSet = (...contents: Uint8Array[]) => der(0x31, ...contents)
 export const derNull = der(0x05)
 export const derText = (text: string) => der(0x0c, Buffer.from(text))
 
@@ -38,4 +40,18 @@ function toBase128(value: number): number[] {
 export function derTime(at: number): Buffer {
   const digits = new Date(at).toISOString().replace(/\.\d+|[-:T]/g, '')
   return digits < '2050' ? der(0x17, Buffer.from(digits.slice(2))) : der(0x18, Buffer.from(digits))
+}
+
+/** `[number] EXPLICIT`, with a tag of one, two or three bytes. */
+export function derTagged(number: number, ...contents: Uint8Array[]): Buffer {
+  if (number < 0x1f) return der(0xa0 | number, ...contents)
+  const digits = toBase128(number)
+  const content = Buffer.concat(contents)
+  return Buffer.concat([Buffer.of(0xbf, ...digits), derLength(content.length), content])
+}
+
+/** With tag and length, as far as they can be read: at least one byte. */
+export function derLengthOf([, first = 0, second = 0, third = 0]: Uint8Array): number {
+  if (first < 0x80) return 2 + first
+  return first === 0x81 ? 3 + second : 4 + (second << 8) + third
 }

@@ -4,8 +4,10 @@ export const derTags = {
   boolean: 0x01,
   integer: 0x02,
   bitString: 0x03,
+  octetString: 0x04,
   null: 0x05,
   objectIdentifier: 0x06,
+  enumerated: 0x0a,
   utcTime: 0x17,
   generalizedTime: 0x18,
   sequence: 0x30,
@@ -14,6 +16,7 @@ export const derTags = {
 
 /** One value of DER. All of its bytes are views of what was parsed. */
 export interface DerElement {
+  /** Its bytes as one number: 0x30, 0xbf8540. */
   tag: number
   /** With tag and length. */
   der: Uint8Array
@@ -22,19 +25,24 @@ export interface DerElement {
   children: readonly DerElement[]
 }
 
+export interface DerOptions {
+  /** Take numbers of tags up to 16,383 too, which have two or three bytes; certificates have none of these. */
+  longTags?: boolean
+}
+
 const MAX_DEPTH = 16
 const CLASS = 0xc0
 const CONSTRUCTED = 0x20
-/** A tag number of five ones means that further bytes follow. */
+/** A tag number of five ones means that further bytes follow, seven bits in each. */
 const NUMBER = 0x1f
 
 /**
- * Exactly one value of that tag in DER (X.690 §10 and §11): one-byte tags, definite and minimal lengths, every universal type in the form that DER
+ * Exactly one value of that tag in DER (X.690 §10 and §11): one-byte tags unless `longTags` says otherwise, definite and minimal lengths, every universal type in the form that DER
  * gives it, nothing behind it. A DEFAULT that is written out and a SET that is not in order are let pass: real certificates have both,
  * and neither can mean anything else. Attacker-controlled input. Throws `evidence_malformed`.
  */
-export function parseDer(bytes: Uint8Array, tag: number): DerElement {
-  const element = readElement(bytes, 0)
+export function parseDer(bytes: Uint8Array, tag: number, { longTags = false }: DerOptions = {}): DerElement {
+  const element = readElement(bytes, 0, longTags)
   if (element.tag !== tag) throw malformedEvidence('DER holds a value of another type.')
   if (element.der.length !== bytes.length) throw malformedEvidence('Bytes follow the value in DER.')
   return element
@@ -58,27 +66,38 @@ export function derParts({ children }: DerElement, pattern: RegExp): readonly De
   return children
 }
 
-function readElement(bytes: Uint8Array, depth: number): DerElement {
+function readElement(bytes: Uint8Array, depth: number, longTags: boolean): DerElement {
   // What is not there is a length that is none.
-  const [tag = 0, first = 0x80] = bytes
-  if ((tag & NUMBER) === NUMBER) throw malformedEvidence('DER holds a tag of several bytes.')
+  const [leading = 0] = bytes
+  const tagBytes = (leading & NUMBER) === NUMBER ? tagLength(bytes, longTags) : 1
+  const tag = tagBytes === 1 ? leading : Buffer.from(bytes).readUIntBE(0, tagBytes)
+  const first = bytes[tagBytes] ?? 0x80
   if (depth > MAX_DEPTH) throw malformedEvidence('DER is nested too deep.')
   const isShort = first < 0x80
-  const start = isShort ? 2 : 2 + (first & 0x7f)
-  const end = start + (isShort ? first : readLongLength(bytes.subarray(2, start)))
+  const start = tagBytes + 1 + (isShort ? 0 : first & 0x7f)
+  const end = start + (isShort ? first : readLongLength(bytes.subarray(tagBytes + 1, start)))
   if (end > bytes.length) throw malformedEvidence('DER ends within a value.')
   const content = bytes.subarray(start, end)
-  if ((tag & CLASS) === 0 && !hasForm(tag, content)) {
+  if ((leading & CLASS) === 0 && !hasForm(tag, content)) {
     throw malformedEvidence('DER holds a value in a form that is not its own.')
   }
-  const children = (tag & CONSTRUCTED) === 0 ? [] : readChildren(content, depth + 1)
+  const children = (leading & CONSTRUCTED) === 0 ? [] : readChildren(content, depth + 1, longTags)
   return { tag, der: bytes.subarray(0, end), content, children }
 }
 
-function readChildren(content: Uint8Array, depth: number): DerElement[] {
+/** Of a tag of several bytes: its number, in as few bytes as it needs, is one that does not fit into the first. */
+function tagLength(bytes: Uint8Array, longTags: boolean): number {
+  const [, second = 0, third = 0x80] = bytes
+  if (!longTags) throw malformedEvidence('DER holds a tag of several bytes.')
+  if (second >= NUMBER && second < 0x80) return 2
+  if (second > 0x80 && third < 0x80) return 3
+  throw malformedEvidence('DER holds a tag that is not minimal, or far too long.')
+}
+
+function readChildren(content: Uint8Array, depth: number, longTags: boolean): DerElement[] {
   const children: DerElement[] = []
   for (let at = 0; at < content.length; ) {
-    const child = readElement(content.subarray(at), depth)
+    const child = readElement(content.subarray(at), depth, longTags)
     children.push(child)
     at += child.der.length
   }

@@ -1,5 +1,5 @@
 import { extensionIds, type ParsedCertificate } from './parse-certificate.ts'
-import { findSignatureAlgorithm, isStrongKey } from './signature-algorithms.ts'
+import { findSignatureAlgorithm, isMlDsaKey, isStrongKey } from './signature-algorithms.ts'
 
 /** What can be wrong with a path: the last part of the name of a check (docs/attestation-formats.md). */
 export const pathChecks = [
@@ -32,6 +32,10 @@ export interface PathTerms {
   leafKeyUsage?: KeyUse
   /** By OID: the extensions of the leaf that the caller understands and looks at. */
   criticalLeafExtensions?: readonly string[]
+  /** The leaf's key may be one of ML-DSA too. What the leaf is signed with is another question. */
+  mlDsaLeaf?: boolean
+  /** When the leaf is valid is not looked at: for leaves that are made by the device itself, with its own clock. */
+  anyLeafValidity?: boolean
 }
 
 /** A certificate that may have signed the last one of `path`, which goes from the leaf upwards. */
@@ -82,12 +86,12 @@ export const leafRules: readonly Rule<ParsedCertificate>[] = [
   {
     check: 'validity',
     message: 'The certificate is not valid at this time.',
-    holds: isValid,
+    holds: (leaf, terms) => terms.anyLeafValidity === true || isValid(leaf, terms),
   },
   {
     check: 'key',
     message: 'The key of the certificate is too weak, or of an unknown kind.',
-    holds: ({ publicKey }) => isStrongKey(publicKey),
+    holds: ({ publicKey }, { mlDsaLeaf = false }) => isStrongKey(publicKey) || (mlDsaLeaf && isMlDsaKey(publicKey)),
   },
 ]
 

@@ -63,6 +63,11 @@ export function isStrongKey({ asymmetricKeyType, asymmetricKeyDetails = {} }: Ke
   return modulusLength >= 2048 && modulusLength <= 8192 && publicExponent >= 65_537n && publicExponent < 2n ** 32n
 }
 
+/** ML-DSA-44, ML-DSA-65 or ML-DSA-87 (FIPS 204; RFC 9881 has their identifiers). */
+export function isMlDsaKey({ asymmetricKeyType }: KeyObject): boolean {
+  return ['ml-dsa-44', 'ml-dsa-65', 'ml-dsa-87'].includes(asymmetricKeyType ?? '')
+}
+
 /** Whether it is a signature by this key, of an algorithm in the table. The key's strength is another question. */
 export function isSignedBy(
   { signatureAlgorithm, tbs, signature }: Pick<ParsedCertificate, 'signatureAlgorithm' | 'tbs' | 'signature'>,

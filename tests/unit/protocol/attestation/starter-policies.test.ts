@@ -4,6 +4,15 @@ import { describe, expect, test } from 'vitest'
 import { appraiseBundle, type EvidenceBundle } from '../../../../protocol/attestation/evidence-bundle.ts'
 import { policyDocument } from '../../../../protocol/attestation/policy.ts'
 import type { Json } from '../../../../protocol/encoding.ts'
+import {
+  androidApp,
+  androidEvidence,
+  androidRoot,
+  androidStatusList,
+  enrollingAndroid,
+  makeChain,
+} from '../../../support/android-key/evidence.ts'
+import { applicationId, type DescriptionChanges, rootOfTrust } from '../../../support/android-key/key-description.ts'
 import { bundleOf } from '../../../support/evidence-bundles.ts'
 import { native as crypto } from '../../../support/protocol-providers.ts'
 import {
@@ -74,5 +83,42 @@ describe('of a device with a PSA token', () => {
     ['whose token is another’s', psa({ context: 'Signature' }), ['contraindicated', false]],
   ])('%s psa says so', (_what, bundle, verdict) => {
     expect(verdictOf('psa', bundle)).toEqual(verdict)
+  })
+})
+
+describe('of a phone with Android', () => {
+  const android = (
+    description: DescriptionChanges = {},
+    { referenceValues = { app: [androidApp] } as Record<string, Json[]>, collateral = [androidStatusList()] } = {},
+  ) =>
+    bundleOf(androidEvidence(makeChain({ description })), {
+      anchors: [androidRoot()],
+      expected: enrollingAndroid,
+      referenceValues,
+      collateral,
+    })
+
+  test.each([
+    ['that is as it should be', android(), ['affirming', true]],
+    ['without a status list', android({}, { collateral: [] }), ['warning', true]],
+    [
+      'of which a certificate is revoked',
+      android({}, { collateral: [androidStatusList({ ba7c4: { status: 'REVOKED' } })] }),
+      ['contraindicated', false],
+    ],
+    [
+      'with a system of its owner',
+      android({ hardware: { 704: rootOfTrust({ state: 1 }) } }),
+      ['contraindicated', false],
+    ],
+    [
+      'with another app',
+      android({ software: { 709: applicationId([['org.example.other', 1]]) } }),
+      ['contraindicated', false],
+    ],
+    ['without reference values', android({}, { referenceValues: {} }), ['contraindicated', false]],
+    ['whose key was made for another challenge', android({ challenge: Buffer.alloc(32) }), ['contraindicated', false]],
+  ])('%s android-key says so', (_what, bundle, verdict) => {
+    expect(verdictOf('android-key', bundle)).toEqual(verdict)
   })
 })

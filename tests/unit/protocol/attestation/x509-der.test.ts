@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { derChildren, derParts, parseDer } from '../../../../protocol/attestation/x509/der.ts'
 import { derBits, derId, derInteger, derNull, derOctets, derSequence } from '../../../support/der.ts'
 
@@ -109,4 +109,43 @@ test('what is nested too deep is refused', () => {
   expect(() => parseDer(nested(16), 0x30)).not.toThrow()
   expect(() => parseDer(nested(17), 0x30)).toThrow(malformed)
   expect(() => parseDer(nested(1000), 0x30)).toThrow(malformed)
+})
+
+describe('tags of several bytes, where they are taken,', () => {
+  const inSequence = (text: string) => parseDer(derSequence(hex(text)), 0x30, { longTags: true }).children
+
+  test.each([
+    ['bf1f020500', 0xbf1f],
+    ['bf7f020500', 0xbf7f],
+    ['bf8100020500', 0xbf8100],
+    ['bf8540020500', 0xbf8540],
+    ['bfff7f020500', 0xbfff7f],
+    ['9f854000', 0x9f8540],
+    ['a1020500', 0xa1],
+  ])('are read with what they hold: %s', (text, tag) => {
+    const [element] = inSequence(text)
+    expect(element?.tag).toBe(tag)
+    expect(element?.children.map((child) => child.tag)).toEqual(tag === 0x9f8540 ? [] : [0x05])
+  })
+
+  test.each([
+    ['a number that fits into one byte', 'bf1e020500'],
+    ['a number with a zero too many', 'bf8040020500'],
+    ['four bytes', 'bf818000020500'],
+    ['no number', 'bf'],
+    ['half a number', 'bf85'],
+    ['no length', 'bf8540'],
+    ['an indefinite length', 'bf85408005000000'],
+    ['a length that is not minimal', 'bf854081020500'],
+    ['a length beyond the end', 'bf8540030500'],
+    ['a type that all know', '1f2000'],
+    ['a constructed type that all know', '3f200505'],
+    ['a value that is not in its one form', 'bf8540030101aa'],
+  ])('are refused with %s', (_, text) => {
+    expect(() => inSequence(text)).toThrow(malformed)
+  })
+
+  test('are refused in certificates, and wherever nobody asked for them', () => {
+    expect(() => parseDer(derSequence(hex('bf8540020500')), 0x30)).toThrow(malformed)
+  })
 })
