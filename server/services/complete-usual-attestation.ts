@@ -86,7 +86,7 @@ interface Judged extends Omit<AppraisedEvidence, 'sessionId'> {
   nextAttestationAt: number | undefined
 }
 
-/** Undefined for evidence that cannot be read, or is not what the policy asks for. */
+/** Undefined for evidence that cannot be read, is not what the policy asks for, or is held against collateral. */
 async function judge(
   parts: CompleteAttestationParts,
   { principal, challenge, ...read }: AnsweringParty,
@@ -101,6 +101,7 @@ async function judge(
     const values = await keepGenuineValues(parts, read.referenceValues)
     const anchors = await keepGenuineAnchors(parts, read.anchors)
     const identityKey = principal.identityKey.publicKey
+    let needsCollateral = false
     const appraisal = await appraiseWith(
       {
         policy,
@@ -110,12 +111,14 @@ async function judge(
         now,
         expectedAttester: (format) => expectedAttester(attesters, format),
       },
-      async (piece) => ({
-        anchors: anchors.filter(({ format }) => format === piece.format),
-        collateral: [],
-        referenceValues: valuesOf(piece, values),
-      }),
+      async (piece) => {
+        if (piece.parsed.collateralIds.length > 0) needsCollateral = true
+        const own = anchors.filter(({ format }) => format === piece.format)
+        return { anchors: own, collateral: [], referenceValues: valuesOf(piece, values) }
+      },
     )
+    // It was not read, and what lacks is a finding.
+    if (needsCollateral) return undefined
     return { evidence, binding, attesters, appraisal, nextAttestationAt: nextAttestationAt(policy.document, now) }
   } catch (error) {
     if (error instanceof ServiceError) return undefined
@@ -128,7 +131,7 @@ function valuesOf({ format, policy }: PieceOfEvidence, values: readonly Referenc
   return wanted.map(({ body }) => readReferenceValue(body))
 }
 
-/** Evidence that needs other trust anchors than its attester was let in by, or collateral, is looked at again there. */
+/** Evidence that needs other trust anchors than its attester was let in by is contraindicated here, and looked at again there. */
 function isUsual({ appraisal, attesters }: Judged): boolean {
   const areKnown = appraisal.attesters.every(({ format }) => attesters[format]?.kind === 'known')
   return areKnown && appraisal.tier !== 'contraindicated'
