@@ -1,7 +1,8 @@
 import type { EvidenceFormat, EvidenceFormatName } from './evidence-format.ts'
 import { none } from './formats/none.ts'
 import { psa } from './formats/psa.ts'
+import { sevSnp } from './formats/sev-snp.ts'
 import { tpm2 } from './formats/tpm2.ts'
 
 /** Every format of evidence that is built in. */
-export const evidenceFormats: Record<EvidenceFormatName, EvidenceFormat> = { none, psa, tpm2 }
+export const evidenceFormats: Record<EvidenceFormatName, EvidenceFormat> = { none, psa, 'sev-snp': sevSnp, tpm2 }
