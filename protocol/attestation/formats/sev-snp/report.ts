@@ -35,20 +35,13 @@ const platformBits = {
 } as const
 export type PlatformFlag = keyof typeof platformBits
 
-/** A report that could be read. Nothing of it is verified. */
-export interface Report {
-  /** What is signed. */
-  signed: Uint8Array
-  /** r and s, big endian, 48 bytes each. */
-  signature: Uint8Array
-  signatureAlgorithm: number
-  signingKey: number
+/** What a report says that goes into claims as it is. */
+export interface ReportFacts {
   version: number
   guestSvn: number
   policy: { abi: string; flags: PolicyFlag[] }
   platform: PlatformFlag[]
   vmpl: number
-  reportData: Uint8Array
   familyId: string
   imageId: string
   measurement: string
@@ -57,15 +50,27 @@ export interface Report {
   idKeyDigest: string | undefined
   authorKeyDigest: string | undefined
   reportId: string
-  /** TCB versions, eight bytes each; which byte is what depends on the product. */
-  tcb: Record<'current' | 'reported' | 'committed' | 'launch', Uint8Array>
   /** From version 3 on. */
   cpu: { family: number; model: number; stepping: number } | undefined
-  /** 64 bytes; undefined where the host masks it. */
-  chipId: Uint8Array | undefined
   firmware: { current: string; committed: string }
   /** Bit vectors, in hexadecimal; from version 5 on. */
   mitigations: { launch: string; current: string } | undefined
+}
+
+/** A report that could be read. Nothing of it is verified. */
+export interface Report {
+  /** What is signed. */
+  signed: Uint8Array
+  /** r and s, big endian, 48 bytes each. */
+  signature: Uint8Array
+  signatureAlgorithm: number
+  signingKey: number
+  reportData: Uint8Array
+  /** TCB versions, eight bytes each; which byte is what depends on the product. */
+  tcb: Record<'current' | 'reported' | 'committed' | 'launch', Uint8Array>
+  /** 64 bytes; undefined where the host masks it. */
+  chipId: Uint8Array | undefined
+  facts: ReportFacts
 }
 
 /** Of version 2 to 5, with every reserved byte zero. Attacker-controlled input. Throws `evidence_malformed`. */
@@ -86,24 +91,26 @@ export function parseReport(bytes: Uint8Array): Report {
     signature: Buffer.concat([readScalar(report, 0), readScalar(report, 1)]),
     signatureAlgorithm: report.readUInt32LE(0x34),
     signingKey: flags >> 2,
-    version,
-    guestSvn: report.readUInt32LE(0x04),
-    policy: parsePolicy(report.readBigUInt64LE(0x08)),
-    platform: flagsOf(platformBits, report.readBigUInt64LE(0x40)),
-    vmpl: report.readUInt32LE(0x30),
     reportData: part(0x50, 64),
-    familyId: text(0x10, 16),
-    imageId: text(0x20, 16),
-    measurement: text(0x90, 48),
-    hostData: text(0xc0, 32),
-    idKeyDigest: given(0xe0, 48)?.toString('hex'),
-    authorKeyDigest: given(0x110, 48)?.toString('hex'),
-    reportId: text(0x140, 32),
     tcb: { current: part(0x38, 8), reported: part(0x180, 8), committed: part(0x1e0, 8), launch: part(0x1f0, 8) },
-    cpu: version < 3 ? undefined : toCpu(part(0x188, 3)),
     chipId: given(0x1a0, 64),
-    firmware: { current: firmwareAt(part(0x1e8, 3)), committed: firmwareAt(part(0x1ec, 3)) },
-    mitigations: version < 5 ? undefined : { launch: bitVector(report, 0x1f8), current: bitVector(report, 0x200) },
+    facts: {
+      version,
+      guestSvn: report.readUInt32LE(0x04),
+      policy: parsePolicy(report.readBigUInt64LE(0x08)),
+      platform: flagsOf(platformBits, report.readBigUInt64LE(0x40)),
+      vmpl: report.readUInt32LE(0x30),
+      familyId: text(0x10, 16),
+      imageId: text(0x20, 16),
+      measurement: text(0x90, 48),
+      hostData: text(0xc0, 32),
+      idKeyDigest: given(0xe0, 48)?.toString('hex'),
+      authorKeyDigest: given(0x110, 48)?.toString('hex'),
+      reportId: text(0x140, 32),
+      cpu: version < 3 ? undefined : toCpu(part(0x188, 3)),
+      firmware: { current: firmwareAt(part(0x1e8, 3)), committed: firmwareAt(part(0x1ec, 3)) },
+      mitigations: version < 5 ? undefined : { launch: bitVector(report, 0x1f8), current: bitVector(report, 0x200) },
+    },
   }
 }
 
@@ -131,7 +138,7 @@ function readScalar(report: Buffer, index: number): Buffer {
 }
 
 /** What a bit that is not known would let the host do, nobody can tell. */
-function parsePolicy(policy: bigint): Report['policy'] {
+function parsePolicy(policy: bigint): ReportFacts['policy'] {
   if (policy >> BigInt(POLICY_BITS) !== 0n || !isSet(policy, ALWAYS_SET)) {
     throw malformedEvidence('A report has a guest policy with reserved bits that are not as they have to be.')
   }

@@ -5,7 +5,7 @@ import { type RevocationStatus, revocationStatus } from '../../x509/revocation.t
 import { verifyPath } from '../../x509/verify-path.ts'
 import { commonNameOf, type EndorsementKey } from './endorsement-key.ts'
 import { fromTcb, isOfProduct, type ProductName, type Tcb, toTcb } from './products.ts'
-import type { Report } from './report.ts'
+import type { Report, ReportFacts } from './report.ts'
 
 /** Evidence that could be read. Nothing of it is verified. */
 export interface SevSnpEvidence {
@@ -17,19 +17,14 @@ export interface SevSnpEvidence {
 export const signingKeys = ['vcek', 'vlek'] as const
 export type SigningKey = (typeof signingKeys)[number]
 
-type Signed = 'version' | 'guestSvn' | 'policy' | 'platform' | 'vmpl' | 'measurement' | 'hostData' | 'firmware'
-
-export interface SevSnpClaims extends Pick<Report, Signed | 'familyId' | 'imageId' | 'reportId' | 'cpu'> {
+export interface SevSnpClaims extends ReportFacts {
   product: ProductName
   productName: string
   signingKey: SigningKey
   provider: string | undefined
   /** As the certificate of a VCEK has it; with a VLEK, what the report says. Undefined where nothing does. */
   chipId: string | undefined
-  idKeyDigest: string | undefined
-  authorKeyDigest: string | undefined
   tcb: Record<keyof Report['tcb'], Tcb>
-  mitigations: Report['mitigations']
   revocation: RevocationStatus
   /** The first end of validity on the path, in milliseconds since the Unix epoch. */
   certificatesValidUntil: number
@@ -109,7 +104,7 @@ function verifySignature({ signed, signature }: Report, { certificate: { publicK
 }
 
 /** The key is derived from the chip and from the reported TCB: what AMD certifies of both has to be what the report says. */
-function verifyChip({ cpu, tcb, chipId }: Report, key: EndorsementKey): void {
+function verifyChip({ facts: { cpu }, tcb, chipId }: Report, key: EndorsementKey): void {
   if (cpu !== undefined && !isOfProduct(key.product, cpu)) {
     throw refusedEvidence('sev-snp.product', `The report is of another processor than ${key.productName}.`)
   }
@@ -138,25 +133,24 @@ function revocationOf(
 }
 
 function toClaims(
-  { report, key }: SevSnpEvidence,
+  { report: { facts, tcb, chipId: reportedChipId }, key }: SevSnpEvidence,
   signingKey: SigningKey,
   path: KeyPath,
   revocation: RevocationStatus,
 ): SevSnpClaims {
-  const { signed, signature, signatureAlgorithm, reportData, tcb, chipId, ...claims } = report
-  const chip = key.chipId ?? chipId
+  const { product, productName, provider, chipId = reportedChipId } = key
   return {
-    ...claims,
-    product: key.product,
-    productName: key.productName,
+    ...facts,
+    product,
+    productName,
     signingKey,
-    provider: key.provider,
-    chipId: chip && Buffer.from(chip).toString('hex'),
+    provider,
+    chipId: chipId && Buffer.from(chipId).toString('hex'),
     tcb: {
-      reported: toTcb(key.product, tcb.reported),
-      committed: toTcb(key.product, tcb.committed),
-      current: toTcb(key.product, tcb.current),
-      launch: toTcb(key.product, tcb.launch),
+      reported: toTcb(product, tcb.reported),
+      committed: toTcb(product, tcb.committed),
+      current: toTcb(product, tcb.current),
+      launch: toTcb(product, tcb.launch),
     },
     revocation,
     certificatesValidUntil: Math.min(...path.map(({ notAfter }) => notAfter)),
