@@ -1,7 +1,10 @@
 import { psa } from '../../protocol/attestation/formats/psa.ts'
+import { sevSnp } from '../../protocol/attestation/formats/sev-snp.ts'
 import { tpm2 } from '../../protocol/attestation/formats/tpm2.ts'
 import type { Json } from '../../protocol/encoding.ts'
 import { enrollingPsa, makeToken, psaAnchor, psaEvidence, psaKeyPair, psaRelease } from '../../tests/support/psa.ts'
+import { makeSevSnp, type SevSnpOptions, sevSnpCrl } from '../../tests/support/sev-snp/evidence.ts'
+import { sevSnpMeasurement } from '../../tests/support/sev-snp/report.ts'
 import {
   akKinds,
   type EvidenceOptions,
@@ -10,6 +13,7 @@ import {
   type TestEvidence,
   testPcrs,
 } from '../../tests/support/tpm/evidence.ts'
+import { testKeyPair } from '../../tests/support/x509-signing.ts'
 
 /** One piece of evidence of a format, from its JSON to its findings. */
 export interface Verification {
@@ -31,6 +35,8 @@ export function listVerifications(): Verification[] {
     { name: 'psa, ES256', run: verifyingPsa('ES256') },
     { name: 'psa, ES384', run: verifyingPsa('ES384') },
     { name: 'psa, ES512', run: verifyingPsa('ES512') },
+    { name: 'sev-snp, VCEK', run: verifyingSevSnp({}) },
+    { name: 'sev-snp, VLEK', run: verifyingSevSnp({ signingKey: 'vlek' }) },
   ]
 }
 
@@ -46,4 +52,13 @@ function verifyingPsa(algorithm: 'ES256' | 'ES384' | 'ES512'): () => unknown {
   const evidence = psaEvidence(makeToken({ algorithm }))
   const anchors = [psaAnchor(psaKeyPair(algorithm))]
   return () => psa.parse(evidence).verify(anchors, enrollingPsa).appraise(rules, [psaRelease])
+}
+
+function verifyingSevSnp(options: SevSnpOptions): () => unknown {
+  const rules = sevSnp.rules.parse({})
+  const made = makeSevSnp({ ...options, authorityKind: 'RSA-4096' })
+  const { evidence, anchors, expected } = made
+  const collateral = [sevSnpCrl(made, [], { signingKey: testKeyPair('RSA-4096', 'ARK').privateKey })]
+  const references: Json[] = [{ measurements: [sevSnpMeasurement.toString('hex')] }]
+  return () => sevSnp.parse(evidence).verify(anchors, expected, collateral).appraise(rules, references)
 }

@@ -22,6 +22,8 @@ export interface SevSnpOptions extends Partial<ReportOptions> {
   issuer?: CertificateChanges
   root?: CertificateChanges
   leafKind?: KeyKind
+  /** RSA-2048, which is quicker to make, unless it says the RSA-4096 of AMD. */
+  authorityKind?: KeyKind
   /** Where the certificate between key and root is. */
   issuerIn?: 'chain' | 'anchors'
 }
@@ -38,9 +40,10 @@ export const derIa5 = (text: string) => der(0x16, Buffer.from(text))
 /** As AMD's: RSASSA-PSS with SHA-384 above, a key of P-384 below; the serial number of a VCEK is 0. */
 export function makeSevSnp(options: SevSnpOptions = {}): TestSevSnp {
   const { product = 'Milan', signingKey = 'vcek', version = 3, leafKind = 'P-384', issuerIn = 'chain' } = options
+  const { authorityKind = 'RSA-2048' } = options
   const keys = {
-    root: testKeyPair('RSA-2048', 'ARK'),
-    issuer: testKeyPair('RSA-2048', 'ASK'),
+    root: testKeyPair(authorityKind, 'ARK'),
+    issuer: testKeyPair(authorityKind, 'ASK'),
     leaf: testKeyPair(leafKind, 'VEK'),
   }
   const isVcek = signingKey === 'vcek'
