@@ -121,6 +121,7 @@ describe('the key', () => {
     ['of a chip', {}, { signingKeys: ['vcek'] }, 2],
     ['of a cloud', vlek, { signingKeys: ['vcek'] }, 97],
     ['of a chip, where those of clouds are wanted', {}, { signingKeys: ['vlek'] }, 97],
+    ['of a cloud, where none is named', vlek, {}, 2],
     ['of that cloud', vlek, { providers: ['cc-us-east-2.cloud.example'] }, 2],
     ['of another cloud', vlek, { providers: ['other.example'] }, 97],
     ['of a chip, where clouds are named', {}, { providers: [] }, 2],
@@ -184,4 +185,48 @@ test.each<[string, object]>([
   ['a digest that is too short', { idKeyDigests: ['66'.repeat(32)] }],
 ])('rules with %s are none', (_what, rules) => {
   expect(sevSnp.rules.safeParse(rules).success).toBe(false)
+})
+
+describe('findings say what was found', () => {
+  const details = (rules: Rules, options: SevSnpOptions) => {
+    const { evidence, anchors, expected } = makeSevSnp(options)
+    const findings = sevSnp.parse(evidence).verify(anchors, expected).appraise(sevSnp.rules.parse(rules), [reference])
+    return findings.map(({ detail }) => detail)
+  }
+
+  test('of what is wanted', () => {
+    const measurement = sevSnpMeasurement.toString('hex')
+    expect(details({ hostData: ['44'.repeat(32)] }, { ...setting([at.platform, 0]) })).toEqual([
+      'The report is signed by a VCEK for Milan-B0.',
+      'The TCB of Milan is at least what the policy asks for.',
+      'What certifies the key is in no revocation list that is known.',
+      'The machine has: nothing of note; required and not there: nothing.',
+      'The policy of the guest allows what it must not: nothing; asks not for what it must: nothing.',
+      'VMPL 0 asked for the report; allowed: 0.',
+      `The measurement ${measurement} is in the reference values.`,
+      `HOST_DATA is ${'44'.repeat(32)}: allowed.`,
+    ])
+  })
+
+  test('and of what is not', () => {
+    const rules: Rules = {
+      providers: [],
+      minimumTcb: { Milan: { snp: 25, tee: 3 } },
+      platform: ['tsme', 'ciphertext-hiding'],
+      allowed: [],
+      required: ['single-socket'],
+      idKeyDigests: [],
+    }
+    const other = setting([at.policy + 2, 0x0b], [at.measurement, 0])
+    expect(details(rules, { signingKey: 'vlek', ...other })).toEqual([
+      'The report is signed by a VLEK of cc-us-east-2.cloud.example for Milan: not one that the policy takes.',
+      'The TCB of Milan is reported tee 2, below 3; reported snp 24, below 25; launch tee 2, below 3; launch snp 24, below 25.',
+      'What certifies the key is in no revocation list that is known.',
+      'The machine has: smt, ecc, alias-check; required and not there: tsme, ciphertext-hiding.',
+      'The policy of the guest allows what it must not: debug, smt; asks not for what it must: single-socket.',
+      'VMPL 0 asked for the report; allowed: 0.',
+      `The measurement 00${'3e'.repeat(47)} is in no reference value.`,
+      'The digest of the ID key is not there: not one that the policy allows.',
+    ])
+  })
 })

@@ -65,6 +65,7 @@ describe('evidence is malformed', () => {
     ['without a patch level', { 3.3: undefined }],
     ['with a patch level of 256', { 3.8: derInteger(256) }],
     ['with a patch level below zero', { 3.8: der(2, Buffer.of(0xff)) }],
+    ['with the lowest patch level of one byte', { 3.8: der(2, Buffer.of(0x80)) }],
     ['with a patch level that is no number', { 3.8: derOctets(Buffer.of(1)) }],
     ['with a chip id that is too short', { 4: derOctets(Buffer.alloc(63)) }],
     ['with a chip id of Turin', { 4: Buffer.alloc(8) }],

@@ -6,7 +6,7 @@ import { sevSnp } from '../../../../protocol/attestation/formats/sev-snp.ts'
 import { crlIdOf } from '../../../../protocol/attestation/x509/revocation.ts'
 import { toBase64url } from '../../../../protocol/encoding.ts'
 import { CRL_NEXT_UPDATE } from '../../../support/crl.ts'
-import { derOctets } from '../../../support/der.ts'
+import { der, derId, derInteger, derOctets, derSequence, derText } from '../../../support/der.ts'
 import {
   derIa5,
   makeSevSnp,
@@ -116,12 +116,22 @@ describe('a report', () => {
   })
 })
 
+const name = (...attributes: [string, string][]) =>
+  derSequence(...attributes.map(([id, text]) => der(0x31, derSequence(derId(id), derText(text)))))
+const COMMON_NAME = '2.5.4.3'
+const UNIT = '2.5.4.11'
+
 describe('evidence is verified', () => {
   test.each<[string, SevSnpOptions]>([
     ['with a chip id in an OCTET STRING', { extensions: { 4: derOctets(chipIdBytes('Milan')) } }],
     ['with the highest bit of its policy that is known', setting(at.policy + 3, 0x02)],
     ['with bits of the platform that are not known', setting(at.platform + 7, 0x80)],
     ['with the last model of its product', setting(at.cpu + 1, 0x0f)],
+    [
+      'with more in a name than a common name',
+      { leaf: { subject: name([UNIT, 'Engineering'], [COMMON_NAME, 'SEV-VCEK']) } },
+    ],
+    ['with a microcode of 255', { extensions: { 3.8: derInteger(255) }, ...setting(at.reportedTcb + 7, 255) }],
     ['of Bergamo', { product: 'Genoa', ...setting(at.cpu + 1, 0xa0) }],
     ['with a provider of 128 characters', { signingKey: 'vlek', extensions: { 5: derIa5('a'.repeat(128)) } }],
   ])('%s', (_what, options) => {
@@ -130,6 +140,17 @@ describe('evidence is verified', () => {
 })
 
 describe('evidence is refused', () => {
+  test.each([
+    ['another attribute', name([UNIT, 'SEV-VCEK'])],
+    ['two common names', name([COMMON_NAME, 'SEV-VCEK'], [COMMON_NAME, 'other'])],
+    ['no attribute', name()],
+    ['a name without attributes', derSequence(der(0x31))],
+    ['a common name without a value', derSequence(der(0x31, derSequence(derId(COMMON_NAME))))],
+    ['an attribute without anything', derSequence(der(0x31, derSequence()))],
+  ])('whose leaf has for a common name %s', (_what, subject) => {
+    expect(() => verify({ leaf: { subject } })).toThrow(refused('sev-snp.names'))
+  })
+
   const { basicConstraints, keyUsage } = testExtensions
   test.each<[string, SevSnpOptions, string]>([
     ['with another signature algorithm', setting(at.signatureAlgorithm, 2), 'algorithm'],
