@@ -186,6 +186,7 @@ describe('evidence is refused', () => {
     ['with a bit of what is signed', { forge: (report) => void ((report[at.hostData] as number) ^= 1) }, 'signature'],
     ['of another processor', setting(at.cpu, 0x1a), 'product'],
     ['of a model behind those of its product', setting(at.cpu + 1, 0x10), 'product'],
+    ['of a model before those of its product', { product: 'Genoa', ...setting(at.cpu + 1, 0x0f) }, 'product'],
     ['of another TCB', setting(at.reportedTcb, 3), 'tcb'],
     ['of a TCB with a reserved byte', setting(at.reportedTcb + 2, 1), 'tcb'],
     ['of another microcode', setting(at.reportedTcb + 7, 220), 'tcb'],
