@@ -1,5 +1,6 @@
 import { androidKey } from '../../protocol/attestation/formats/android-key.ts'
 import { psa } from '../../protocol/attestation/formats/psa.ts'
+import { sevSnp } from '../../protocol/attestation/formats/sev-snp.ts'
 import { tpm2 } from '../../protocol/attestation/formats/tpm2.ts'
 import type { Json } from '../../protocol/encoding.ts'
 import {
@@ -12,6 +13,8 @@ import {
   makeIdentity,
 } from '../../tests/support/android-key/evidence.ts'
 import { enrollingPsa, makeToken, psaAnchor, psaEvidence, psaKeyPair, psaRelease } from '../../tests/support/psa.ts'
+import { makeSevSnp, type SevSnpOptions, sevSnpCrl } from '../../tests/support/sev-snp/evidence.ts'
+import { sevSnpMeasurement } from '../../tests/support/sev-snp/report.ts'
 import {
   akKinds,
   type EvidenceOptions,
@@ -20,6 +23,7 @@ import {
   type TestEvidence,
   testPcrs,
 } from '../../tests/support/tpm/evidence.ts'
+import { testKeyPair } from '../../tests/support/x509-signing.ts'
 
 /** One piece of evidence of a format, from its JSON to its findings. */
 export interface Verification {
@@ -43,6 +47,8 @@ export function listVerifications(): Verification[] {
     { name: 'psa, ES512', run: verifyingPsa('ES512') },
     { name: 'android-key', run: verifyingAndroidKey() },
     { name: 'android-key, with the identity key', run: verifyingAndroidKey(makeIdentity()) },
+    { name: 'sev-snp, VCEK', run: verifyingSevSnp({}) },
+    { name: 'sev-snp, VLEK', run: verifyingSevSnp({ signingKey: 'vlek' }) },
   ]
 }
 
@@ -69,4 +75,13 @@ function verifyingAndroidKey(identity?: { chain: Buffer[]; identityKey: Uint8Arr
   const anchors = [androidRoot()]
   const collateral = [androidStatusList()]
   return () => androidKey.parse(evidence).verify(anchors, expected, collateral).appraise(rules, [androidApp])
+}
+
+function verifyingSevSnp(options: SevSnpOptions): () => unknown {
+  const rules = sevSnp.rules.parse({})
+  const made = makeSevSnp({ ...options, authorityKind: 'RSA-4096' })
+  const { evidence, anchors, expected } = made
+  const collateral = [sevSnpCrl(made, [], { signingKey: testKeyPair('RSA-4096', 'ARK').privateKey })]
+  const references: Json[] = [{ measurements: [sevSnpMeasurement.toString('hex')] }]
+  return () => sevSnp.parse(evidence).verify(anchors, expected, collateral).appraise(rules, references)
 }

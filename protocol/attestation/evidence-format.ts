@@ -3,7 +3,7 @@ import type { Json } from '../encoding.ts'
 import { ProtocolError } from '../errors.ts'
 import type { Finding } from './appraisal.ts'
 
-export const evidenceFormatNames = ['none', 'android-key', 'psa', 'tpm2'] as const
+export const evidenceFormatNames = ['none', 'android-key', 'psa', 'sev-snp', 'tpm2'] as const
 export type EvidenceFormatName = (typeof evidenceFormatNames)[number]
 
 /** `crl`: of X.509 (RFC 5280 §5). `android-status-list`: what Google publishes of revoked attestation keys. */

@@ -10,6 +10,7 @@ const keyKinds = {
   'RSA-1024': () => generateKeyPairSync('rsa', { modulusLength: 1024 }),
   'RSA-2048': () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
   'RSA-3072': () => generateKeyPairSync('rsa', { modulusLength: 3072 }),
+  'RSA-4096': () => generateKeyPairSync('rsa', { modulusLength: 4096 }),
   'RSA-2048 with exponent 3': () => generateKeyPairSync('rsa', { modulusLength: 2048, publicExponent: 3 }),
   'P-224': () => generateKeyPairSync('ec', { namedCurve: 'P-224' }),
   'P-256': () => generateKeyPairSync('ec', { namedCurve: 'P-256' }),

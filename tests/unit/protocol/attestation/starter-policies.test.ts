@@ -23,6 +23,8 @@ import {
   psaEvidence,
   type TokenChanges,
 } from '../../../support/psa.ts'
+import { makeSevSnp, type SevSnpOptions, sevSnpCrl } from '../../../support/sev-snp/evidence.ts'
+import { reportFields, sevSnpMeasurement } from '../../../support/sev-snp/report.ts'
 import { type EvidenceOptions, makeEvidence, pcrsAfter, testEvents, testPcrs } from '../../../support/tpm/evidence.ts'
 
 /** The policies of deploy/policies give the verdicts that their descriptions say. */
@@ -120,5 +122,31 @@ describe('of a phone with Android', () => {
     ['whose key was made for another challenge', android({ challenge: Buffer.alloc(32) }), ['contraindicated', false]],
   ])('%s android-key says so', (_what, bundle, verdict) => {
     expect(verdictOf('android-key', bundle)).toEqual(verdict)
+  })
+})
+
+describe('of a confidential virtual machine of AMD', () => {
+  const guest: Json[] = [{ measurements: [sevSnpMeasurement.toString('hex')] }]
+  const snp = (options: SevSnpOptions = {}, revoked: number[] | undefined = [], referenceValues = { guest }) => {
+    const made = makeSevSnp(options)
+    const { evidence, anchors, expected } = made
+    return bundleOf(evidence, { anchors, expected, collateral: [sevSnpCrl(made, revoked)], referenceValues })
+  }
+  const withoutList = () => {
+    const { evidence, anchors, expected } = makeSevSnp()
+    return bundleOf(evidence, { anchors, expected, referenceValues: { guest } })
+  }
+  const debugged: SevSnpOptions = { change: (report) => void (report[reportFields.policy + 2] = 0x0a) }
+  const forged: SevSnpOptions = { forge: (report) => void (report[reportFields.measurement] = 0) }
+
+  test.each([
+    ['that started what is listed', snp(), ['affirming', true]],
+    ['of which nobody knows whether its key is revoked', withoutList(), ['warning', true]],
+    ['of which the key is revoked', snp({}, [0x10001]), ['contraindicated', false]],
+    ['that can be debugged', snp(debugged), ['contraindicated', false]],
+    ['that started something else', snp({}, [], { guest: [] }), ['contraindicated', false]],
+    ['whose report is none', snp(forged), ['contraindicated', false]],
+  ])('%s sev-snp says so', (_what, bundle, verdict) => {
+    expect(verdictOf('sev-snp', bundle)).toEqual(verdict)
   })
 })
