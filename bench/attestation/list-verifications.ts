@@ -1,5 +1,6 @@
 import { androidKey } from '../../protocol/attestation/formats/android-key.ts'
 import { psa } from '../../protocol/attestation/formats/psa.ts'
+import { tdx } from '../../protocol/attestation/formats/tdx.ts'
 import { tpm2 } from '../../protocol/attestation/formats/tpm2.ts'
 import type { Json } from '../../protocol/encoding.ts'
 import {
@@ -12,6 +13,15 @@ import {
   makeIdentity,
 } from '../../tests/support/android-key/evidence.ts'
 import { enrollingPsa, makeToken, psaAnchor, psaEvidence, psaKeyPair, psaRelease } from '../../tests/support/psa.ts'
+import { tdxCollateral } from '../../tests/support/tdx/collateral.ts'
+import { tdxAnchor } from '../../tests/support/tdx/platform.ts'
+import {
+  enrollingTdx,
+  makeQuote,
+  type QuoteChanges,
+  tdxEvidence,
+  tdxTrustDomain,
+} from '../../tests/support/tdx/quote.ts'
 import {
   akKinds,
   type EvidenceOptions,
@@ -43,6 +53,8 @@ export function listVerifications(): Verification[] {
     { name: 'psa, ES512', run: verifyingPsa('ES512') },
     { name: 'android-key', run: verifyingAndroidKey() },
     { name: 'android-key, with the identity key', run: verifyingAndroidKey(makeIdentity()) },
+    { name: 'tdx, version 4', run: verifyingTdx() },
+    { name: 'tdx, version 5 with TDX 1.5', run: verifyingTdx({ version: 5, report: '1.5' }) },
   ]
 }
 
@@ -69,4 +81,13 @@ function verifyingAndroidKey(identity?: { chain: Buffer[]; identityKey: Uint8Arr
   const anchors = [androidRoot()]
   const collateral = [androidStatusList()]
   return () => androidKey.parse(evidence).verify(anchors, expected, collateral).appraise(rules, [androidApp])
+}
+
+/** With revocation lists, TCB info and the identity of the quoting enclave. */
+function verifyingTdx(changes: QuoteChanges = {}): () => unknown {
+  const rules = tdx.rules.parse({})
+  const evidence = tdxEvidence(makeQuote(changes))
+  const collateral = tdxCollateral()
+  const anchors = [tdxAnchor()]
+  return () => tdx.parse(evidence).verify(anchors, enrollingTdx, collateral).appraise(rules, [tdxTrustDomain])
 }

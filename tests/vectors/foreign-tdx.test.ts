@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import type { Collateral, ExpectedEvidence, TrustAnchor } from '../../protocol/attestation/evidence-format.ts'
+import { parseQuote } from '../../protocol/attestation/formats/tdx/quote.ts'
 import { parseSignedJson } from '../../protocol/attestation/formats/tdx/signed-json.ts'
 import { qeIdentity, tcbInfo } from '../../protocol/attestation/formats/tdx/statements.ts'
+import { platformTcbOf, qeTcbOf } from '../../protocol/attestation/formats/tdx/tcb-level.ts'
 import { tdx } from '../../protocol/attestation/formats/tdx.ts'
 import { parseCertificate } from '../../protocol/attestation/x509/parse-certificate.ts'
 import { parseCrl } from '../../protocol/attestation/x509/parse-crl.ts'
@@ -10,6 +12,13 @@ import { fixtures, readFixture, readPemFixture } from '../support/fixtures.ts'
 import { enrollingTdx, tdxEvidence } from '../support/tdx/quote.ts'
 
 const read = (name: string) => readFixture(`public/tdx/${name}`)
+
+/** Behind one of them stands a text, for tests. */
+const TEXT = '\nextra bytes(only for testing purpose)\n'
+function wholeQuote(name: string): Buffer {
+  const quote = read(name)
+  return quote.subarray(-TEXT.length).toString('latin1') === TEXT ? quote.subarray(0, -TEXT.length) : quote
+}
 
 function intelRoot(): TrustAnchor {
   const [der] = readPemFixture('public/tdx/trusted_root.pem', 'CERTIFICATE') as [Buffer]
@@ -37,7 +46,7 @@ describe.skipIf(fixtures === undefined)('quotes of QFLARE_FIXTURES; unset, none 
     ['cos-113-tdx-quote.dat', Date.UTC(2024, 8, 1), undefined],
     ['quote_v5_sample.dat', Date.UTC(2026, 5, 1), undefined],
   ])('%s is signed on a path to the root of Intel, and for another binding', (name, now, fmspc) => {
-    const quote = read(name)
+    const quote = wholeQuote(name)
     const { collateralIds } = tdx.parse(tdxEvidence(quote))
     expect(collateralIds).toContain('tdx-qe-identity:TD_QE')
     if (fmspc !== undefined) expect(collateralIds).toContain(`tdx-tcb-info:${fmspc}`)
@@ -48,8 +57,32 @@ describe.skipIf(fixtures === undefined)('quotes of QFLARE_FIXTURES; unset, none 
     expect(refusalOf(changed, { now })).toBe('tdx.signature')
   })
 
+  test('with a text behind them are malformed', () => {
+    expect(() => tdx.parse(tdxEvidence(read('tdx_prod_quote_SPR_E4.dat')))).toThrow(
+      expect.objectContaining({ code: 'evidence_malformed' }),
+    )
+  })
+
+  test('are held against what Intel published of them: this platform is older than all of it', () => {
+    const { qe, report, certificates } = parseQuote(wholeQuote('tdx_prod_quote_SPR_E4.dat'))
+    const info = parseSignedJson(read('sample_tcbInfo_response'), 'tcbInfo', tcbInfo).statement
+    const identity = parseSignedJson(read('sample_qeIdentity_response'), 'enclaveIdentity', qeIdentity).statement
+    const enclave = qeTcbOf(qe, identity)
+    expect(enclave.status).toBe('UpToDate')
+    expect(platformTcbOf(certificates.platform, report, info, enclave)).toEqual({
+      status: 'NotSupported',
+      module: 'UpToDate',
+      advisoryIds: [],
+    })
+    const [first] = info.tcbLevels
+    const components = first?.tcb.sgxtcbcomponents.map(({ svn }) => svn) ?? []
+    const newer = { ...certificates.platform, components }
+    const microcode = Buffer.from('03000500000000000000000000000000', 'hex')
+    expect(platformTcbOf(newer, { ...report, teeTcbSvn: microcode }, info, enclave).status).toBe('UpToDate')
+  })
+
   test.each(['pckcrl', 'rootcrl.der'])('%s is looked up as quotes ask for it', (name) => {
-    const { collateralIds } = tdx.parse(tdxEvidence(read('tdx_prod_quote_SPR_E4.dat')))
+    const { collateralIds } = tdx.parse(tdxEvidence(wholeQuote('tdx_prod_quote_SPR_E4.dat')))
     expect(collateralIds).toContain(crl(name).lookupId)
   })
 

@@ -52,14 +52,23 @@ export function parseTdxCollateral<Kind extends TdxCollateralKind>(
   return { ...parsed, lookupId, chain: chain.map(parseCertificate) }
 }
 
-/** The same object is the same statement. */
-const parsedStatements = new WeakMap<Collateral, ParsedStatement<TdxCollateralKind>>()
+/** With whether it is signed by the first of its certificates, whoever that is. */
+interface ReadStatement<Kind extends TdxCollateralKind> extends ParsedStatement<Kind> {
+  isSigned: boolean
+}
 
-function parsedOf<Kind extends TdxCollateralKind>(kind: Kind, collateral: Collateral): ParsedStatement<Kind> {
-  const known = parsedStatements.get(collateral) as ParsedStatement<Kind> | undefined
-  const parsed = known ?? parseTdxCollateral(kind, collateral.body, collateral.chain)
-  parsedStatements.set(collateral, parsed)
-  return parsed
+/** The same object is the same statement. */
+const readStatements = new WeakMap<Collateral, ReadStatement<TdxCollateralKind>>()
+
+function readOf<Kind extends TdxCollateralKind>(kind: Kind, collateral: Collateral): ReadStatement<Kind> {
+  const known = readStatements.get(collateral) as ReadStatement<Kind> | undefined
+  if (known !== undefined) return known
+  const parsed = parseTdxCollateral(kind, collateral.body, collateral.chain)
+  const { publicKey: key } = parsed.chain[0] as ParsedCertificate
+  const isSigned = verify('sha256', parsed.signed, { key, dsaEncoding: 'ieee-p1363' }, parsed.signature)
+  const read = { ...parsed, isSigned }
+  readStatements.set(collateral, read)
+  return read
 }
 
 /** The newest one that counts; one of which the end has passed still says what it says. Undefined without any. */
@@ -71,7 +80,7 @@ export function findStatement<Kind extends TdxCollateralKind>(
   const { collateral, now } = given
   const [newest] = collateral
     .filter((one) => one.kind === kind && one.lookupId === wantedId)
-    .map((one) => parsedOf(kind, one))
+    .map((one) => readOf(kind, one))
     .filter((one) => one.lookupId === wantedId && one.statement.issueDate <= now && isIntels(one, given))
     .sort((one, other) => other.statement.issueDate - one.statement.issueDate)
   return newest && { statement: newest.statement, isCurrent: now <= newest.statement.nextUpdate }
@@ -79,13 +88,12 @@ export function findStatement<Kind extends TdxCollateralKind>(
 
 /** Signed by a certificate for it, which the root of the quote issued and did not revoke. */
 function isIntels(
-  { chain, signed, signature }: ParsedStatement<TdxCollateralKind>,
+  { chain, isSigned }: ReadStatement<TdxCollateralKind>,
   { root, now, collateral }: { root: ParsedCertificate; now: number; collateral: readonly Collateral[] },
 ): boolean {
   const [signer, ...intermediates] = chain as [ParsedCertificate, ...ParsedCertificate[]]
-  if (!hasCommonName(signer, SIGNER) || !hasPath(signer, intermediates, root, now)) return false
-  if (revocationStatus(signer, root, collateral, now) === 'revoked') return false
-  return verify('sha256', signed, { key: signer.publicKey, dsaEncoding: 'ieee-p1363' }, signature)
+  if (!isSigned || !hasCommonName(signer, SIGNER) || !hasPath(signer, intermediates, root, now)) return false
+  return revocationStatus(signer, root, collateral, now) !== 'revoked'
 }
 
 function hasPath(
