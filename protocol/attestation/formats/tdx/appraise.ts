@@ -87,10 +87,10 @@ function appraiseRegisters(
 
 function appraiseRevocation(status: RevocationStatus, index: number, { collateral }: TdxRules): Finding {
   const { genuine, unrecognized } = values.hardware
-  const whose = index === 0 ? 'The PCK certificate' : `Authority ${index} above the PCK certificate`
+  const whose = index === 0 ? 'the PCK certificate' : `authority ${index} above the PCK certificate`
   const found = { check: 'tdx.revocation', claim: 'hardware' } as const
-  if (status === 'good') return { ...found, value: genuine, detail: `${whose} is not revoked.` }
-  if (status === 'revoked') return { ...found, value: unrecognized, detail: `${whose} is revoked.` }
+  if (status === 'good') return { ...found, value: genuine, detail: `Not revoked: ${whose}.` }
+  if (status === 'revoked') return { ...found, value: unrecognized, detail: `Revoked: ${whose}.` }
   const why = status === 'stale' ? 'is out of date' : 'lacks'
   return {
     ...found,

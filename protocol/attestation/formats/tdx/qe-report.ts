@@ -31,6 +31,5 @@ export function parseQeReport(bytes: Uint8Array): QeReport {
   const isvSvn = reader.uint16le()
   reader.bytes(60)
   const reportData = reader.bytes(64)
-  reader.end()
   return { bytes, miscSelect, attributes, mrSigner, isvProdId, isvSvn, reportData }
 }

@@ -68,6 +68,13 @@ describe('a verdict', () => {
     expect(valuesOf('tdx.collateral', stale)).toEqual([33, 33])
     expect(valuesOf('tdx.revocation', stale)).toEqual([2, 33])
     expect(valuesOf('tdx.tcb', stale)).toEqual([2])
+    const details = appraise({ collateral: [rootCrl] }).flatMap((one) =>
+      one.check === 'tdx.revocation' ? [one.detail] : [],
+    )
+    expect(details).toEqual([
+      'Whether the PCK certificate is revoked is not known: the revocation list of its issuer lacks.',
+      'Whether authority 1 above the PCK certificate is revoked is not known: the revocation list of its issuer is out of date.',
+    ])
   })
 
   test.each(['authority', 'root'] as const)('contraindicates what %s revoked, whatever the rules are', (issuer) => {
@@ -155,6 +162,19 @@ test('nothing makes good what is revoked', () => {
   for (const rules of [{ tcbStatuses: ['Revoked'] }, { tcbWarnings: ['Revoked'] }, { tcbStatuses: ['NotSupported'] }]) {
     expect(tdx.rules.safeParse(rules).success).toBe(false)
   }
+})
+
+test('the verdict says what is wrong with attributes, and what evaluated the TCBs', () => {
+  const rules = { minimumTcbEvaluationDataNumber: 5 }
+  const detailOf = (check: string, given: Given) => appraise(given).find((one) => one.check === check)?.detail
+  expect(detailOf('tdx.attributes', {})).toBe('The attributes of the trust domain are 0x10000000.')
+  expect(detailOf('tdx.attributes', { quote: attributes('0000002000000000') })).toBe(
+    'The attributes of the trust domain are 0x20000000: it lacks septVeDisable; it has what is not allowed: 0x20000000.',
+  )
+  expect(detailOf('tdx.evaluation', { rules })).toBe('TCBs are evaluated by 20 and 20; at least 5 is wanted.')
+  expect(detailOf('tdx.evaluation', { rules, collateral: [] })).toBe(
+    'TCBs are evaluated by nothing; at least 5 is wanted.',
+  )
 })
 
 test('advisories stand in the verdict', () => {

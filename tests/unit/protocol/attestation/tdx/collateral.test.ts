@@ -165,6 +165,8 @@ describe('a document is malformed', () => {
     ['with something before the statement', { change: (whole) => whole.replace('{"tcbInfo"', '{"more":1,"tcbInfo"') }],
     ['with something behind the signature', { change: (whole) => whole.replace(/\}$/, ',"more":1}') }],
     ['with a short signature', { change: (whole) => whole.replace(/..("\})$/, '$1') }],
+    ['with another member of the same length', { change: (whole) => whole.replace('"tcbInfo"', '"tcbInfa"') }],
+    ['with a signature that is not in hex', { change: (whole) => whole.replace(/..("\})$/, 'zz$1') }],
     ['with another member', { change: (whole) => whole.replace('"tcbInfo"', '"enclaveIdentity"') }],
     ['with much white space', { change: (whole) => `${' '.repeat(17)}${whole}` }],
     ['that is no JSON', { statement: text.slice(0, -1) }],

@@ -47,6 +47,10 @@ describe('a quote', () => {
       { pem: Buffer.from([pckCertificate(), tdxAuthority()].map((one) => toPem(one, 'CERTIFICATE')).join('')) },
     ],
     ['with zeros behind it', { behind: { quote: Buffer.alloc(3065) } }],
+    [
+      'with four certificates',
+      { certificates: [pckCertificate(), tdxAuthority(), tdxRootCertificate(), tdxRootCertificate()] },
+    ],
     ['without the root in its chain', { certificates: [pckCertificate(), tdxAuthority()] }],
   ])('%s is verified, and has no attester', (_, changes) => {
     const { attester, claims } = verify(changes)
@@ -60,6 +64,9 @@ describe('a quote', () => {
       qeIdentity: null,
       tcbInfo: null,
     })
+    const isLonger = changes.report === '1.5'
+    expect(JSON.stringify(claims).includes('mrServiceTd')).toBe(isLonger)
+    expect(Object.keys((claims as { trustDomain: object }).trustDomain).includes('mrServiceTd')).toBe(isLonger)
   })
 
   test('of TDX 1.5 says what runs now', () => {
@@ -84,6 +91,7 @@ describe('a quote', () => {
 
 test.each<[string, QuoteChanges]>([
   ['of another version', { header: { version: Buffer.of(3, 0) } }],
+  ['of a later version, in the form of ours', { version: 5, header: { version: Buffer.of(6, 0) } }],
   ['of a version that has two bytes', { header: { version: Buffer.of(4, 1) } }],
   ['with another kind of key', { header: { keyType: Buffer.of(3, 0) } }],
   ['of SGX', { header: { teeType: Buffer.alloc(4) } }],
