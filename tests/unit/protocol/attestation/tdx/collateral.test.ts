@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { collateralKindReaders } from '../../../../../protocol/attestation/collateral-kinds.ts'
 import type { Collateral } from '../../../../../protocol/attestation/evidence-format.ts'
 import type { Json } from '../../../../../protocol/encoding.ts'
-import { derTime } from '../../../../support/der.ts'
+import { der, derId, derSequence, derText, derTime } from '../../../../support/der.ts'
 import { claimsOf, withInfo } from '../../../../support/tdx/claims.ts'
 import {
   isvLevel,
@@ -94,6 +94,9 @@ describe('a statement counts', () => {
   const root = tdxRootCertificate()
   const signedByPck = { signingKey: tdxKeys.pck.privateKey, chain: [pckCertificate(), tdxAuthority(), root] }
   const byAuthority = tcbSigner({ issuer: 'TDX Authority', signingKey: tdxKeys.authority.privateKey })
+  const SIGNER = 'Intel SGX TCB Signing'
+  const named = (id: string, text: string) => der(0x31, derSequence(derId(id), derText(text)))
+  const subject = (...names: Uint8Array[]) => ({ chain: [tcbSigner({ subject: derSequence(...names) }), root] })
   const otherRoot = tdxRootCertificate({ spki: spkiOf(other), signingKey: other.privateKey })
 
   test.each<[string, StatementChanges]>([
@@ -114,6 +117,8 @@ describe('a statement counts', () => {
       'that a certificate for another use signed',
       { chain: [tcbSigner({ extensions: [basicConstraints(false), keyUsage('keyAgreement')] }), root] },
     ],
+    ['that an organization of that name signed', subject(named('2.5.4.10', SIGNER))],
+    ['that somebody without a value of a name signed', subject(der(0x31, derSequence(derId('2.5.4.3'))))],
     ['that says that it is of other platforms', { lookupId: 'tdx-tcb-info:000000000000' }],
   ])('not %s', (_, changes) => {
     expect(claimsOf(tdxCollateral({ info: tcbInfoDocument({}, changes) })).tcbInfo).toBeNull()
@@ -122,6 +127,11 @@ describe('a statement counts', () => {
   test('not of other platforms, whatever it is looked up as', () => {
     expect(withInfo({ fmspc: '00606A000000' })).toBeUndefined()
     expect(withInfo({ pceId: '0001' })).toBeUndefined()
+  })
+
+  test('when its signer has other names besides', () => {
+    const changes = subject(named('2.5.4.10', 'Intel Corporation'), named('2.5.4.3', SIGNER))
+    expect(claimsOf(tdxCollateral({ info: tcbInfoDocument({}, changes) })).tcbInfo).not.toBeNull()
   })
 
   test('without the root in its chain', () => {

@@ -103,6 +103,12 @@ describe('the level of a platform', () => {
     expect(tcbInfo?.tcb).toMatchObject({ status: together, advisoryIds: ['INTEL-SA-00001', 'INTEL-SA-00999'] })
   })
 
+  test('stays not supported with a quoting enclave that is out of date', () => {
+    const info = tcbInfoDocument({ tcbLevels: [] })
+    const { tcbInfo } = claimsOf(tdxCollateral({ info }), { qe: { isvSvn: Buffer.of(3, 0) } })
+    expect(tcbInfo?.tcb.status).toBe('NotSupported')
+  })
+
   test('is revoked with a quoting enclave that is, and not supported with one below all levels', () => {
     const identity = qeIdentityDocument({ tcbLevels: [isvLevel(5), isvLevel(4, 'Revoked')] })
     expect(claimsOf(tdxCollateral({ identity })).tcbInfo?.tcb.status).toBe('Revoked')
@@ -167,9 +173,51 @@ describe('the level of a platform', () => {
         now15(svn(4, 3, 5), { qe: { isvSvn: Buffer.of(3, 0) } }),
         'OutOfDate',
       ],
+      [
+        'and to configure what the hardware needs',
+        { tcbLevels: [tcbLevel({ tdx: [0, 0, 6], status: 'ConfigurationNeeded' }), tcbLevel({})] },
+        now15(svn(4, 3, 6)),
+        'TDRelaunchAdvisedConfigurationNeeded',
+      ],
+      [
+        'not when the module was good, and the microcode old',
+        { tcbLevels: [tcbLevel({}), tcbLevel({ tdx: [0, 0, 4], status: 'OutOfDate' })] },
+        now15(svn(4, 3, 5), { td: { teeTcbSvn: svn(4, 3, 4) } }),
+        'OutOfDate',
+      ],
+      [
+        'not when the level of the launch is revoked',
+        { tcbLevels: [tcbLevel({}), tcbLevel({ tdx: [0, 0, 4], status: 'Revoked' })] },
+        now15(svn(4, 3, 5), { td: { teeTcbSvn: svn(3, 3, 4) } }),
+        'Revoked',
+      ],
+      [
+        'not when the level of the hardware is revoked',
+        { tcbLevels: [tcbLevel({ tdx: [0, 0, 6], status: 'Revoked' }), tcbLevel({ status: 'OutOfDate' })] },
+        now15(svn(4, 3, 6)),
+        'OutOfDate',
+      ],
+      [
+        "not when the quoting enclave is not Intel's",
+        {},
+        now15(svn(4, 3, 5), { qe: { mrSigner: Buffer.alloc(32) } }),
+        'OutOfDate',
+      ],
+      [
+        'not when the hardware is below all levels',
+        { tcbLevels: [tcbLevel({ pce: 12 })] },
+        now15(svn(4, 3, 5)),
+        'NotSupported',
+      ],
+      ['not when there are no levels', { tcbLevels: [] }, now15(svn(4, 3, 5)), 'NotSupported'],
       ['not without TDX 1.5', {}, launched(3), 'OutOfDate'],
     ])('%s', (_, more, quote, status) => {
       expect(withInfo({ ...members, ...more }, quote)?.status).toBe(status)
+    })
+
+    test('when nothing is known of the quoting enclave, too', () => {
+      const collateral = [tcbInfoDocument(members)]
+      expect(claimsOf(collateral, now15(svn(4, 3, 5))).tcbInfo?.tcb.status).toBe('TDRelaunchAdvised')
     })
   })
 })
