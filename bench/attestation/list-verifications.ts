@@ -1,6 +1,7 @@
 import { androidKey } from '../../protocol/attestation/formats/android-key.ts'
 import { psa } from '../../protocol/attestation/formats/psa.ts'
 import { sevSnp } from '../../protocol/attestation/formats/sev-snp.ts'
+import { tdx } from '../../protocol/attestation/formats/tdx.ts'
 import { tpm2 } from '../../protocol/attestation/formats/tpm2.ts'
 import type { Json } from '../../protocol/encoding.ts'
 import {
@@ -15,6 +16,15 @@ import {
 import { enrollingPsa, makeToken, psaAnchor, psaEvidence, psaKeyPair, psaRelease } from '../../tests/support/psa.ts'
 import { makeSevSnp, type SevSnpOptions, sevSnpCrl } from '../../tests/support/sev-snp/evidence.ts'
 import { sevSnpMeasurement } from '../../tests/support/sev-snp/report.ts'
+import { tdxCollateral } from '../../tests/support/tdx/collateral.ts'
+import { tdxAnchor } from '../../tests/support/tdx/platform.ts'
+import {
+  enrollingTdx,
+  makeQuote,
+  type QuoteChanges,
+  tdxEvidence,
+  tdxTrustDomain,
+} from '../../tests/support/tdx/quote.ts'
 import {
   akKinds,
   type EvidenceOptions,
@@ -49,6 +59,8 @@ export function listVerifications(): Verification[] {
     { name: 'android-key, with the identity key', run: verifyingAndroidKey(makeIdentity()) },
     { name: 'sev-snp, VCEK', run: verifyingSevSnp({}) },
     { name: 'sev-snp, VLEK', run: verifyingSevSnp({ signingKey: 'vlek' }) },
+    { name: 'tdx, version 4', run: verifyingTdx() },
+    { name: 'tdx, version 5 with TDX 1.5', run: verifyingTdx({ version: 5, report: '1.5' }) },
   ]
 }
 
@@ -84,4 +96,13 @@ function verifyingSevSnp(options: SevSnpOptions): () => unknown {
   const collateral = [sevSnpCrl(made, [], { signingKey: testKeyPair('RSA-4096', 'ARK').privateKey })]
   const references: Json[] = [{ measurements: [sevSnpMeasurement.toString('hex')] }]
   return () => sevSnp.parse(evidence).verify(anchors, expected, collateral).appraise(rules, references)
+}
+
+/** With revocation lists, TCB info and the identity of the quoting enclave. */
+function verifyingTdx(changes: QuoteChanges = {}): () => unknown {
+  const rules = tdx.rules.parse({})
+  const evidence = tdxEvidence(makeQuote(changes))
+  const collateral = tdxCollateral()
+  const anchors = [tdxAnchor()]
+  return () => tdx.parse(evidence).verify(anchors, enrollingTdx, collateral).appraise(rules, [tdxTrustDomain])
 }

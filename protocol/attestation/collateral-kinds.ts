@@ -1,5 +1,6 @@
 import type { Collateral, CollateralKind } from './evidence-format.ts'
 import { androidStatusListId, parseStatusList } from './formats/android-key/status-list.ts'
+import { parseTdxCollateral, type TdxCollateralKind } from './formats/tdx/tcb-collateral.ts'
 import { parseCrl } from './x509/parse-crl.ts'
 import { crlIdOf } from './x509/revocation.ts'
 
@@ -25,4 +26,13 @@ export const collateralKindReaders: Record<
     // It says no time, and is not signed: whoever fetches it vouches for both.
     return { lookupId: androidStatusListId, issuedAt: fetchedAt, nextUpdateAt: undefined, name }
   },
+  'tdx-tcb-info': (body, chain) => readTdx('tdx-tcb-info', body, chain),
+  'tdx-qe-identity': (body, chain) => readTdx('tdx-qe-identity', body, chain),
+}
+
+function readTdx(kind: TdxCollateralKind, body: Uint8Array, chain: readonly Uint8Array[]): CollateralFacts {
+  const { lookupId, statement } = parseTdxCollateral(kind, body, chain)
+  const name =
+    'fmspc' in statement ? `TCB info of FMSPC ${statement.fmspc}` : `identity of quoting enclave ${statement.id}`
+  return { lookupId, issuedAt: statement.issueDate, nextUpdateAt: statement.nextUpdate, name }
 }

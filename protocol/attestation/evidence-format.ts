@@ -3,11 +3,14 @@ import type { Json } from '../encoding.ts'
 import { ProtocolError } from '../errors.ts'
 import type { Finding } from './appraisal.ts'
 
-export const evidenceFormatNames = ['none', 'android-key', 'psa', 'sev-snp', 'tpm2'] as const
+export const evidenceFormatNames = ['none', 'android-key', 'psa', 'sev-snp', 'tdx', 'tpm2'] as const
 export type EvidenceFormatName = (typeof evidenceFormatNames)[number]
 
-/** `crl`: of X.509 (RFC 5280 §5). `android-status-list`: what Google publishes of revoked attestation keys. */
-export const collateralKinds = ['crl', 'android-status-list'] as const
+/**
+ * `crl`: of X.509 (RFC 5280 §5). `android-status-list`: what Google publishes of revoked attestation keys. `tdx-…`: what Intel publishes
+ * of its platforms and of its quoting enclave (PCS API, version 4).
+ */
+export const collateralKinds = ['crl', 'android-status-list', 'tdx-tcb-info', 'tdx-qe-identity'] as const
 export type CollateralKind = (typeof collateralKinds)[number]
 
 /** What an organization trusts, from its configuration only: never from inside of evidence. */

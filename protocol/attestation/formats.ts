@@ -3,6 +3,7 @@ import { androidKey } from './formats/android-key.ts'
 import { none } from './formats/none.ts'
 import { psa } from './formats/psa.ts'
 import { sevSnp } from './formats/sev-snp.ts'
+import { tdx } from './formats/tdx.ts'
 import { tpm2 } from './formats/tpm2.ts'
 
 /** Every format of evidence that is built in. */
@@ -11,5 +12,6 @@ export const evidenceFormats: Record<EvidenceFormatName, EvidenceFormat> = {
   'android-key': androidKey,
   psa,
   'sev-snp': sevSnp,
+  tdx,
   tpm2,
 }

@@ -64,6 +64,10 @@ export class StructureReader {
     return value === 1
   }
 
+  get remaining(): number {
+    return this.#bytes.length - this.#at
+  }
+
   get atEnd(): boolean {
     return this.#at === this.#bytes.length
   }

@@ -25,6 +25,9 @@ import {
 } from '../../../support/psa.ts'
 import { makeSevSnp, type SevSnpOptions, sevSnpCrl } from '../../../support/sev-snp/evidence.ts'
 import { reportFields, sevSnpMeasurement } from '../../../support/sev-snp/report.ts'
+import { tdxCollateral } from '../../../support/tdx/collateral.ts'
+import { tdxAnchor, tdxCrl } from '../../../support/tdx/platform.ts'
+import { enrollingTdx, makeQuote, type QuoteChanges, tdxEvidence, tdxTrustDomain } from '../../../support/tdx/quote.ts'
 import { type EvidenceOptions, makeEvidence, pcrsAfter, testEvents, testPcrs } from '../../../support/tpm/evidence.ts'
 
 /** The policies of deploy/policies give the verdicts that their descriptions say. */
@@ -148,5 +151,31 @@ describe('of a confidential virtual machine of AMD', () => {
     ['whose report is none', snp(forged), ['contraindicated', false]],
   ])('%s sev-snp says so', (_what, bundle, verdict) => {
     expect(verdictOf('sev-snp', bundle)).toEqual(verdict)
+  })
+})
+
+describe('of a trust domain', () => {
+  const domain: Json[] = [tdxTrustDomain]
+  const trustDomain = (changes: QuoteChanges = {}, collateral = tdxCollateral(), values = domain) =>
+    bundleOf(tdxEvidence(makeQuote(changes)), {
+      anchors: [tdxAnchor()],
+      expected: enrollingTdx,
+      collateral,
+      referenceValues: { 'trust-domain': values },
+    })
+  const revoked = tdxCollateral({ authorityCrl: tdxCrl('authority', { revoked: [33] }) })
+  const refused = ['contraindicated', false]
+
+  test.each([
+    ['that is listed', trustDomain(), ['affirming', true]],
+    ['of TDX 1.5 that is listed', trustDomain({ version: 5, report: '1.5' }), ['affirming', true]],
+    ['that is another', trustDomain({ td: { mrTd: Buffer.alloc(48, 9) } }), refused],
+    ['that may be debugged', trustDomain({ td: { tdAttributes: Buffer.from('0100001000000000', 'hex') } }), refused],
+    ['without reference values', trustDomain({}, tdxCollateral(), []), refused],
+    ['without collateral', trustDomain({}, []), refused],
+    ['on a platform that is revoked', trustDomain({}, revoked), refused],
+    ['of another binding', trustDomain({ td: { reportData: Buffer.alloc(64) } }), refused],
+  ])('%s tdx says so', (_what, bundle, verdict) => {
+    expect(verdictOf('tdx', bundle)).toEqual(verdict)
   })
 })
