@@ -33,11 +33,14 @@ export {
 } from '../protocol/rounds/verify-round-certificate.ts'
 export type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
 export {
+  type Collateral,
+  type CollateralRequest,
   openAttestationInputs,
   QflareAttestationInputs,
   type ReferenceValue,
   type TrustAnchor,
   type TrustAnchorRequest,
+  type WholeCollateral,
 } from './attestation-inputs.ts'
 export {
   type Attestation,

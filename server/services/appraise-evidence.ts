@@ -8,7 +8,12 @@ import {
   type PieceOfEvidence,
   parsePolicyEvidence,
 } from '../../protocol/attestation/appraise.ts'
-import type { EvidenceFormatName, ExpectedEvidence, TrustAnchor } from '../../protocol/attestation/evidence-format.ts'
+import type {
+  Collateral,
+  EvidenceFormatName,
+  ExpectedEvidence,
+  TrustAnchor,
+} from '../../protocol/attestation/evidence-format.ts'
 import type { Json } from '../../protocol/encoding.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { ServiceError } from '../errors.ts'
@@ -23,6 +28,8 @@ export interface AttestationInputs {
     tx: Tx,
     wanted: { organizationId: string; format: EvidenceFormatName; lookupIds: readonly string[]; at: number },
   ): Promise<TrustAnchor[]>
+  /** Of these look-up ids; what the custody's MAC does not vouch for is not among it. */
+  listCollateral(tx: Tx, wanted: { lookupIds: readonly string[]; at: number }): Promise<Collateral[]>
   /** All values of these names. */
   listReferenceValues(
     tx: Tx,
@@ -64,7 +71,7 @@ export async function appraiseEvidence(
     const at = { organizationId: given.organizationId, format, at: given.now }
     return {
       anchors: await inputs.findTrustAnchors(tx, { ...at, lookupIds: parsed.trustAnchorIds }),
-      collateral: [],
+      collateral: await inputs.listCollateral(tx, { lookupIds: parsed.collateralIds, at: given.now }),
       referenceValues: await inputs.listReferenceValues(tx, { ...at, names: policy.referenceValues }),
     }
   })

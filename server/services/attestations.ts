@@ -7,6 +7,7 @@ import {
   isSeenBy,
   listAttestations,
 } from '../../database/repositories/attestations.ts'
+import { getIdentityKey } from '../../database/repositories/identity-keys.ts'
 import { parsePolicyEvidence } from '../../protocol/attestation/appraise.ts'
 import type { TrustworthinessTier } from '../../protocol/attestation/ear.ts'
 import type { EvidenceBundle } from '../../protocol/attestation/evidence-bundle.ts'
@@ -72,6 +73,7 @@ export function createAttestations(parts: {
           v: 1,
           evidence,
           binding: stored.binding,
+          identityKey: (await getIdentityKey(tx, result.kid)).publicKey,
           at,
           attesters: parseStoredAttesters(stored.attesters),
           ...inputs,
@@ -94,18 +96,26 @@ function scopeOf(caller: Operator | SessionCaller): AttestationScope {
   return caller.type === 'api_token' ? { createdBy: caller.id } : { coordinatorId: caller.id }
 }
 
-/** Anchors and reference values as they were at the time of the result. */
+interface BundledInputs extends Pick<EvidenceBundle, 'anchors' | 'referenceValues'> {
+  collateral: NonNullable<EvidenceBundle['collateral']>
+}
+
+/** Anchors, collateral and reference values as they were at the time of the result. */
 async function loadBundledInputs(
   inputs: AttestationInputs,
   tx: Tx,
   { organizationId, appraisedAt: at }: AttestationResult | Attestation,
   { document, evidence }: { document: PolicyDocument; evidence: readonly Record<string, Json>[] },
-): Promise<Pick<EvidenceBundle, 'anchors' | 'referenceValues'>> {
-  const bundled: Pick<EvidenceBundle, 'anchors' | 'referenceValues'> = { anchors: {}, referenceValues: {} }
+): Promise<BundledInputs> {
+  const bundled: BundledInputs = { anchors: {}, collateral: {}, referenceValues: {} }
   for (const { format, policy, parsed } of parsePolicyEvidence(document, evidence)) {
     const wanted = { organizationId, format, at }
     const anchors = await inputs.findTrustAnchors(tx, { ...wanted, lookupIds: parsed.trustAnchorIds })
     bundled.anchors[format] = anchors.map(({ lookupId, kind, der }) => ({ lookupId, kind, der }))
+    const collateral = await inputs.listCollateral(tx, { lookupIds: parsed.collateralIds, at })
+    if (collateral.length > 0) {
+      bundled.collateral[format] = collateral.map(({ chain, ...one }) => ({ ...one, chain: [...chain] }))
+    }
     const values = []
     for (const name of policy.referenceValues) {
       values.push({ name, values: await inputs.listReferenceValues(tx, { ...wanted, names: [name] }) })
