@@ -34,11 +34,14 @@ export {
 export type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
 export { type AndroidKeyOptions, androidKeyAttester } from './android-key-attester.ts'
 export {
+  type Collateral,
+  type CollateralRequest,
   openAttestationInputs,
   QflareAttestationInputs,
   type ReferenceValue,
   type TrustAnchor,
   type TrustAnchorRequest,
+  type WholeCollateral,
 } from './attestation-inputs.ts'
 export {
   type Attestation,

@@ -1,6 +1,6 @@
-import type { Generated } from 'kysely'
+import type { ColumnType, Generated, RawBuilder } from 'kysely'
 import type { TrustworthinessTier } from '../protocol/attestation/ear.ts'
-import type { EvidenceFormatName, TrustAnchor } from '../protocol/attestation/evidence-format.ts'
+import type { CollateralKind, EvidenceFormatName, TrustAnchor } from '../protocol/attestation/evidence-format.ts'
 import type { Bytes, NullableBytes, NullableTimestamp, Timestamp } from './column-types.ts'
 
 /** What is known of attesters, and what evidence is held against. */
@@ -74,6 +74,24 @@ export interface AttestationTables {
     lookup_id: string
     der: Bytes
     name: string
+    mac: Bytes
+    mac_key_version: number
+    mac_mismatched_at: NullableTimestamp
+    created_at: Timestamp
+    removed_at: NullableTimestamp
+  }
+  collateral: {
+    organization_id: string
+    id: string
+    kind: CollateralKind
+    lookup_id: string
+    name: string
+    issued_at: Timestamp
+    next_update_at: NullableTimestamp
+    body: Bytes
+    body_hash: Bytes
+    /** Written by an expression. */
+    chain: ColumnType<Uint8Array[], RawBuilder<Uint8Array[]>, never>
     mac: Bytes
     mac_key_version: number
     mac_mismatched_at: NullableTimestamp

@@ -18,6 +18,7 @@ import { up as attestationInputs } from './migrations/0017-attestation-inputs.ts
 import { up as attestations } from './migrations/0018-attestations.ts'
 import { up as fleetNews } from './migrations/0020-fleet-news.ts'
 import { up as resultsUncompressed } from './migrations/0021-results-uncompressed.ts'
+import { up as collateral } from './migrations/0022-collateral.ts'
 
 /** Forward only, in this order, each frozen once it has been released. */
 export const migrations: readonly { name: string; up: string }[] = [
@@ -41,4 +42,5 @@ export const migrations: readonly { name: string; up: string }[] = [
   { name: '0018-attestations', up: attestations },
   { name: '0020-fleet-news', up: fleetNews },
   { name: '0021-results-uncompressed', up: resultsUncompressed },
+  { name: '0022-collateral', up: collateral },
 ]

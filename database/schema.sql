@@ -270,7 +270,8 @@ CREATE OR REPLACE FUNCTION public.keep_key_of_input_macs()
 AS $function$
 begin
   if exists (select from public.trust_anchor a where a.mac_key_version = old.version and a.mac_mismatched_at is null)
-    or exists (select from public.reference_value v where v.mac_key_version = old.version and v.mac_mismatched_at is null) then
+    or exists (select from public.reference_value v where v.mac_key_version = old.version and v.mac_mismatched_at is null)
+    or exists (select from public.collateral c where c.mac_key_version = old.version and c.mac_mismatched_at is null) then
     return null;
   end if;
   return new;
@@ -388,6 +389,21 @@ BEGIN ATOMIC
   LIMIT list_stale_attester_macs.page_size;
 END;
 -- of qflare_jobs; may be executed by qflare_worker: list_stale_attester_macs(bigint,integer)
+
+CREATE OR REPLACE FUNCTION public.list_stale_collateral_macs(below_version bigint, page_size integer)
+ RETURNS TABLE(organization_id uuid, id uuid)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT c.organization_id,
+     c.id
+    FROM collateral c
+   WHERE ((c.mac_key_version < list_stale_collateral_macs.below_version) AND (c.mac_mismatched_at IS NULL))
+   ORDER BY c.mac_key_version, c.organization_id, c.id
+  LIMIT list_stale_collateral_macs.page_size;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_stale_collateral_macs(bigint,integer)
 
 CREATE OR REPLACE FUNCTION public.list_stale_identity_macs(below_version bigint, page_size integer)
  RETURNS TABLE(organization_id uuid, kid text)
@@ -1022,6 +1038,54 @@ create policy tenant_only on challenge as restrictive for all to qflare_api, qfl
 grant insert, select on challenge to qflare_api;
 grant update (sealed_challenge, trust_sequence, expires_at, consumed_at, completion_hash, principal_id, mismatched_at, credential_at, sealed_activation) on challenge to qflare_api;
 grant select (sealed_challenge, expires_at) on challenge to qflare_jobs;
+
+create table collateral (
+  organization_id uuid not null,
+  id uuid not null,
+  kind text not null,
+  lookup_id text not null,
+  name display_name not null,
+  issued_at timestamp with time zone not null,
+  next_update_at timestamp with time zone,
+  body bytea not null,
+  body_hash bytea not null,
+  chain bytea[] not null default '{}'::bytea[],
+  mac bytea not null,
+  mac_key_version bigint not null,
+  mac_mismatched_at timestamp with time zone,
+  created_at timestamp with time zone not null,
+  removed_at timestamp with time zone,
+  constraint collateral_pkey PRIMARY KEY (organization_id, id),
+  constraint collateral_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
+  constraint collateral_body_check CHECK (((length(body) >= 1) AND (length(body) <= 3145728))),
+  constraint collateral_body_hash_check CHECK ((length(body_hash) = 32)),
+  constraint collateral_chain_check CHECK ((cardinality(chain) <= 4)),
+  constraint collateral_check CHECK ((removed_at >= created_at)),
+  constraint collateral_kind_check CHECK (((length(kind) >= 1) AND (length(kind) <= 64))),
+  constraint collateral_lookup_id_check CHECK (((length(lookup_id) >= 1) AND (length(lookup_id) <= 160))),
+  constraint collateral_mac_check CHECK ((length(mac) = 32))
+);
+alter table collateral owner to qflare_owner;
+CREATE UNIQUE INDEX collateral_live ON public.collateral USING btree (organization_id, lookup_id) WHERE (removed_at IS NULL);
+CREATE INDEX collateral_lookup ON public.collateral USING btree (organization_id, lookup_id);
+CREATE INDEX collateral_mac_version ON public.collateral USING btree (mac_key_version, organization_id, id) WHERE (mac_mismatched_at IS NULL);
+CREATE TRIGGER unchanging BEFORE DELETE OR UPDATE ON public.collateral FOR EACH ROW EXECUTE FUNCTION refuse_input_change();
+CREATE TRIGGER unchanging_table BEFORE TRUNCATE ON public.collateral FOR EACH STATEMENT EXECUTE FUNCTION refuse_input_change();
+alter table collateral enable row level security;
+alter table collateral force row level security;
+create policy rotate_keys on collateral as permissive for select to qflare_jobs
+  using (true);
+create policy tenant on collateral as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on collateral as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on collateral to qflare_api;
+grant select on collateral to qflare_worker;
+grant update (mac, mac_key_version, removed_at) on collateral to qflare_api;
+grant select (organization_id, id, mac_key_version, mac_mismatched_at) on collateral to qflare_jobs;
+grant update (mac, mac_key_version, mac_mismatched_at) on collateral to qflare_worker;
 
 create table directory (
   id uuid not null,

@@ -19,6 +19,7 @@ import { attestRoutes } from './routes/attest.ts'
 import { attestationRoutes } from './routes/attestations.ts'
 import { auditEventRoutes } from './routes/audit-events.ts'
 import { auditTreeRoutes } from './routes/audit-tree.ts'
+import { collateralRoutes } from './routes/collateral.ts'
 import { completeEnrollmentRoute } from './routes/complete-enrollment.ts'
 import { confirmExchangeRoute } from './routes/confirm-exchange.ts'
 import { deviceLifeCycleRoutes } from './routes/device-life-cycle.ts'
@@ -48,6 +49,7 @@ import { createAttestationInputs } from './services/attestation-inputs.ts'
 import { createAttestations } from './services/attestations.ts'
 import { createAuditLog } from './services/audit-log.ts'
 import { createCloseRound } from './services/close-round.ts'
+import { createCollateral } from './services/collateral.ts'
 import { createCompleteAttestation } from './services/complete-attestation.ts'
 import { createCompleteEnrollment } from './services/complete-enrollment.ts'
 import { createCompleteRotation } from './services/complete-rotation.ts'
@@ -130,6 +132,7 @@ export function listRoutes(parts: RouteParts): Route[] {
     ...apiTokenRoutes(createApiTokens(parts), clock),
     ...appraisalPolicyRoutes(createAppraisalPolicies(parts)),
     ...trustAnchorRoutes(createTrustAnchors(parts)),
+    ...collateralRoutes(createCollateral(parts)),
     ...referenceValueRoutes(createReferenceValues(parts)),
     ...enrollmentTokenRoutes(createEnrollmentTokens(parts), clock),
     startEnrollmentRoute(createStartEnrollment({ ...parts, getTrust: parts.publishedKeys.getTrust })),

@@ -48,6 +48,26 @@ export const entries: readonly Entry[] = [
     load: async () => (await import('./anchors-remove.ts')).anchorsRemove,
   },
   {
+    name: 'collateral import',
+    summary: 'operator: import a revocation list or a statement of a vendor',
+    load: async () => (await import('./collateral-import.ts')).collateralImport,
+  },
+  {
+    name: 'collateral list',
+    summary: 'operator: list them, and when each is out of date',
+    load: async () => (await import('./collateral-list.ts')).collateralList,
+  },
+  {
+    name: 'collateral show',
+    summary: 'operator: one of them',
+    load: async () => (await import('./collateral-show.ts')).collateralShow,
+  },
+  {
+    name: 'collateral remove',
+    summary: 'operator: appraise without one from now on',
+    load: async () => (await import('./collateral-remove.ts')).collateralRemove,
+  },
+  {
     name: 'reference import',
     summary: 'operator: add what evidence is compared with',
     load: async () => (await import('./reference-import.ts')).referenceImport,

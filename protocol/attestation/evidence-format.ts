@@ -24,7 +24,7 @@ export interface TrustAnchor {
 }
 
 /** Lists of everything that is revoked are the longest. */
-export const MAX_COLLATERAL_BYTES = 4 << 20
+export const MAX_COLLATERAL_BYTES = 3 << 20
 
 /** What is published about evidence from time to time, and has an end: revocation lists, and what vendors say of their firmware. */
 export interface Collateral {

@@ -25,6 +25,19 @@ export const attestationEventTypes = {
     subject: ['referenceValueId'],
     data: ['format', 'name', 'valueHash'],
   },
+  'collateral.added': {
+    severity: 'notice',
+    meaning:
+      'An operator imported a revocation list or a statement of a vendor; it takes the place of the one before, where there was one. The hash is the SHA-256 of its body.',
+    subject: ['collateralId'],
+    data: ['kind', 'lookupId', 'bodyHash', 'name', 'issuedAt', 'nextUpdateAt'],
+  },
+  'collateral.removed': {
+    severity: 'notice',
+    meaning: 'Collateral was removed by an operator, or a newer one took its place: evidence is appraised without it.',
+    subject: ['collateralId'],
+    data: ['kind', 'lookupId', 'bodyHash', 'name', 'issuedAt', 'nextUpdateAt'],
+  },
   'enrollment.credential_given': {
     severity: 'info',
     meaning: 'Somebody who knew an enrolment was given a secret that only the platform with its keys can open.',

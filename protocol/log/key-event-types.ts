@@ -104,6 +104,12 @@ export const keyEventTypes = {
     subject: ['referenceValueId'],
     data: [],
   },
+  'collateral.mac_mismatched': {
+    severity: 'critical',
+    meaning: 'Collateral is not as it was added or removed: somebody wrote to the database.',
+    subject: ['collateralId'],
+    data: [],
+  },
   'identity_key.mac_mismatched': {
     severity: 'critical',
     meaning: 'The identity key of a device is not the one that enrolled: somebody wrote to the database.',

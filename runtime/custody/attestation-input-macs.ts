@@ -1,7 +1,7 @@
 import { encode, u64, uuidToBytes } from '../../protocol/encoding.ts'
 import { type Keyring, UnknownKeyError } from './keyring.ts'
 
-/** What both kinds of rows have. Times are milliseconds since the Unix epoch. */
+/** What all kinds of rows have. Times are milliseconds since the Unix epoch. */
 interface RowFacts {
   organizationId: string
   id: string
@@ -22,6 +22,16 @@ export interface ReferenceValueFacts extends RowFacts {
   body: string
 }
 
+export interface CollateralFacts extends Omit<RowFacts, 'format'> {
+  kind: string
+  lookupId: string
+  issuedAt: number
+  nextUpdateAt: number | undefined
+  /** SHA-256 of the body. */
+  bodyHash: Uint8Array
+  chain: readonly Uint8Array[]
+}
+
 /** What stands beside it, so that a writer of the database can neither swap what an organization trusts nor bring back what it removed. */
 export function macTrustAnchor(keyring: Keyring, anchor: TrustAnchorFacts): { mac: Uint8Array; version: number } {
   return keyring.mac('identityMac', anchorMessage(anchor))
@@ -30,6 +40,11 @@ export function macTrustAnchor(keyring: Keyring, anchor: TrustAnchorFacts): { ma
 /** The same, of what an organization expects. */
 export function macReferenceValue(keyring: Keyring, value: ReferenceValueFacts): { mac: Uint8Array; version: number } {
   return keyring.mac('identityMac', valueMessage(value))
+}
+
+/** The same, of what is published about evidence. */
+export function macCollateral(keyring: Keyring, collateral: CollateralFacts): { mac: Uint8Array; version: number } {
+  return keyring.mac('identityMac', collateralMessage(collateral))
 }
 
 interface Mac {
@@ -43,6 +58,11 @@ export function isTrustAnchorGenuine(keyring: Keyring, anchor: TrustAnchorFacts 
 
 export function isReferenceValueGenuine(keyring: Keyring, value: ReferenceValueFacts & Mac): Promise<boolean> {
   return isMac(keyring, valueMessage(value), value)
+}
+
+/** Its body is another question: whether it is that of the hash. */
+export function isCollateralGenuine(keyring: Keyring, collateral: CollateralFacts & Mac): Promise<boolean> {
+  return isMac(keyring, collateralMessage(collateral), collateral)
 }
 
 /** A MAC under a version that is not there is none: a version is destroyed only when no genuine MAC is under it. */
@@ -62,6 +82,12 @@ function anchorMessage({ kind, lookupId, der, ...row }: TrustAnchorFacts): Uint8
 
 function valueMessage({ body, ...row }: ReferenceValueFacts): Uint8Array {
   return encode('QFLARE-v1 reference value', ...rowParts(row), body)
+}
+
+function collateralMessage(facts: CollateralFacts): Uint8Array {
+  const { kind, lookupId, issuedAt, nextUpdateAt = 0, bodyHash, chain, ...row } = facts
+  const parts = [lookupId, u64(issuedAt), u64(nextUpdateAt), bodyHash, ...chain]
+  return encode('QFLARE-v1 collateral', ...rowParts({ ...row, format: kind }), ...parts)
 }
 
 /** 0 stands for a row that is not removed: nothing was in 1970. */

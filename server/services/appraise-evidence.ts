@@ -9,7 +9,12 @@ import {
   type PieceOfEvidence,
   parsePolicyEvidence,
 } from '../../protocol/attestation/appraise.ts'
-import type { EvidenceFormatName, ExpectedEvidence, TrustAnchor } from '../../protocol/attestation/evidence-format.ts'
+import type {
+  Collateral,
+  EvidenceFormatName,
+  ExpectedEvidence,
+  TrustAnchor,
+} from '../../protocol/attestation/evidence-format.ts'
 import type { Json } from '../../protocol/encoding.ts'
 import { ProtocolError } from '../../protocol/errors.ts'
 import { ServiceError } from '../errors.ts'
@@ -24,6 +29,8 @@ export interface AttestationInputs {
     tx: Tx,
     wanted: { organizationId: string; format: EvidenceFormatName; lookupIds: readonly string[]; at: number },
   ): Promise<TrustAnchor[]>
+  /** Of these look-up ids; what the custody's MAC does not vouch for is not among it. */
+  listCollateral(tx: Tx, wanted: { lookupIds: readonly string[]; at: number }): Promise<Collateral[]>
   /** All values of these names. */
   listReferenceValues(
     tx: Tx,
@@ -67,7 +74,7 @@ export async function appraiseEvidence(
     const at = { organizationId: given.organizationId, format, at: given.now }
     return {
       anchors: await inputs.findTrustAnchors(tx, { ...at, lookupIds }),
-      collateral: [],
+      collateral: await inputs.listCollateral(tx, { lookupIds: piece.parsed.collateralIds, at: given.now }),
       referenceValues: await inputs.listReferenceValues(tx, { ...at, names: policy.referenceValues }),
     }
   })

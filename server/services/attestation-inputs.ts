@@ -3,12 +3,18 @@ import { listTrustAnchorsAt, type TrustAnchorRow } from '../../database/reposito
 import type { EvidenceFormatName, TrustAnchor } from '../../protocol/attestation/evidence-format.ts'
 import { parseCertificate } from '../../protocol/attestation/x509/parse-certificate.ts'
 import type { Json } from '../../protocol/encoding.ts'
-import { isReferenceValueGenuine, isTrustAnchorGenuine } from '../../runtime/custody/attestation-input-macs.ts'
+import type { Primitives } from '../../protocol/primitives.ts'
+import {
+  isCollateralGenuine,
+  isReferenceValueGenuine,
+  isTrustAnchorGenuine,
+} from '../../runtime/custody/attestation-input-macs.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { Metrics } from '../../runtime/metrics.ts'
 import { rememberParsed } from '../../runtime/remember-parsed.ts'
 import type { AttestationInputs } from './appraise-evidence.ts'
+import { createKnownCollateral } from './known-collateral.ts'
 
 export interface AttestationInputParts {
   keyring: Keyring
@@ -20,7 +26,8 @@ export interface AttestationInputParts {
 const MAX_INTERMEDIATES = 4
 
 /** What organizations trust and expect. An appraisal goes on without what somebody else than an operator put there, and the log says so. */
-export function createAttestationInputs(parts: AttestationInputParts): AttestationInputs {
+export function createAttestationInputs(parts: AttestationInputParts & { crypto: Primitives }): AttestationInputs {
+  const collateral = createKnownCollateral(parts)
   return {
     async findTrustAnchors(tx, { format, lookupIds, at }) {
       const found: TrustAnchor[] = []
@@ -37,6 +44,13 @@ export function createAttestationInputs(parts: AttestationInputParts): Attestati
       }
       return found
     },
+
+    listCollateral: (tx, wanted) =>
+      collateral.list(
+        tx,
+        wanted,
+        async (row) => (await keepGenuine(parts, 'collateral', [row], isCollateralGenuine)).length === 1,
+      ),
 
     async listReferenceValues(tx, { format, names, at }) {
       if (names.length === 0) return []
@@ -68,7 +82,7 @@ export const readReferenceValue = rememberParsed((body) => JSON.parse(body) as J
 
 async function keepGenuine<Row extends { id: string; organizationId: string }>(
   { keyring, logger, metrics }: AttestationInputParts,
-  table: 'trust_anchor' | 'reference_value',
+  table: 'trust_anchor' | 'reference_value' | 'collateral',
   rows: readonly Row[],
   isGenuine: (keyring: Keyring, row: Row) => Promise<boolean>,
 ): Promise<Row[]> {

@@ -7,6 +7,7 @@ import {
   isSeenBy,
   listAttestations,
 } from '../../database/repositories/attestations.ts'
+import { getIdentityKey } from '../../database/repositories/identity-keys.ts'
 import { anchorIdsOf, parsePolicyEvidence } from '../../protocol/attestation/appraise.ts'
 import type { TrustworthinessTier } from '../../protocol/attestation/ear.ts'
 import type { EvidenceBundle } from '../../protocol/attestation/evidence-bundle.ts'
@@ -73,6 +74,7 @@ export function createAttestations(parts: {
           v: 1,
           evidence,
           binding: stored.binding,
+          identityKey: (await getIdentityKey(tx, result.kid)).publicKey,
           at,
           attesters,
           ...inputs,
@@ -95,7 +97,11 @@ function scopeOf(caller: Operator | SessionCaller): AttestationScope {
   return caller.type === 'api_token' ? { createdBy: caller.id } : { coordinatorId: caller.id }
 }
 
-/** Anchors and reference values as they were at the time of the result. */
+interface BundledInputs extends Pick<EvidenceBundle, 'anchors' | 'referenceValues'> {
+  collateral: NonNullable<EvidenceBundle['collateral']>
+}
+
+/** Anchors, collateral and reference values as they were at the time of the result. */
 async function loadBundledInputs(
   inputs: AttestationInputs,
   tx: Tx,
@@ -109,8 +115,8 @@ async function loadBundledInputs(
     evidence: readonly Record<string, Json>[]
     attesters: EvidenceBundle['attesters']
   },
-): Promise<Pick<EvidenceBundle, 'anchors' | 'referenceValues'>> {
-  const bundled: Pick<EvidenceBundle, 'anchors' | 'referenceValues'> = { anchors: {}, referenceValues: {} }
+): Promise<BundledInputs> {
+  const bundled: BundledInputs = { anchors: {}, collateral: {}, referenceValues: {} }
   for (const piece of parsePolicyEvidence(document, evidence)) {
     const { format, policy } = piece
     const wanted = { organizationId, format, at }
@@ -118,6 +124,10 @@ async function loadBundledInputs(
     const known = attester?.kind === 'known' ? attester : ({ kind: 'enrolling', activation: undefined } as const)
     const anchors = await inputs.findTrustAnchors(tx, { ...wanted, lookupIds: anchorIdsOf(piece, known) })
     bundled.anchors[format] = anchors.map(({ lookupId, kind, der }) => ({ lookupId, kind, der }))
+    const collateral = await inputs.listCollateral(tx, { lookupIds: piece.parsed.collateralIds, at })
+    if (collateral.length > 0) {
+      bundled.collateral[format] = collateral.map(({ chain, ...one }) => ({ ...one, chain: [...chain] }))
+    }
     const values = []
     for (const name of policy.referenceValues) {
       values.push({ name, values: await inputs.listReferenceValues(tx, { ...wanted, names: [name] }) })

@@ -6,7 +6,7 @@ import type { AttestationInputs } from '../../server/services/appraise-evidence.
 import { createAttestationInputs } from '../../server/services/attestation-inputs.ts'
 import { call } from '../support/api.ts'
 import { addAnchor, addReferenceValue, authoritiesWish, psaWish, referenceWish } from '../support/attestation-inputs.ts'
-import { startTestService, type TestService } from '../support/service.ts'
+import { crypto as primitives, startTestService, type TestService } from '../support/service.ts'
 import { makeTenant, type Tenant } from '../support/tenants.ts'
 import { makePath, parsePath } from '../support/x509.ts'
 
@@ -36,7 +36,7 @@ afterAll(async () => {
 beforeEach(async () => {
   metrics = createMetrics()
   const { keyring } = service.serviceKeys
-  inputs = createAttestationInputs({ keyring, logger: createLogger('silent'), metrics })
+  inputs = createAttestationInputs({ crypto: primitives, keyring, logger: createLogger('silent'), metrics })
   tenant = await makeTenant(service, crypto.randomUUID())
   other = await makeTenant(service, crypto.randomUUID())
   anchorId = await addAnchor(tenant, psaWish(instanceId))

@@ -210,5 +210,6 @@ test('every request of this file is taken as far as its own checks go', async ()
     policy: 201,
     anchor: 201,
     reference: 201,
+    collateral: 201,
   })
 })

@@ -4,7 +4,8 @@ import { newId } from '../../runtime/ids.ts'
 import type { Route } from '../../server/route.ts'
 import { listRoutes, type RouteParts } from '../../server/routes.ts'
 import { call, createToken, enrollTestDevice, openExchange } from '../support/api.ts'
-import { addAnchor, addReferenceValue, psaWish, referenceWish } from '../support/attestation-inputs.ts'
+import { addAnchor, addCollateral, addReferenceValue, psaWish, referenceWish } from '../support/attestation-inputs.ts'
+import { crlWish } from '../support/crl.ts'
 import { createHeldRequests } from '../support/held-requests.ts'
 import { awaitSigned } from '../support/offline-root.ts'
 import { noneDocument } from '../support/policies.ts'
@@ -68,6 +69,8 @@ const asks: Record<string, () => Promise<{ path: string; body?: unknown }>> = {
   'POST /v1/policies': async () => ({ path: '/v1/policies', body: { name: newId(), policy: noneDocument } }),
   'POST /v1/trust-anchors': async () => ({ path: '/v1/trust-anchors', body: psaWish() }),
   'DELETE /v1/trust-anchors/:id': async () => ({ path: `/v1/trust-anchors/${await addAnchor(service)}` }),
+  'POST /v1/collateral': async () => ({ path: '/v1/collateral', body: crlWish() }),
+  'DELETE /v1/collateral/:id': async () => ({ path: `/v1/collateral/${await addCollateral(service)}` }),
   'POST /v1/reference-values': async () => ({ path: '/v1/reference-values', body: referenceWish() }),
   'DELETE /v1/reference-values/:id': async () => ({
     path: `/v1/reference-values/${await addReferenceValue(service)}`,

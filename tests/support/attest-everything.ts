@@ -4,6 +4,7 @@ import { createEventWriter } from '../../runtime/audit-events.ts'
 import { watchAttestations } from '../../workers/jobs/watch-attestations.ts'
 import { call, createToken, makeIdentity, startEnrollment } from './api.ts'
 import { bindingOf, signAttestation, startAttestation, submitAttestation } from './attestation.ts'
+import { addCollateral } from './attestation-inputs.ts'
 import { crypto, type TestService } from './service.ts'
 import { askCredential, createTpmPolicy, enterWithTpm, keysOf, otherPcrs, quoteOf } from './tpm/device.ts'
 import { newTpm, trustTestTpms } from './tpm/service.ts'
@@ -38,7 +39,8 @@ export async function attestEverything(service: TestService): Promise<void> {
 
   const { enrollmentId } = await startEnrollment(service, (await createToken(service, { policyId: 'edge' })).credential)
   await askCredential(service, enrollmentId, { ...keysOf(newTpm()), ekChain: [] })
-  for (const path of ['/v1/trust-anchors', '/v1/reference-values']) {
+  await addCollateral(service)
+  for (const path of ['/v1/trust-anchors', '/v1/reference-values', '/v1/collateral']) {
     const { items } = await expectOk(service, 'GET', path)
     await expectOk(service, 'DELETE', `${path}/${items[0].id}`)
   }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { toBase64url } from '../../protocol/encoding.ts'
 import { type Answer, call } from './api.ts'
+import { crlWish } from './crl.ts'
 import { psaKeyPair } from './psa.ts'
 import type { TestService } from './service.ts'
 import { spkiOf } from './x509-signing.ts'
@@ -32,7 +33,21 @@ export function postReferenceValues(service: Pick<TestService, 'url' | 'adminTok
   return call(service, 'POST', '/v1/reference-values', { token: service.adminToken, body })
 }
 
+export function postCollateral(service: Pick<TestService, 'url' | 'adminToken'>, body: unknown): Promise<Answer> {
+  return call(service, 'POST', '/v1/collateral', { token: service.adminToken, body })
+}
+
 /** Of the organization of the service’s admin token; its id. */
+export async function addCollateral(
+  service: Pick<TestService, 'url' | 'adminToken'>,
+  wish: object = crlWish(),
+): Promise<string> {
+  const { status, body } = await postCollateral(service, wish)
+  if (status !== 201 && status !== 200) throw new Error(`nothing imported: ${JSON.stringify(body)}`)
+  return body.collateral.id
+}
+
+/** The same, of a trust anchor. */
 export async function addAnchor(
   service: Pick<TestService, 'url' | 'adminToken'>,
   wish: object = psaWish(),

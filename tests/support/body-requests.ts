@@ -12,6 +12,7 @@ import {
 } from './api.ts'
 import { signAttestation, startAttestation } from './attestation.ts'
 import { psaWish, referenceWish } from './attestation-inputs.ts'
+import { crlWish } from './crl.ts'
 import { signRotation, startRotation } from './identity-rotation.ts'
 import { noneDocument } from './policies.ts'
 import { askKeys, enterService, makeFederation, openRound } from './rounds.ts'
@@ -49,6 +50,7 @@ export const bodyRoutes = {
   policy: 'POST /v1/policies',
   anchor: 'POST /v1/trust-anchors',
   reference: 'POST /v1/reference-values',
+  collateral: 'POST /v1/collateral',
 } as const
 export type BodyRouteName = keyof typeof bodyRoutes
 export const bodyRouteNames = Object.keys(bodyRoutes) as BodyRouteName[]
@@ -65,6 +67,7 @@ export const maxBodyBytes: Partial<Record<BodyRouteName, number>> = {
   trust: 524_288,
   anchor: 524_288,
   reference: 524_288,
+  collateral: 4_325_376,
 }
 
 /** Whose members are those of a format of evidence: none is named, none is known. */
@@ -148,6 +151,7 @@ export async function makeBodyRequests(service: TestService): Promise<Record<Bod
     policy: [[], { name: 'edge', policy: { ...noneDocument, description: 'of the edge' } }],
     anchor: [[], psaWish()],
     reference: [[], referenceWish()],
+    collateral: [[], crlWish()],
   }
   const requests = bodyRouteNames.map((name): [BodyRouteName, BodyRequest] => {
     const [method = '', path = ''] = bodyRoutes[name].split(' ')

@@ -6,7 +6,9 @@ export function der(tag: number, ...contents: Uint8Array[]): Buffer {
 
 function derLength(length: number): Buffer {
   if (length < 0x80) return Buffer.of(length)
-  return length < 0x100 ? Buffer.of(0x81, length) : Buffer.of(0x82, length >> 8, length & 0xff)
+  if (length < 0x100) return Buffer.of(0x81, length)
+  if (length < 0x10000) return Buffer.of(0x82, length >> 8, length & 0xff)
+  return Buffer.of(0x83, length >> 16, (length >> 8) & 0xff, length & 0xff)
 }
 
 export const derSequence = (...contents: Uint8Array[]) => der(0x30, ...contents)

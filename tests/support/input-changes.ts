@@ -1,5 +1,6 @@
 import { call } from './api.ts'
-import { addAnchor, addReferenceValue, psaWish, referenceWish } from './attestation-inputs.ts'
+import { addAnchor, addCollateral, addReferenceValue, psaWish, referenceWish } from './attestation-inputs.ts'
+import { crlWish } from './crl.ts'
 import type { Change } from './round-changes.ts'
 import type { TestService } from './service.ts'
 
@@ -16,6 +17,17 @@ export function listInputChanges(getService: () => TestService): Record<string, 
       async prepare() {
         const id = await addAnchor(getService())
         return () => asAdmin('DELETE', `/v1/trust-anchors/${id}`)
+      },
+      status: 204,
+    },
+    'POST /v1/collateral': {
+      prepare: async () => () => asAdmin('POST', '/v1/collateral', crlWish()),
+      status: 201,
+    },
+    'DELETE /v1/collateral/:id': {
+      async prepare() {
+        const id = await addCollateral(getService())
+        return () => asAdmin('DELETE', `/v1/collateral/${id}`)
       },
       status: 204,
     },

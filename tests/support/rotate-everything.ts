@@ -36,6 +36,7 @@ async function exchangeStoredValues({ database }: TestService): Promise<void> {
   const changes = {
     appraisal_policy: `body = body || ' '`,
     reference_value: `created_at = created_at - interval '1 day'`,
+    collateral: `created_at = created_at - interval '1 day'`,
     trust_anchor: `created_at = created_at - interval '1 day'`,
   }
   for (const [table, change] of Object.entries(changes)) {

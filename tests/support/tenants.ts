@@ -1,7 +1,7 @@
 import type { ApiRole } from '../../protocol/api-roles.ts'
 import { newId } from '../../runtime/ids.ts'
 import { call, createToken, enrollTestDevice, establish, openExchange, type TestDevice } from './api.ts'
-import { addAnchor, addReferenceValue } from './attestation-inputs.ts'
+import { addAnchor, addCollateral, addReferenceValue } from './attestation-inputs.ts'
 import { createPolicy } from './policies.ts'
 import { askKeys, enterService, makeFederation, openRound, type TestParty } from './rounds.ts'
 import type { TestService } from './service.ts'
@@ -61,6 +61,7 @@ export async function furnish(tenant: Tenant): Promise<Belongings> {
       '/v1/enrollments': (await createToken(tenant)).id,
       '/v1/trust-anchors': await addAnchor(tenant),
       '/v1/reference-values': await addReferenceValue(tenant),
+      '/v1/collateral': await addCollateral(tenant),
       '/v1/policies': (await createPolicy(tenant, newId())).id,
       '/v1/attestations': await resultOf(tenant, device.deviceId),
       '/v1/devices': device.deviceId,

@@ -1,6 +1,13 @@
 import type { Database, Tx } from '../../database/open.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
 import {
+  type CollateralRow,
+  listStaleCollateralMacs,
+  lockStaleCollateral,
+  markCollateralMismatched,
+  replaceCollateralMac,
+} from '../../database/repositories/collateral.ts'
+import {
   listStaleReferenceValueMacs,
   lockStaleReferenceValues,
   markReferenceValueMismatched,
@@ -17,8 +24,10 @@ import {
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import type { Happening, WriteEvent } from '../../runtime/audit-events.ts'
 import {
+  isCollateralGenuine,
   isReferenceValueGenuine,
   isTrustAnchorGenuine,
+  macCollateral,
   macReferenceValue,
   macTrustAnchor,
 } from '../../runtime/custody/attestation-input-macs.ts'
@@ -31,9 +40,11 @@ export interface RenewInputMacsParts {
   writeEvent: WriteEvent
 }
 
-type Happened = Happening<'kek.resealed' | 'trust_anchor.mac_mismatched' | 'reference_value.mac_mismatched'>
+type Happened = Happening<
+  'kek.resealed' | 'trust_anchor.mac_mismatched' | 'reference_value.mac_mismatched' | 'collateral.mac_mismatched'
+>
 
-/** What is the same for both tables is done once, below. */
+/** What is the same for all tables is done once, below. */
 interface InputTable<Row extends { id: string }> {
   listStale(tx: Tx, below: number, pageSize: number): Promise<{ organizationId: string; id: string }[]>
   lockStale(tx: Tx, below: number, ids: readonly string[]): Promise<Row[]>
@@ -64,10 +75,20 @@ const referenceValues: InputTable<ReferenceValueRow> = {
   toMismatched: ({ id }) => ({ type: 'reference_value.mac_mismatched', subject: { referenceValueId: id }, data: {} }),
 }
 
+const collateral: InputTable<CollateralRow> = {
+  listStale: listStaleCollateralMacs,
+  lockStale: lockStaleCollateral,
+  isGenuine: isCollateralGenuine,
+  mac: macCollateral,
+  replaceMac: replaceCollateralMac,
+  markMismatched: markCollateralMismatched,
+  toMismatched: ({ id }) => ({ type: 'collateral.mac_mismatched', subject: { collateralId: id }, data: {} }),
+}
+
 const BATCH = 500
 
 /**
- * Brings the MACs of trust anchors and reference values under the newest key, those that are removed too: what was decided with them
+ * Brings the MACs of trust anchors, reference values and collateral under the newest key, those that are removed too: what was decided with them
  * can be decided again. Each is verified before: what somebody put there must not get a good MAC from us. Of one that is wrong one event
  * of severity critical tells, and it is not made good.
  */
@@ -75,9 +96,13 @@ export async function renewInputMacs(
   parts: RenewInputMacsParts,
   now: number,
 ): Promise<{ renewed: number; mismatched: number }> {
-  const anchors = await renewTable(parts, trustAnchors, now)
-  const values = await renewTable(parts, referenceValues, now)
-  return { renewed: anchors.renewed + values.renewed, mismatched: anchors.mismatched + values.mismatched }
+  const all = [
+    await renewTable(parts, trustAnchors, now),
+    await renewTable(parts, referenceValues, now),
+    await renewTable(parts, collateral, now),
+  ]
+  const sum = (count: (of: (typeof all)[number]) => number) => all.reduce((total, one) => total + count(one), 0)
+  return { renewed: sum(({ renewed }) => renewed), mismatched: sum(({ mismatched }) => mismatched) }
 }
 
 async function renewTable<Row extends { id: string }>(

@@ -37,6 +37,7 @@ const documents = {
 
 const inputsOf = (anchors: readonly TrustAnchor[]): AttestationInputs => ({
   findTrustAnchors: async (_tx, { lookupIds }) => anchors.filter(({ lookupId }) => lookupIds.includes(lookupId)),
+  listCollateral: async () => [],
   listReferenceValues: async (_tx, { names }) => names.flatMap((name) => referenceValues[name] ?? []),
 })
 
