@@ -1,3 +1,4 @@
+import type { CertifiedFormat } from '../protocol/attestation/trust-anchor-wish.ts'
 import {
   type AddedCollateral,
   type AddedReferenceValues,
@@ -28,9 +29,9 @@ export type {
   WholeCollateral,
 }
 
-/** What to trust: authorities of TPMs, in PEM, or keys of PSA devices, each as SubjectPublicKeyInfo. */
+/** What to trust: authorities of one format of evidence, in PEM, or keys of PSA devices, each as SubjectPublicKeyInfo. */
 export type TrustAnchorRequest =
-  | { format: 'tpm2'; pem: string; kind?: 'root' | 'intermediate' | undefined; name?: string | undefined }
+  | { format: CertifiedFormat; pem: string; kind?: 'root' | 'intermediate' | undefined; name?: string | undefined }
   | { format: 'psa'; keys: readonly { instanceId: string; publicKey: string; name?: string | undefined }[] }
 
 export interface CollateralRequest {

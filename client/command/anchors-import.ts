@@ -1,3 +1,4 @@
+import { anchoredFormats } from '../../protocol/attestation/trust-anchor-wish.ts'
 import type { AddedTrustAnchors, QflareAttestationInputs } from '../attestation-inputs.ts'
 import { isAnswerLost, QflareError } from '../errors.ts'
 import {
@@ -22,12 +23,12 @@ const SHOWN = 20
 export const anchorsImport = defineCommand({
   name: 'anchors import',
   positionals: ['FILE'],
-  summary: 'Trusts the certificates of a file, as authorities of TPMs, or the keys of PSA devices.',
+  summary: 'Trusts the certificates of a file, as authorities of one format of evidence, or the keys of PSA devices.',
   flags: {
     format: {
       type: 'string',
       value: 'FORMAT',
-      choices: ['tpm2', 'psa'],
+      choices: anchoredFormats,
       help: 'of the evidence; default: psa for a .json file and with --instance-id, otherwise tpm2',
     },
     kind: {
@@ -50,12 +51,13 @@ export const anchorsImport = defineCommand({
     'qflare anchors import ek-issuing-ca.der --kind root',
     'qflare anchors import key.pem --instance-id 01fa58…',
     'qflare anchors import keys.json',
+    'qflare anchors import ark-milan.pem --format sev-snp',
   ],
   notes: `FILE is PEM with any number of certificates, or one in DER; for a PSA device its public key. A .json file has the keys of many: [{"instanceId": "01…", "publicKey": "PEM, or base64url of DER", "name"?}, …]. Whoever has the key of a trusted root says which devices are genuine: compare fingerprints with the manufacturer's before. What is trusted already stays as it is, so that an import can be repeated. ${operatorNotes}`,
   async run({ values, positionals: [path = ''] }) {
     const { kind, name, 'instance-id': instanceId } = values
     const format = values.format ?? (instanceId !== undefined || /\.json$/i.test(path) ? 'psa' : 'tpm2')
-    if (format === 'tpm2') {
+    if (format !== 'psa') {
       if (instanceId !== undefined) throw usageError('--instance-id is for keys of PSA devices.')
       const certificates = await readCertificates(path)
       const inputs = await openInputsOf(values)

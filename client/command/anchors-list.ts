@@ -1,3 +1,4 @@
+import { anchoredFormats } from '../../protocol/attestation/trust-anchor-wish.ts'
 import { defineCommand } from './define-command.ts'
 import { formatTime } from './print.ts'
 import { listFlags, listNotes, printList } from './print-list.ts'
@@ -8,7 +9,7 @@ export const anchorsList = defineCommand({
   summary: 'Lists what the organization trusts, the newest first.',
   flags: {
     ...listFlags,
-    format: { type: 'string', value: 'FORMAT', choices: ['tpm2', 'psa'], help: 'of the evidence that leads to it' },
+    format: { type: 'string', value: 'FORMAT', choices: anchoredFormats, help: 'of the evidence that leads to it' },
     kind: {
       type: 'string',
       value: 'KIND',

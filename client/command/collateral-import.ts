@@ -12,6 +12,7 @@ import { openInputsOf, operatorNotes } from './settings.ts'
 
 /** Of the route (docs/api.md). */
 const MAX_BYTES = 3 << 20
+const MAX_CHAIN_BYTES = 64 << 10
 
 export const collateralImport = defineCommand({
   name: 'collateral import',
@@ -21,11 +22,15 @@ export const collateralImport = defineCommand({
     chain: {
       type: 'string',
       value: 'FILE',
-      help: 'certificates in PEM that lead from its signature to a root, where they are not in it',
+      help: 'certificates in PEM, or in PEM as a header of HTTP has it, that lead from its signature to a root, where they are not in it',
     },
     name: { ...nameFlag, help: 'for people; default: what it says itself' },
   },
-  examples: ['qflare collateral import pck-crl.der', 'qflare collateral import status.json'],
+  examples: [
+    'qflare collateral import pck-crl.der',
+    'qflare collateral import status.json',
+    'qflare collateral import tcb-info.json --chain tcb-chain.pem',
+  ],
   notes: `What FILE is shows in it: a revocation list in DER or PEM, or JSON of a vendor (docs/collateral.md has where to get each, and a line for cron). The same again changes nothing, and an older one than that which is there is refused. ${operatorNotes}`,
   async run({ values, positionals: [path = ''] }) {
     const bytes = await readRegularFile(path, MAX_BYTES)
@@ -33,13 +38,25 @@ export const collateralImport = defineCommand({
     if (wantsChain !== (values.chain !== undefined)) {
       throw usageError(wantsChain ? `A ${kind} needs its certificates: --chain FILE.` : `A ${kind} has no --chain.`)
     }
-    const chain = values.chain === undefined ? undefined : toBundle(await readCertificates(values.chain))
+    const chain = values.chain === undefined ? undefined : toBundle(await readChain(values.chain))
     const request: CollateralRequest = { kind, body: toBody(path, kind, bytes), chain, name: values.name }
     const added = await (await openInputsOf(values)).addCollateral(request)
     await report(values.json, added)
     return undefined
   },
 })
+
+/** Intel gives it in a header, with percent signs. */
+async function readChain(path: string): Promise<Uint8Array[]> {
+  const text = (await readRegularFile(path, MAX_CHAIN_BYTES)).toString('latin1').trim()
+  if (!text.startsWith('-----BEGIN%20')) return readCertificates(path)
+  try {
+    return parsePem(decodeURIComponent(text), 'CERTIFICATE')
+  } catch (error) {
+    if (error instanceof ProtocolError || error instanceof URIError) throw unusable(`${path}: ${error.message}`)
+    throw error
+  }
+}
 
 /** Of a list in PEM its DER; everything else as it is. */
 function toBody(path: string, kind: string, bytes: Buffer): string {

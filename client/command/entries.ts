@@ -24,17 +24,17 @@ export const entries: readonly Entry[] = [
   ...attestationEntries,
   {
     name: 'anchors import',
-    summary: 'operator: trust certificates of TPM authorities, or keys of PSA devices',
+    summary: 'operator: trust certificates of authorities, or keys of PSA devices',
     load: async () => (await import('./anchors-import.ts')).anchorsImport,
   },
   {
     name: 'anchors import-vendor',
-    summary: 'operator: trust the roots of a manufacturer of TPMs',
+    summary: 'operator: trust the roots of a manufacturer',
     load: async () => (await import('./anchors-vendors.ts')).anchorsImportVendor,
   },
   {
     name: 'anchors vendors',
-    summary: 'anyone: the manufacturers of TPMs whose roots come with this command',
+    summary: 'anyone: the manufacturers whose roots come with this command',
     load: async () => (await import('./anchors-vendors.ts')).anchorsVendors,
   },
   {

@@ -1,3 +1,4 @@
+import { anchoredFormats } from '../../protocol/attestation/trust-anchor-wish.ts'
 import { defineCommand } from './define-command.ts'
 import { nameFlag } from './parse-values.ts'
 import { formatTime } from './print.ts'
@@ -9,7 +10,7 @@ export const referenceList = defineCommand({
   summary: 'Lists what evidence is compared with, the newest first.',
   flags: {
     ...listFlags,
-    format: { type: 'string', value: 'FORMAT', choices: ['tpm2', 'psa'], help: 'of the evidence' },
+    format: { type: 'string', value: 'FORMAT', choices: anchoredFormats, help: 'of the evidence' },
     name: { ...nameFlag, help: 'what policies call it' },
   },
   examples: ['qflare reference list', 'qflare reference list --name "release 7"'],

@@ -87,7 +87,18 @@ describe('qflare anchors', () => {
         name: subject,
       })),
     )
-    expect((await qflare('anchors', 'vendors')).stdout).toMatch(/^SHA-256 +VENDOR .*\n[0-9a-f]{64} /)
+    expect((await qflare('anchors', 'vendors')).stdout).toMatch(/^SHA-256 +VENDOR +FORMATS .*\n[0-9a-f]{64} /)
+
+    for (const [vendor, formats] of [
+      ['amd', ['sev-snp', 'sev-snp', 'sev-snp']],
+      ['intel', ['tdx']],
+      ['google', ['android-key', 'android-key']],
+      ['nuvoton', ['tpm2', 'tpm2', 'tpm2']],
+    ] as const) {
+      // Whoever has such a root says what is genuine of that, and of nothing else.
+      const { items: trusted } = JSON.parse((await qflare('anchors', 'import-vendor', vendor, '--json')).stdout)
+      expect(trusted.map((item: { trustAnchor: { format: string } }) => item.trustAnchor.format)).toEqual(formats)
+    }
   })
 
   it.each<[number, string, () => string[]]>([
@@ -104,7 +115,7 @@ describe('qflare anchors', () => {
     [2, '--instance-id', () => ['import', 'key.pem', '--instance-id', '02']],
     [2, '--kind is for certificates', () => ['import', 'keys.json', '--kind', 'root']],
     [2, '--name is for one key', () => ['import', 'keys.json', '--name', 'all']],
-    [2, 'VENDOR is one of: infineon, nuvoton', () => ['import-vendor', 'nobody']],
+    [2, 'VENDOR is one of: amd, infineon, nuvoton', () => ['import-vendor', 'nobody']],
     [2, 'ID is the id of', () => ['remove', 'x']],
     [1, 'not_found', () => ['remove', crypto.randomUUID()]],
   ])('ends with %i and says %j', async (exitCode, said, args) => {

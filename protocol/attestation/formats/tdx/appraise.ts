@@ -22,7 +22,7 @@ export function appraiseTdx(claims: TdxClaims, references: readonly TdxReference
     ...claims.revocation.map((status, index) => appraiseRevocation(status, index, rules)),
     appraiseStatement('identity of the quoting enclave', claims.qeIdentity, rules),
     appraiseStatement(`TCB info of ${claims.platform.fmspc}`, claims.tcbInfo, rules),
-    ...appraiseQe(claims),
+    ...appraiseQe(claims, rules),
     ...appraiseModule(claims),
     ...appraiseTcb(claims, rules),
     ...appraiseEvaluation(claims, rules),
@@ -113,15 +113,15 @@ function appraiseStatement(
     : { ...found, value, detail: `The ${name} was good until ${until}.` }
 }
 
-function appraiseQe({ qe, qeIdentity }: TdxClaims): Finding[] {
+function appraiseQe({ qe, qeIdentity }: TdxClaims, rules: TdxRules): Finding[] {
   if (qeIdentity === undefined) return []
-  const { genuine, unrecognized } = values.hardware
+  const { unrecognized } = values.hardware
   const { status } = qeIdentity.tcb
   const detail = `The quoting enclave ${qe.isvProdId} in version ${qe.isvSvn}, signed by ${qe.mrSigner}`
   return [
     status === 'Mismatch'
       ? { check: 'tdx.qe', claim: 'hardware', value: unrecognized, detail: `${detail}, is not Intel's.` }
-      : { check: 'tdx.qe', claim: 'hardware', value: genuine, detail: `${detail}, is ${status}.` },
+      : { check: 'tdx.qe', claim: 'hardware', value: valueOfTcb(status, rules), detail: `${detail}, is ${status}.` },
   ]
 }
 
@@ -144,12 +144,16 @@ function appraiseModule({ report: { mrSeam }, tcbInfo }: TdxClaims): Finding[] {
 
 function appraiseTcb({ tcbInfo }: TdxClaims, rules: TdxRules): Finding[] {
   if (tcbInfo === undefined) return []
-  const { genuine, unsafe, contraindicated } = values.hardware
   const { status, advisoryIds } = tcbInfo.tcb
-  const isIn = (names: readonly string[]) => names.includes(status)
-  const value = isIn(rules.tcbStatuses) ? genuine : isIn(rules.tcbWarnings) ? unsafe : contraindicated
+  const value = valueOfTcb(status, rules)
   const advisories = advisoryIds.length === 0 ? '' : `; advisories: ${advisoryIds.join(', ')}`
   return [{ check: 'tdx.tcb', claim: 'hardware', value, detail: `The TCB of the platform is ${status}${advisories}.` }]
+}
+
+function valueOfTcb(status: string, { tcbStatuses, tcbWarnings }: TdxRules): number {
+  const { genuine, unsafe, contraindicated } = values.hardware
+  const isIn = (names: readonly string[]) => names.includes(status)
+  return isIn(tcbStatuses) ? genuine : isIn(tcbWarnings) ? unsafe : contraindicated
 }
 
 function appraiseEvaluation(
