@@ -4,13 +4,17 @@ import { androidKeyAttester } from '../../client/android-key-attester.ts'
 import { openDevice } from '../../client/device.ts'
 import { enrollDevice } from '../../client/enroll-device.ts'
 import { createMemoryStore } from '../../client/memory-store.ts'
+import { appraiseBundle, parseEvidenceBundle } from '../../protocol/attestation/evidence-bundle.ts'
+import { policyDocument } from '../../protocol/attestation/policy.ts'
+import { parseCertificate } from '../../protocol/attestation/x509/parse-certificate.ts'
+import { toBase64url } from '../../protocol/encoding.ts'
 import { androidApp, makeChain } from '../support/android-key/evidence.ts'
 import type { DescriptionChanges } from '../support/android-key/key-description.ts'
-import { createToken } from '../support/api.ts'
-import { addAnchor, addReferenceValue, authoritiesWish } from '../support/attestation-inputs.ts'
+import { call, createToken } from '../support/api.ts'
+import { addAnchor, addReferenceValue, authoritiesWish, postCollateral } from '../support/attestation-inputs.ts'
 import { derInteger } from '../support/der.ts'
 import { createPolicy } from '../support/policies.ts'
-import { startTestService, type TestService } from '../support/service.ts'
+import { crypto, startTestService, type TestService } from '../support/service.ts'
 import { passTime } from '../support/tpm-fleet.ts'
 
 let service: TestService
@@ -70,4 +74,37 @@ test('a phone that is attested by another challenge does not enrol', async () =>
       attesters: [other],
     }),
   ).rejects.toMatchObject({ code: 'evidence_refused' })
+})
+
+test('with the status list it is affirming, each verdict is had again with the list of its time, and a revoked chain is quarantined', async () => {
+  const asAdmin = (method: string, path: string, body?: object) =>
+    call(service, method, path, { token: service.adminToken, body })
+  const list = (entries: object) => ({
+    kind: 'android-status-list',
+    body: toBase64url(Buffer.from(JSON.stringify({ entries }))),
+  })
+  const device = await enroll({})
+  await device.exchange()
+  const results = [await device.attest()]
+  service.time.now += 1_000
+  expect((await postCollateral(service, list({}))).status).toBe(201)
+  results.push(await device.attest())
+  service.time.now += 1_000
+  const serials = makeChain().map((der) => parseCertificate(der).serialNumber.replace(/^0+/, ''))
+  const revoked = Object.fromEntries(serials.map((serial) => [serial, { status: 'REVOKED' }]))
+  expect((await postCollateral(service, list(revoked))).status).toBe(201)
+  results.push(await device.attest())
+  expect(results.map(({ attestation }) => attestation.tier)).toEqual(['warning', 'affirming', 'contraindicated'])
+  expect(results.at(-1)?.status).toBe('QUARANTINED')
+
+  const kept = []
+  for (const { attestation } of results) {
+    const { body } = await asAdmin('GET', `/v1/attestations/${attestation.id}/evidence`)
+    const bundle = parseEvidenceBundle(body)
+    const again = appraiseBundle(crypto, policyDocument.parse(bundle.result?.policy), bundle)
+    expect(again.tier).toBe(attestation.tier)
+    expect(again.appraisals['android-key']?.findings).toEqual(bundle.result?.findings['android-key'])
+    kept.push(bundle.collateral?.['android-key']?.length ?? 0)
+  }
+  expect(kept).toEqual([0, 1, 1])
 })
