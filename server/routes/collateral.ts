@@ -96,11 +96,19 @@ export function collateralRoutes(collateral: CollateralService): Route[] {
   ]
 }
 
-function toJson({ chain: _, ...shown }: ShownCollateral): z.input<typeof collateralJson> {
+function toJson(row: ShownCollateral): z.input<typeof collateralJson> {
+  const { id, kind, lookupId, name, issuedAt, bodyBytes, isGenuine, createdAt } = row
   return {
-    ...shown,
-    bodyHash: Buffer.from(shown.bodyHash).toString('hex'),
-    nextUpdateAt: shown.nextUpdateAt ?? null,
-    removedAt: shown.removedAt ?? null,
+    id,
+    kind,
+    lookupId,
+    name,
+    issuedAt,
+    bodyBytes,
+    isGenuine,
+    createdAt,
+    bodyHash: Buffer.from(row.bodyHash).toString('hex'),
+    nextUpdateAt: row.nextUpdateAt ?? null,
+    removedAt: row.removedAt ?? null,
   }
 }
