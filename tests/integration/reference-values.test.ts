@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newId } from '../../runtime/ids.ts'
 import { call } from '../support/api.ts'
@@ -97,4 +98,19 @@ describe('reference values', () => {
     expect(await postReferenceValues(tenant, wish)).toMatchObject({ status: 400, body: { code: 'malformed' } })
     expect(await databaseContents(service)).toEqual(before)
   })
+})
+
+test('the values of one name are bounded together, for every attestation reads all of them', async () => {
+  const large = () => {
+    const pcr = () => Array.from({ length: 64 }, () => randomBytes(32).toString('hex'))
+    return { pcrs: { sha256: Object.fromEntries(Array.from({ length: 12 }, (_, n) => [n, pcr()])) } }
+  }
+  const post = (values: object[]) => postReferenceValues(service, { format: 'tpm2', name: 'large', values })
+  for (let request = 0; request < 2; request++)
+    expect((await post([large(), large(), large(), large(), large()])).status).toBe(201)
+  const before = await databaseContents(service)
+  const answer = await post([large()])
+  expectRefusal(answer, 400, 'malformed', 'values')
+  expect(answer.body.detail).toBe('The values of one name have 524288 characters at most.')
+  expect(await databaseContents(service)).toEqual(before)
 })
