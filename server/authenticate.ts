@@ -11,12 +11,15 @@ import { API_TOKEN_PREFIX, hashCredential } from './services/credentials.ts'
 
 const MAX_HEADER_LENGTH = 512
 
-/** Who the `Authorization` header proves the caller to be. Throws `unauthenticated` for a header that proves nothing. */
-export type Authenticate = (authorization: string | undefined) => Promise<Caller>
+/**
+ * Who the `Authorization` header proves the caller to be; `looksUpSession`: of a session without the look whether it is over, which the
+ * route takes. Throws `unauthenticated` for a header that proves nothing.
+ */
+export type Authenticate = (authorization: string | undefined, looksUpSession?: boolean) => Promise<Caller>
 
 export function createAuthenticate(parts: {
   findApiToken: (id: string) => Promise<ApiCredential | undefined>
-  accessTokens: AccessTokens
+  accessTokens: Pick<AccessTokens, 'read' | 'requireSession'>
   crypto: Primitives
   clock: Clock
 }): Authenticate {
@@ -34,11 +37,17 @@ export function createAuthenticate(parts: {
     return { type: 'api_token', id, organizationId, roles, isServiceAdmin }
   }
 
-  return async (authorization) => {
+  async function verifyAccessToken(token: string, looksUpSession: boolean): Promise<Caller> {
+    const caller = await parts.accessTokens.read(token)
+    if (!looksUpSession) await parts.accessTokens.requireSession(caller)
+    return caller
+  }
+
+  return async (authorization, looksUpSession = false) => {
     if (authorization === undefined) return { type: 'anonymous' }
     const token = /^Bearer ([A-Za-z0-9._-]+)$/i.exec(authorization.slice(0, MAX_HEADER_LENGTH))?.[1]
     if (token?.startsWith(API_TOKEN_PREFIX)) return verifyApiToken(token)
-    if (token?.startsWith(ACCESS_TOKEN_PREFIX)) return parts.accessTokens.verify(token)
+    if (token?.startsWith(ACCESS_TOKEN_PREFIX)) return verifyAccessToken(token, looksUpSession)
     throw refused()
   }
 }

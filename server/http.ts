@@ -126,7 +126,7 @@ function answerRoute(route: Route, parts: HttpParts) {
     const caller =
       route.access === 'anyone' || route.access === 'machine'
         ? anonymous
-        : await authenticateWithinLimits(parts, req.get('authorization'), req, res)
+        : await authenticateWithinLimits(parts, req.get('authorization'), req, res, route.looksUpSession)
     res.locals.caller = caller
     const requestId = String(res.locals.requestId)
     try {

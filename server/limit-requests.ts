@@ -23,10 +23,11 @@ export async function authenticateWithinLimits(
   authorization: string | undefined,
   req: Request,
   res: Response,
+  looksUpSession?: boolean,
 ): Promise<Caller> {
   let caller: Caller
   try {
-    caller = await authenticate(authorization)
+    caller = await authenticate(authorization, looksUpSession)
   } catch (error) {
     const isRefused = error instanceof ServiceError && error.code === 'unauthenticated'
     if (isRefused && /^bearer qf_/i.test(authorization ?? '')) await limits.take('address_refused', clientAddress(req))

@@ -80,6 +80,11 @@ interface RouteFacts {
   method: 'get' | 'post' | 'put' | 'patch' | 'delete'
   path: string
   access: Access
+  /**
+   * Of a session is known alone that the token for it is genuine and of now. Whether it is over, the service looks up with what else it
+   * reads: for what a whole fleet asks for, one round trip less.
+   */
+  looksUpSession?: true
   /** One line: what a call does. */
   summary: string
   query?: ZodType

@@ -26,8 +26,10 @@ const VERSION = 1
 export interface AccessTokens {
   /** The same arguments give the same token. `expiresAt` lies within the epochs that have keys. */
   issue(holder: Omit<SessionCaller, 'expiresAt'>, expiresAt: number): Promise<string>
-  /** Checks the MAC, the time and the state of the session. Throws `unauthenticated`. */
-  verify(token: string): Promise<SessionCaller>
+  /** Checks the MAC and the time, and leaves the session to `requireSession`. Throws `unauthenticated`. */
+  read(token: string): Promise<SessionCaller>
+  /** Throws `unauthenticated` when a token that was read has expired, or its session is over. */
+  requireSession(caller: SessionCaller): Promise<void>
 }
 
 export function createAccessTokens(parts: {
@@ -54,7 +56,7 @@ export function createAccessTokens(parts: {
       return `${ACCESS_TOKEN_PREFIX}${toBase64url(concatenate([body, crypto.hmac256(key.accessToken, body)]))}`
     },
 
-    async verify(token) {
+    async read(token) {
       const bytes = parseToken(token)
       if (bytes === undefined) throw refused()
       const body = bytes.subarray(0, BODY_BYTES)
@@ -70,12 +72,16 @@ export function createAccessTokens(parts: {
       const [sessionId, id, organizationId] = [2, 18, 34].map((at) => uuidFromBytes(body.subarray(at, at + 16)))
       if (type === undefined || sessionId === undefined || id === undefined || organizationId === undefined)
         throw refused()
+      return { type, id, organizationId, sessionId, expiresAt }
+    },
+
+    async requireSession({ id, organizationId, sessionId, expiresAt }) {
       const holder = await findSessionHolder(parts.database, id, sessionId, undefined)
       if (holder === undefined || holder.status !== 'ACTIVE' || holder.organizationId !== organizationId)
         throw refused()
+      const now = clock.now()
       const state = sessionStateAt(holder, now)
-      if (state !== 'ACTIVE' && state !== 'SUPERSEDED') throw refused()
-      return { type, id, organizationId, sessionId, expiresAt }
+      if (now >= expiresAt || (state !== 'ACTIVE' && state !== 'SUPERSEDED')) throw refused()
     },
   }
 }

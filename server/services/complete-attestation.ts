@@ -24,6 +24,7 @@ import type { Metrics } from '../../runtime/metrics.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { actorOf, type SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
+import type { AccessTokens } from './access-tokens.ts'
 import { type AttestationInputs, appraiseEvidence } from './appraise-evidence.ts'
 import { attestedEvent, completionHashOf, toAnswer } from './attested.ts'
 import { claimAttesters, expectedAttester, readAttesters, requireActivated } from './attesters.ts'
@@ -41,6 +42,7 @@ import { isSubmissionSigned, signedBytesOf } from './verify-submission.ts'
 
 export interface CompleteAttestationParts {
   database: Database
+  accessTokens: Pick<AccessTokens, 'requireSession'>
   keyring: Keyring
   crypto: Primitives
   clock: Clock
@@ -82,6 +84,7 @@ export function createCompleteAttestation(parts: CompleteAttestationParts): Comp
   return async (caller, attestationId, submission, requestId) => {
     const usual = await completeUsualAttestation(parts, { caller, attestationId, submission, requestId })
     if (usual !== undefined) return usual
+    await parts.accessTokens.requireSession(caller)
     const { id: deviceId, organizationId } = caller
     const complete = async (tx: Tx): Promise<AttestationAnswer | ServiceError> => {
       const locked = await lockPrincipal(tx, deviceId)

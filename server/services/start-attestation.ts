@@ -13,15 +13,16 @@ import { newId } from '../../runtime/ids.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { actorOf, type SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
+import type { AccessTokens } from './access-tokens.ts'
 import { isInActiveSession, policyOf } from './attesting-party.ts'
 import { CHALLENGE_MS, openChallenge, sealChallenge } from './challenges.ts'
-import { requireCaller } from './change-as.ts'
 import type { Device } from './devices.ts'
 import { toDevicePolicy } from './policies.ts'
 import { retryOnConflict } from './retry-on-conflict.ts'
 
 export interface StartAttestationParts {
   database: Database
+  accessTokens: Pick<AccessTokens, 'requireSession'>
   keyring: Keyring
   crypto: Primitives
   clock: Clock
@@ -46,7 +47,7 @@ async function start(
 ): Promise<AttestationChallenge> {
   const now = parts.clock.now()
   const read = await findAttestingParty(parts.database, caller)
-  if (read === undefined || !isInActiveSession(read, caller, now)) throw await whyNot(parts, caller, now)
+  if (read === undefined || !isInActiveSession(read, caller, now)) throw await whyNot(parts, caller)
   const { evidence } = toDevicePolicy(await policyOf(parts, read))
   const { organizationId, sessionId } = caller
   const open = await openUnanswered(parts, read, caller, now)
@@ -75,8 +76,8 @@ async function start(
 }
 
 /** Either the caller is nobody any more, or a newer session took over from its own. */
-async function whyNot({ database }: StartAttestationParts, caller: SessionCaller, now: number): Promise<ServiceError> {
-  await database.withOrganization(caller.organizationId, (tx) => requireCaller(tx, caller, now))
+async function whyNot({ accessTokens }: StartAttestationParts, caller: SessionCaller): Promise<ServiceError> {
+  await accessTokens.requireSession(caller)
   return anotherSession()
 }
 

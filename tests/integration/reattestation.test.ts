@@ -82,15 +82,11 @@ async function eventsOf(type: string, { deviceId } = party): Promise<number> {
   return (await service.database.sql.query(sql, [type, deviceId])).rows[0].count
 }
 
-const holders = 'select_session_holder'
-
 test('a usual attestation is a look-up and a write for each of its two steps, and no transaction of several turns', async () => {
   expect((await attestNow()).body.attestation.tier).toBe('affirming')
   expect(sent).toEqual([
-    holders,
     'select_attesting_principal',
     'give_attestation_challenge',
-    holders,
     'select_attesting_principal',
     'store_reattestation',
   ])
@@ -103,6 +99,20 @@ test('evidence that speaks against its device stores nothing on that way, and qu
   expect([answer.body.status, answer.body.attestation.tier]).toEqual(['QUARANTINED', 'contraindicated'])
   expect(sent).not.toContain('store_reattestation')
   expect(await resultsOf()).toEqual([{ session_id: party.sessionId, tier: 'contraindicated' }])
+})
+
+test('a token whose session is over is refused at both steps, and gets no answer again', async () => {
+  const started = await startAttestation(service, party)
+  const body = signAttestation(party, started, [quoteOf(tpm, bindingOf(party, started))])
+  expect((await submitAttestation(service, party, started.attestationId, body)).status).toBe(200)
+  expect((await submitAttestation(service, party, started.attestationId, body)).status).toBe(200)
+  expect((await admin('DELETE', `/v1/sessions/${party.sessionId}`)).status).toBe(204)
+  const asked = await call(service, 'POST', '/v1/attestations', { token: party.accessToken, body: {} })
+  const answers = [asked, await submitAttestation(service, party, started.attestationId, body)]
+  expect(answers.map(({ status, body: { code } }) => [status, code])).toEqual([
+    [401, 'unauthenticated'],
+    [401, 'unauthenticated'],
+  ])
 })
 
 describe('when, between look-up and write,', () => {

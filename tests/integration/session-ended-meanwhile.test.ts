@@ -148,7 +148,9 @@ const admitting: Record<string, number> = {
   'POST /v1/federations/:id/rounds/:round/close': 1,
 }
 
-describe.each(changing.map((route) => [nameOf(route), route.access] as const))('%s', (name, access) => {
+const named = changing.map((route) => [nameOf(route), route] as const)
+
+describe.each(named)('%s', (name, { access, looksUpSession }) => {
   // Of those that an API token may ask too one end is enough to show that they look again: all do it in `changeAs`.
   const some = ['coordinator', 'operator_or_coordinator'].includes(access) ? ends.slice(0, 1) : ends
   const refusals = [
@@ -160,7 +162,7 @@ describe.each(changing.map((route) => [nameOf(route), route.access] as const))('
 
   test.each(some)('does nothing for one %s while the request is under way', async (_what, end) => {
     const { party, asked } = await ask(name)
-    const { goOn } = await begin(asked)
+    const { goOn } = await begin(asked, looksUpSession)
     await end(party)
     const before = await databaseContents(service)
     expect(refusals).toContainEqual(await goOn())
@@ -169,7 +171,7 @@ describe.each(changing.map((route) => [nameOf(route), route.access] as const))('
 
   test('is answered in a session that goes on, however late the rest of it comes', async () => {
     const { asked } = await ask(name)
-    const { goOn } = await begin(asked)
+    const { goOn } = await begin(asked, looksUpSession)
     service.time.now += 30_000
     expect([200, 201, 204]).toContain((await goOn()).status)
   })

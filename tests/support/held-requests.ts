@@ -1,4 +1,5 @@
-import { request } from 'node:http'
+import { once } from 'node:events'
+import { type ClientRequest, request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Database } from '../../database/open.ts'
@@ -22,15 +23,18 @@ export function createHeldRequests(getService: () => Pick<TestService, 'url'>) {
   return {
     wrap: hold.wrap,
 
-    /** A request that has been authenticated: its body is under way or, where it has none, its first transaction. */
-    async begin(ask: Ask): Promise<HeldRequest> {
+    /**
+     * A request that has been authenticated: its body is under way or, where it has none, its first transaction. `looksUpSession`:
+     * by its token alone.
+     */
+    async begin(ask: Ask, looksUpSession = false): Promise<HeldRequest> {
       const payload = toPayload(ask)
-      const authenticated = hold.nextLookUp()
+      const lookedUp = hold.nextLookUp()
       const { release } = payload === '' ? hold.holdTransaction(0) : { release: () => {} }
       const { sending, answer } = open(getService(), ask, payload)
       if (payload === '') sending.end()
       else sending.write(payload.slice(0, 1))
-      await authenticated
+      await (looksUpSession ? answerLater(getService(), sending) : lookedUp)
       // What was looked up is judged in the same turn, by the time of then.
       await nextTurn()
       return {
@@ -91,6 +95,12 @@ function createHold() {
       return { reached: reaching.promise, release: releasing.resolve }
     },
   }
+}
+
+/** What came on a later connection has been answered: of the earlier one, that was sent before, the head has been read. */
+async function answerLater({ url }: Pick<TestService, 'url'>, sending: ClientRequest): Promise<void> {
+  if (sending.socket?.connecting !== false) await once(sending, 'socket').then(([socket]) => once(socket, 'connect'))
+  for (let i = 0; i < 2; i++) await (await fetch(`${url}/health/live`)).text()
 }
 
 const toPayload = ({ body }: Ask): string => (body === undefined ? '' : JSON.stringify(body))
