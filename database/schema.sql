@@ -1265,6 +1265,90 @@ grant update (status, replaced_by) on identity_key to qflare_api;
 grant select (organization_id, kid, status, mac_key_version, created_at, mac_mismatched_at, rotation_due_since) on identity_key to qflare_jobs;
 grant select (organization_id, kid, principal_id, alg, status, created_at, rotation_due_since), update (mac, mac_key_version, mac_mismatched_at, rotation_due_since) on identity_key to qflare_worker;
 
+create table incident (
+  organization_id uuid not null,
+  id uuid not null,
+  rule text not null,
+  subject text not null,
+  severity text not null,
+  status text not null default 'OPEN'::text,
+  opened_at timestamp with time zone not null,
+  last_at timestamp with time zone not null,
+  count bigint not null,
+  devices integer not null default 0,
+  acknowledged_at timestamp with time zone,
+  resolved_at timestamp with time zone,
+  constraint incident_pkey PRIMARY KEY (organization_id, id),
+  constraint incident_check CHECK (((resolved_at IS NOT NULL) = (status = 'RESOLVED'::text))),
+  constraint incident_count_check CHECK ((count > 0)),
+  constraint incident_severity_check CHECK ((severity = ANY (ARRAY['notice'::text, 'warning'::text, 'critical'::text]))),
+  constraint incident_status_check CHECK ((status = ANY (ARRAY['OPEN'::text, 'ACKNOWLEDGED'::text, 'RESOLVED'::text]))),
+  constraint incident_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 200)))
+);
+alter table incident owner to qflare_owner;
+CREATE UNIQUE INDEX incident_live ON public.incident USING btree (organization_id, rule, subject) WHERE (status <> 'RESOLVED'::text);
+CREATE INDEX incident_status ON public.incident USING btree (organization_id, status, id);
+alter table incident enable row level security;
+alter table incident force row level security;
+create policy tenant on incident as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on incident as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant select on incident to qflare_api;
+grant insert, select on incident to qflare_worker;
+grant update (status, acknowledged_at, resolved_at) on incident to qflare_api;
+grant update (severity, last_at, count, devices) on incident to qflare_worker;
+
+create table incident_device (
+  organization_id uuid not null,
+  incident_id uuid not null,
+  device_id uuid not null,
+  response text,
+  responded_at timestamp with time zone,
+  withheld text,
+  constraint incident_device_pkey PRIMARY KEY (organization_id, incident_id, device_id),
+  constraint incident_device_organization_id_incident_id_fkey FOREIGN KEY (organization_id, incident_id) REFERENCES incident(organization_id, id),
+  constraint incident_device_check CHECK (((responded_at IS NOT NULL) = (response IS NOT NULL))),
+  constraint incident_device_response_check CHECK ((response = ANY (ARRAY['revoke_sessions'::text, 'suspend'::text]))),
+  constraint incident_device_withheld_check CHECK ((withheld = ANY (ARRAY['dry_run'::text, 'limit'::text])))
+);
+alter table incident_device owner to qflare_owner;
+CREATE INDEX incident_device_responses ON public.incident_device USING btree (organization_id, responded_at) WHERE (responded_at IS NOT NULL);
+alter table incident_device enable row level security;
+alter table incident_device force row level security;
+create policy tenant on incident_device as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on incident_device as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant select on incident_device to qflare_api;
+grant insert, select on incident_device to qflare_worker;
+grant update (response, responded_at, withheld) on incident_device to qflare_worker;
+
+create table incident_event (
+  organization_id uuid not null,
+  incident_id uuid not null,
+  index bigint not null,
+  event_id uuid not null,
+  at timestamp with time zone not null,
+  constraint incident_event_pkey PRIMARY KEY (organization_id, incident_id, index),
+  constraint incident_event_organization_id_incident_id_fkey FOREIGN KEY (organization_id, incident_id) REFERENCES incident(organization_id, id)
+);
+alter table incident_event owner to qflare_owner;
+alter table incident_event enable row level security;
+alter table incident_event force row level security;
+create policy tenant on incident_event as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on incident_event as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant select on incident_event to qflare_api;
+grant insert, select on incident_event to qflare_worker;
+
 create table kek_version (
   purpose integer not null,
   version bigint not null,
@@ -1291,6 +1375,81 @@ grant select on kek_version to qflare_sequencer;
 grant insert, select on kek_version to qflare_worker;
 grant update (sealed, status, destroyed_at) on kek_version to qflare_jobs;
 grant update (status, due_at, retired_at) on kek_version to qflare_worker;
+
+create table monitor_position (
+  organization_id uuid not null,
+  next_index bigint not null,
+  constraint monitor_position_pkey PRIMARY KEY (organization_id),
+  constraint monitor_position_next_index_check CHECK ((next_index >= 0))
+);
+alter table monitor_position owner to qflare_owner;
+alter table monitor_position enable row level security;
+alter table monitor_position force row level security;
+create policy tenant on monitor_position as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on monitor_position as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on monitor_position to qflare_worker;
+grant update (next_index) on monitor_position to qflare_worker;
+
+create table monitor_settings (
+  organization_id uuid not null,
+  body text not null,
+  changed_at timestamp with time zone not null,
+  constraint monitor_settings_pkey PRIMARY KEY (organization_id),
+  constraint monitor_settings_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
+  constraint monitor_settings_body_check CHECK ((length(body) <= 16384))
+);
+alter table monitor_settings owner to qflare_owner;
+alter table monitor_settings enable row level security;
+alter table monitor_settings force row level security;
+create policy tenant on monitor_settings as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on monitor_settings as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on monitor_settings to qflare_api;
+grant select on monitor_settings to qflare_worker;
+grant update (body, changed_at) on monitor_settings to qflare_api;
+
+create table monitor_signal (
+  organization_id uuid not null,
+  rule text not null,
+  subject text not null,
+  index bigint not null,
+  event_id uuid not null,
+  at timestamp with time zone not null,
+  count bigint not null,
+  device_id uuid,
+  constraint monitor_signal_pkey PRIMARY KEY (organization_id, rule, subject, index),
+  constraint monitor_signal_count_check CHECK ((count > 0)),
+  constraint monitor_signal_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 200)))
+);
+alter table monitor_signal owner to qflare_owner;
+CREATE INDEX monitor_signal_age ON public.monitor_signal USING btree (organization_id, at);
+alter table monitor_signal enable row level security;
+alter table monitor_signal force row level security;
+create policy tenant on monitor_signal as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on monitor_signal as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant delete, insert, select on monitor_signal to qflare_worker;
+
+create table monitor_state (
+  is_only boolean not null default true,
+  next_index bigint not null,
+  constraint monitor_state_pkey PRIMARY KEY (is_only),
+  constraint monitor_state_is_only_check CHECK (is_only),
+  constraint monitor_state_next_index_check CHECK ((next_index >= 0))
+);
+alter table monitor_state owner to qflare_owner;
+grant select on monitor_state to qflare_worker;
+grant update (next_index) on monitor_state to qflare_worker;
 
 create table organization (
   id uuid not null,
@@ -1360,7 +1519,7 @@ create policy tenant_only on principal as restrictive for all to qflare_api, qfl
 grant insert, select on principal to qflare_api;
 grant update (name, status, metadata, active_session_id, pending_session_ids, last_seen_at, revoked_at, type, capabilities, key_generation, next_attestation_at, attestations_missed) on principal to qflare_api;
 grant select (organization_id, id, status, active_session_id, next_attestation_at) on principal to qflare_jobs;
-grant select (organization_id, id, status, active_session_id, pending_session_ids, next_attestation_at, attestations_missed), update (active_session_id, pending_session_ids, next_attestation_at, attestations_missed) on principal to qflare_worker;
+grant select (organization_id, id, status, active_session_id, pending_session_ids, next_attestation_at, attestations_missed), update (status, active_session_id, pending_session_ids, next_attestation_at, attestations_missed) on principal to qflare_worker;
 
 create table reference_value (
   organization_id uuid not null,
@@ -1426,7 +1585,7 @@ create policy tenant_only on revocation as restrictive for all to qflare_api, qf
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant insert, select on revocation to qflare_api;
-grant delete on revocation to qflare_worker;
+grant delete, insert, select on revocation to qflare_worker;
 grant select (organization_id, changed_at) on revocation to qflare_jobs;
 grant select (organization_id, sequence, changed_at) on revocation to qflare_worker;
 
@@ -1447,7 +1606,9 @@ create policy tenant_only on revocation_feed as restrictive for all to qflare_ap
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant insert, select on revocation_feed to qflare_api;
+grant insert, select on revocation_feed to qflare_worker;
 grant update (last_sequence) on revocation_feed to qflare_api;
+grant update (last_sequence) on revocation_feed to qflare_worker;
 
 create table rotation_challenge (
   organization_id uuid not null,
@@ -1653,6 +1814,28 @@ grant select on temporal_key to qflare_api;
 grant select on temporal_key to qflare_jobs;
 grant insert, select on temporal_key to qflare_worker;
 grant update (destroyed_at, sessions, counted_at) on temporal_key to qflare_worker;
+
+create table threat_score (
+  organization_id uuid not null,
+  device_id uuid not null,
+  score double precision not null,
+  scored_at timestamp with time zone not null,
+  constraint threat_score_pkey PRIMARY KEY (organization_id, device_id),
+  constraint threat_score_score_check CHECK ((score >= (0)::double precision))
+);
+alter table threat_score owner to qflare_owner;
+CREATE INDEX threat_score_order ON public.threat_score USING btree (organization_id, score DESC);
+alter table threat_score enable row level security;
+alter table threat_score force row level security;
+create policy tenant on threat_score as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on threat_score as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant select on threat_score to qflare_api;
+grant delete, insert, select on threat_score to qflare_worker;
+grant update (score, scored_at) on threat_score to qflare_worker;
 
 create table trust_anchor (
   organization_id uuid not null,

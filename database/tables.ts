@@ -7,11 +7,12 @@ import type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
 import type { TrustKey, UnsignedTrustBundle, WireTrustBundle } from '../protocol/trust.ts'
 import type { AttestationTables } from './attestation-tables.ts'
 import type { Bytes, Jsonb, NullableBytes, NullableTimestamp, Timestamp } from './column-types.ts'
+import type { IncidentTables } from './incident-tables.ts'
 
 export type TemporalKeyKind = 'epoch' | 'bucket'
 export type Metadata = Record<string, string | number | boolean>
 
-export interface Tables extends AttestationTables {
+export interface Tables extends AttestationTables, IncidentTables {
   organization: { id: string; name: string; created_at: Timestamp }
   directory: { id: string; organization_id: string }
   api_token: {

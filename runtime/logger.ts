@@ -12,6 +12,7 @@ const allowedFields = [
   'durationMs',
   'epoch',
   'generation',
+  'incidentId',
   'method',
   'names',
   'offsetMs',

@@ -4,6 +4,7 @@ import { checkClocks } from './jobs/check-clocks.ts'
 import { endSessionsInTime } from './jobs/end-sessions.ts'
 import { flagOldIdentityKeys } from './jobs/flag-old-identity-keys.ts'
 import { makePartitionsAhead } from './jobs/make-session-partitions.ts'
+import { monitorEventsInTime } from './jobs/monitor-events.ts'
 import { pruneOldRevocations } from './jobs/prune-revocations.ts'
 import { pruneOldSessions } from './jobs/prune-sessions.ts'
 import { rotateOldKeks } from './jobs/rotate-keks.ts'
@@ -51,6 +52,12 @@ export const jobs = {
     attempts: 1,
     needsRightTime: true,
     run: watchAttestationsInTime,
+  }),
+  'monitor-events': defineJob({
+    queue: 'maintenance',
+    schedule: { everyMs: 10_000 },
+    attempts: 1,
+    run: monitorEventsInTime,
   }),
   'prune-revocations': defineJob({
     queue: 'maintenance',

@@ -151,6 +151,11 @@ export async function markPrincipalQuarantined(tx: Tx, id: string): Promise<void
     .executeTakeFirstOrThrow()
 }
 
+/** The row is locked by the caller, who ends its sessions; it may begin new ones. */
+export async function markSessionsEnded(tx: Tx, id: string): Promise<void> {
+  await tx.updateTable('principal').set(noSession).where('id', '=', id).executeTakeFirstOrThrow()
+}
+
 /**
  * It attested: the challenge names the result, none is missed, and the next one is due then. One statement, as most of what a fleet
  * asks for is this. The row is locked by the caller.

@@ -65,6 +65,18 @@ export async function listOpenSessionIds(tx: Tx, principalId: string): Promise<s
   return rows.map(({ id }) => id)
 }
 
+/** The same for whoever may not look at key material. */
+export async function listUnendedSessionIds(tx: Tx, principalId: string): Promise<string[]> {
+  const rows = await tx
+    .selectFrom('session')
+    .select('id')
+    .where('principal_id', '=', principalId)
+    .where('state', 'in', ['PENDING', 'ACTIVE', 'SUPERSEDED'])
+    .orderBy('id')
+    .execute()
+  return rows.map(({ id }) => id)
+}
+
 /** False when it was over before. The principal's row is locked by the caller. */
 export async function revokeSession(tx: Tx, id: string, endedAt: number): Promise<boolean> {
   const { numUpdatedRows } = await tx

@@ -1,7 +1,9 @@
 import type { Json } from '../encoding.ts'
 import { attestationEventTypes } from './attestation-event-types.ts'
 import { federationEventTypes } from './federation-event-types.ts'
+import { incidentEventTypes } from './incident-event-types.ts'
 import { keyEventTypes } from './key-event-types.ts'
+import { sessionEventTypes } from './session-event-types.ts'
 
 /**
  * What an event asks of a person: `info` nothing, a working service does this all day; `notice` to be read in a review; `warning`
@@ -184,7 +186,7 @@ export const auditEventTypes = {
   },
   'device.suspended': {
     severity: 'notice',
-    meaning: 'An operator suspended a device, with its sessions.',
+    meaning: 'An operator, or the service for an incident, suspended a device, with its sessions.',
     subject: ['deviceId'],
     data: ['sessions'],
   },
@@ -200,61 +202,7 @@ export const auditEventTypes = {
     subject: ['deviceId'],
     data: ['sessions'],
   },
-  'session.opened': {
-    severity: 'info',
-    meaning: 'The service answered an exchange; the session waits for its confirmation.',
-    subject: ['deviceId', 'sessionId'],
-    data: ['suite', 'bucket', 'expiresAt'],
-  },
-  'session.established': {
-    severity: 'info',
-    meaning: 'The device proved that it has the keys of the session.',
-    subject: ['deviceId', 'sessionId'],
-    data: [],
-  },
-  'session.superseded': {
-    severity: 'info',
-    meaning: 'A newer session of the device took over; this one closes 60 seconds later.',
-    subject: ['deviceId', 'sessionId'],
-    data: ['by'],
-  },
-  'session.closed': {
-    severity: 'info',
-    meaning: 'A session that a newer one took over from is over: its 60 seconds have passed.',
-    subject: ['deviceId', 'sessionId'],
-    data: [],
-  },
-  'session.expired': {
-    severity: 'info',
-    meaning: 'A session reached its end.',
-    subject: ['deviceId', 'sessionId'],
-    data: [],
-  },
-  'session.timed_out': {
-    severity: 'info',
-    meaning: 'A session that was not confirmed ended: by time, for want of room, or because a newer one was confirmed.',
-    subject: ['deviceId', 'sessionId'],
-    data: [],
-  },
-  'session.failed': {
-    severity: 'warning',
-    meaning: 'A wrong confirmation ended the session.',
-    subject: ['deviceId', 'sessionId'],
-    data: [],
-  },
-  'session.revoked': {
-    severity: 'notice',
-    meaning:
-      'A session was ended by request, with its device, its quarantine, or the identity key that it was made under.',
-    subject: ['deviceId', 'sessionId'],
-    data: ['with'],
-  },
-  'session.token_renewed': {
-    severity: 'info',
-    meaning: 'The device proved once more that it has the keys, and got an access token.',
-    subject: ['deviceId', 'sessionId'],
-    data: ['epoch'],
-  },
+  ...sessionEventTypes,
   ...attestationEventTypes,
   ...federationEventTypes,
   'sessions.pruned': {
@@ -263,6 +211,7 @@ export const auditEventTypes = {
     subject: [],
     data: ['day', 'sessions'],
   },
+  ...incidentEventTypes,
   ...keyEventTypes,
   'temporal_key.made': {
     severity: 'info',

@@ -1,0 +1,31 @@
+import { sql } from 'kysely'
+import { MAX_THREAT_SCORE, THREAT_HALF_LIFE_MS } from '../../protocol/monitor/threat-score.ts'
+import type { Tx } from '../open.ts'
+
+/** What is left of the score is added to; of a time before that of the score nothing decays. */
+export async function raiseThreatScore(
+  tx: Tx,
+  { organizationId, deviceId, by }: { organizationId: string; deviceId: string; by: number },
+  at: number,
+): Promise<void> {
+  const elapsedMs = sql<number>`greatest(0, extract(epoch from excluded.scored_at - t.scored_at) * 1000)`
+  await sql`insert into threat_score as t (organization_id, device_id, score, scored_at)
+    values (${organizationId}, ${deviceId}, ${Math.min(by, MAX_THREAT_SCORE)}, ${new Date(at)})
+    on conflict (organization_id, device_id) do update set
+      score = least(${MAX_THREAT_SCORE}, t.score * 2 ^ (-${elapsedMs} / ${THREAT_HALF_LIFE_MS}) + excluded.score),
+      scored_at = greatest(t.scored_at, excluded.scored_at)`.execute(tx)
+}
+
+/** Of a score that was set so long ago next to nothing is left. */
+export async function deleteThreatScoresBefore(tx: Tx, before: number): Promise<void> {
+  await tx
+    .deleteFrom('threat_score')
+    .where('scored_at', '<', sql<number>`${new Date(before)}`)
+    .execute()
+}
+
+export interface ThreatScore {
+  deviceId: string
+  score: number
+  scoredAt: number
+}

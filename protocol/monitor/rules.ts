@@ -1,0 +1,172 @@
+import type { AuditEvent } from '../log/audit-event.ts'
+import type { AuditEventType } from '../log/audit-event-types.ts'
+
+/**
+ * How pressing an incident is: `notice` to be read in a review, `warning` to be looked at soon, `critical` to be looked at now. As the
+ * severities of events, without `info`.
+ */
+export const incidentSeverities = ['notice', 'warning', 'critical'] as const
+export type IncidentSeverity = (typeof incidentSeverities)[number]
+
+/** What the service may do by itself with the device of an incident, until an operator undoes it. */
+export const responseNames = ['none', 'revoke_sessions', 'suspend'] as const
+export type ResponseName = (typeof responseNames)[number]
+
+/** An entry of the log, as far as rules look at it. */
+export type WatchedEvent = Pick<AuditEvent, 'actor' | 'subject' | 'data'> & { type: AuditEventType }
+
+/** What a rule counts together: what it is about, and the device, where it is one. */
+export interface SignalSubject {
+  /** At most 200 characters; what an incident is named by beside its rule. */
+  subject: string
+  deviceId: string | undefined
+}
+
+export interface MonitorRule {
+  /** One sentence. */
+  meaning: string
+  types: readonly AuditEventType[]
+  severity: IncidentSeverity
+  /** An incident of so many devices is of this severity. */
+  escalation?: { devices: number; severity: IncidentSeverity }
+  /** An incident is opened when what was counted within the window is so much. */
+  threshold: number
+  windowSeconds: number
+  /**
+   * Whether the events prove that the device itself did it. What anybody on the network can cause in its name must never lead to more
+   * than an alarm, or he could lock a fleet out with it.
+   */
+  isProved: boolean
+  /** How much the threat score of the device rises with each that is counted. */
+  score: number
+  /** How often it happened in what the event tells; 0: it is not of this rule. Undefined: once. */
+  count?: (event: WatchedEvent) => number
+  subjectOf: (event: WatchedEvent) => SignalSubject | undefined
+}
+
+const ofDevice = ({ subject: { deviceId } }: WatchedEvent): SignalSubject | undefined =>
+  typeof deviceId === 'string' ? { subject: `device ${deviceId}`, deviceId } : undefined
+
+const ofActor = ({ actor }: WatchedEvent): SignalSubject => ({
+  subject: `${actor.type} ${actor.id}`,
+  deviceId: actor.type === 'device' || actor.type === 'coordinator' ? actor.id : undefined,
+})
+
+const ofEnrollmentToken = ({ subject: { enrollmentTokenId } }: WatchedEvent): SignalSubject | undefined =>
+  typeof enrollmentTokenId === 'string'
+    ? { subject: `enrollment_token ${enrollmentTokenId}`, deviceId: undefined }
+    : undefined
+
+/** Devices that fail the same checks of the same policy fail for one reason, most likely. */
+const ofCause = (event: WatchedEvent): SignalSubject | undefined => {
+  const { policyId, checks } = event.data
+  const device = ofDevice(event)
+  if (device === undefined || typeof policyId !== 'string' || !Array.isArray(checks)) return undefined
+  const names = checks.map(String).toSorted((a, b) => (a < b ? -1 : 1))
+  return { ...device, subject: `policy ${policyId}: ${names.join(', ')}`.slice(0, 200) }
+}
+
+const ofLog = (): SignalSubject => ({ subject: 'audit log', deviceId: undefined })
+
+const MINUTE_S = 60
+const HOUR_S = 3_600
+
+/** Every rule of the security monitor. docs/incidents.md shows the same to people. */
+export const monitorRules = {
+  'attestation-failed': {
+    meaning: 'Devices were quarantined because their evidence fails the same checks of the same policy.',
+    types: ['device.quarantined'],
+    severity: 'warning',
+    escalation: { devices: 5, severity: 'critical' },
+    threshold: 1,
+    windowSeconds: HOUR_S,
+    isProved: true,
+    score: 40,
+    subjectOf: ofCause,
+  },
+  'attestation-overdue': {
+    meaning: 'A device has not attested for two intervals, again and again.',
+    types: ['device.attestation_overdue'],
+    severity: 'notice',
+    threshold: 3,
+    windowSeconds: 6 * HOUR_S,
+    isProved: false,
+    score: 5,
+    subjectOf: ofDevice,
+  },
+  'enrollment-interfered': {
+    meaning: 'A signature of an enrolment did not cover what the service gave: somebody may stand in between.',
+    types: ['enrollment.mismatched'],
+    severity: 'critical',
+    threshold: 1,
+    windowSeconds: HOUR_S,
+    isProved: false,
+    score: 0,
+    subjectOf: ofEnrollmentToken,
+  },
+  'device-impersonated': {
+    meaning: 'Somebody with the access token of a device acts without its identity key.',
+    types: ['device.rotation_mismatched', 'device.attestation_mismatched'],
+    severity: 'critical',
+    threshold: 1,
+    windowSeconds: HOUR_S,
+    isProved: false,
+    score: 30,
+    subjectOf: ofDevice,
+  },
+  'confirmations-failed': {
+    meaning: 'Sessions of a device are begun and confirmed wrongly: whoever begins them lacks the keys.',
+    types: ['session.failed'],
+    severity: 'warning',
+    threshold: 3,
+    windowSeconds: 10 * MINUTE_S,
+    isProved: false,
+    score: 10,
+    subjectOf: ofDevice,
+  },
+  'sessions-contended': {
+    meaning: 'Sessions of a device take over from each other far more often than one device needs: a clone, perhaps.',
+    types: ['session.superseded'],
+    severity: 'warning',
+    threshold: 12,
+    windowSeconds: 15 * MINUTE_S,
+    isProved: true,
+    score: 5,
+    subjectOf: ofDevice,
+  },
+  'access-refused': {
+    meaning: 'A caller asks again and again for what is not allowed to it.',
+    types: ['access.refused'],
+    severity: 'warning',
+    threshold: 5,
+    windowSeconds: 10 * MINUTE_S,
+    isProved: true,
+    score: 10,
+    subjectOf: ofActor,
+  },
+  'log-differs': {
+    meaning: 'The audit log is not what was signed, or something was put into its way.',
+    types: ['audit_log.difference_found', 'audit_log.entry_refused', 'audit_log.checkpoint_lost'],
+    severity: 'critical',
+    threshold: 1,
+    windowSeconds: HOUR_S,
+    isProved: true,
+    score: 0,
+    subjectOf: ofLog,
+  },
+} as const satisfies Record<string, MonitorRule>
+
+export type MonitorRuleName = keyof typeof monitorRules
+export const monitorRuleNames = Object.keys(monitorRules) as MonitorRuleName[]
+
+export function monitorRule(name: MonitorRuleName): MonitorRule {
+  return monitorRules[name]
+}
+
+/** What the monitor reads of the log. */
+export const watchedEventTypes: readonly AuditEventType[] = [
+  ...new Set(monitorRuleNames.flatMap((name) => monitorRules[name].types)),
+]
+
+/** Events are kept no longer for what may follow. */
+export const LONGEST_WINDOW_SECONDS = 24 * HOUR_S

@@ -1,0 +1,393 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { NIL_UUID } from '../../protocol/log/audit-event.ts'
+import { MAX_INCIDENT_EVENTS } from '../../protocol/monitor/incident.ts'
+import type { MonitorSettings } from '../../protocol/monitor/settings.ts'
+import type { EventDraft } from '../../runtime/audit-events.ts'
+import { newId } from '../../runtime/ids.ts'
+import { type MonitorEventsParts, monitorEvents } from '../../workers/jobs/monitor-events.ts'
+import { addEvents, firstOrganization } from '../support/audit.ts'
+import { monitorPartsOf, storedIncidents, watch } from '../support/monitor.ts'
+import { enterService } from '../support/rounds.ts'
+import { startTestService, type TestService } from '../support/service.ts'
+import { makeTenant } from '../support/tenants.ts'
+
+/** What the security monitor makes of the log. */
+
+let service: TestService
+let parts: MonitorEventsParts
+let organizationId: string
+
+beforeAll(async () => {
+  service = await startTestService()
+  parts = monitorPartsOf(service)
+  organizationId = await firstOrganization(service)
+})
+afterAll(() => service.close())
+beforeEach(async () => {
+  await watch(service, parts)
+  await service.database.sql.query(`truncate monitor_signal, incident, incident_event, incident_device, threat_score,
+    monitor_settings`)
+})
+
+function failed(deviceId: string, organization = organizationId): EventDraft {
+  return {
+    organizationId: organization,
+    actor: { type: 'device', id: deviceId },
+    type: 'session.failed',
+    subject: { deviceId, sessionId: newId() },
+    data: {},
+    requestId: newId(),
+  }
+}
+
+function quarantined(deviceId: string, checks = ['tpm2.pcrs']): EventDraft {
+  return {
+    organizationId,
+    actor: { type: 'device', id: deviceId },
+    type: 'device.quarantined',
+    subject: { deviceId },
+    data: { attestationId: newId(), policyId: 'fleet@1', checks, sessions: 1 },
+    requestId: newId(),
+  }
+}
+
+/** So many, some seconds apart, the last one now. */
+const series = (draft: () => EventDraft, count: number, secondsApart = 1) =>
+  Array.from({ length: count }, (_, i) => ({
+    draft: draft(),
+    at: service.time.now - (count - 1 - i) * secondsApart * 1000,
+  }))
+
+async function logged(type: string): Promise<Record<string, unknown>[]> {
+  const { rows } = await service.database.sql.query(
+    `select entry::jsonb as event from audit_outbox where entry::jsonb ->> 'type' = $1`,
+    [type],
+  )
+  return rows.map(({ event }) => event)
+}
+
+async function setSettings(settings: Partial<MonitorSettings>): Promise<void> {
+  await service.database.sql.query('insert into monitor_settings values ($1, $2, now())', [
+    organizationId,
+    JSON.stringify(settings),
+  ])
+}
+
+const scoreOf = async (deviceId: string): Promise<number | undefined> =>
+  (await service.database.sql.query('select score from threat_score where device_id = $1', [deviceId])).rows[0]?.score
+
+describe('an incident', () => {
+  test('is opened when a rule counts as much as its threshold within its window, and not one fewer', async () => {
+    const device = newId()
+    await watch(
+      service,
+      parts,
+      series(() => failed(device), 2),
+    )
+    expect(await storedIncidents(service)).toEqual([])
+    expect(
+      await watch(
+        service,
+        parts,
+        series(() => failed(device), 1),
+      ),
+    ).toBe(1)
+    expect(await storedIncidents(service)).toMatchObject([
+      {
+        rule: 'confirmations-failed',
+        subject: `device ${device}`,
+        severity: 'warning',
+        count: 3,
+        events: 3,
+        devices: 1,
+      },
+    ])
+    expect(await logged('incident.opened')).toMatchObject([
+      { actor: { type: 'service' }, subject: { deviceId: device }, data: { rule: 'confirmations-failed', count: 3 } },
+    ])
+  })
+
+  test('is not opened by what is further apart, nor by several devices together', async () => {
+    const device = newId()
+    await watch(
+      service,
+      parts,
+      series(() => failed(device), 6, 301),
+    )
+    await watch(
+      service,
+      parts,
+      series(() => failed(newId()), 6),
+    )
+    expect(await storedIncidents(service)).toEqual([])
+  })
+
+  test('is opened also by a burst that is read long after, with quiet behind it', async () => {
+    const device = newId()
+    const burst = series(() => failed(device), 3).map(({ draft, at }) => ({ draft, at: at - 7_200_000 }))
+    await watch(service, parts, [...burst, ...series(() => failed(device), 1)])
+    expect(await storedIncidents(service)).toMatchObject([{ count: 4 }])
+  })
+
+  test('is one, whatever follows of the same, until somebody resolves it', async () => {
+    const device = newId()
+    await watch(
+      service,
+      parts,
+      series(() => failed(device), 3),
+    )
+    await watch(
+      service,
+      parts,
+      series(() => failed(device), 4),
+    )
+    expect(await storedIncidents(service)).toMatchObject([{ status: 'OPEN', count: 7, events: 7 }])
+    await service.database.sql.query(`update incident set status = 'RESOLVED', resolved_at = now()`)
+    await watch(
+      service,
+      parts,
+      series(() => failed(device), 2),
+    )
+    expect(await storedIncidents(service)).toHaveLength(1)
+    await watch(
+      service,
+      parts,
+      series(() => failed(device), 1),
+    )
+    expect(await storedIncidents(service)).toMatchObject([
+      { status: 'RESOLVED', count: 7 },
+      { status: 'OPEN', count: 3 },
+    ])
+  })
+
+  test('of many devices that fail alike is one, and becomes critical with the fifth', async () => {
+    await watch(
+      service,
+      parts,
+      series(() => quarantined(newId()), 4),
+    )
+    expect(await storedIncidents(service)).toMatchObject([{ severity: 'warning', devices: 4 }])
+    await watch(
+      service,
+      parts,
+      series(() => quarantined(newId()), 196),
+    )
+    expect(await storedIncidents(service)).toMatchObject([{ severity: 'critical', devices: 200, count: 200 }])
+    expect(await logged('incident.escalated')).toMatchObject([{ data: { severity: 'critical', devices: 200 } }])
+    await watch(
+      service,
+      parts,
+      series(() => quarantined(newId(), ['tpm2.eventLog']), 1),
+    )
+    expect(await storedIncidents(service)).toHaveLength(2)
+  })
+
+  test('names no more entries than it has room for, and counts all', async () => {
+    const device = newId()
+    await watch(
+      service,
+      parts,
+      series(() => failed(device), MAX_INCIDENT_EVENTS + 5, 0.01),
+    )
+    expect(await storedIncidents(service)).toMatchObject([
+      { count: MAX_INCIDENT_EVENTS + 5, events: MAX_INCIDENT_EVENTS },
+    ])
+    await watch(
+      service,
+      parts,
+      series(() => failed(device), 1),
+    )
+    expect(await storedIncidents(service)).toMatchObject([
+      { count: MAX_INCIDENT_EVENTS + 6, events: MAX_INCIDENT_EVENTS },
+    ])
+  })
+
+  test('of the service itself belongs to the service', async () => {
+    const draft: EventDraft = {
+      organizationId: NIL_UUID,
+      actor: { type: 'service', id: NIL_UUID },
+      type: 'audit_log.difference_found',
+      subject: {},
+      data: { logSize: 7, count: 1, index: 3, what: 'has another hash' },
+      requestId: newId(),
+    }
+    await watch(service, parts, [{ draft, at: service.time.now }])
+    expect(await storedIncidents(service)).toMatchObject([
+      { organization_id: NIL_UUID, rule: 'log-differs', severity: 'critical' },
+    ])
+  })
+})
+
+describe('the log is read', () => {
+  test('once: neither a second look nor two at once count anything twice', async () => {
+    const device = newId()
+    await addEvents(
+      service,
+      series(() => failed(device), 3),
+    )
+    await service.log.sequence()
+    const at = service.time.now
+    await Promise.all([monitorEvents(parts, at), monitorEvents(monitorPartsOf(service), at), monitorEvents(parts, at)])
+    await monitorEvents(parts, at)
+    expect(await storedIncidents(service)).toMatchObject([{ count: 3 }])
+    expect(await logged('incident.opened')).toHaveLength(1)
+    // Three of ten points each.
+    expect(await scoreOf(device)).toBe(30)
+  })
+
+  test('from where a process that was killed had come, whichever of its commits was the last', async () => {
+    const [device, other] = [newId(), await makeTenant(service, newId())]
+    await watch(service, parts)
+    const before = (await service.database.sql.query('select next_index from monitor_state')).rows[0].next_index
+    await watch(service, parts, [
+      ...series(() => failed(device), 3),
+      ...series(() => failed(newId(), other.organizationId), 3, 0),
+    ])
+    // As if it had ended before the last of its commits.
+    await service.database.sql.query('update monitor_state set next_index = $1', [before])
+    await watch(service, parts)
+    expect(await storedIncidents(service)).toMatchObject([{ count: 3, events: 3 }])
+    expect(await scoreOf(device)).toBe(30)
+  })
+
+  test('by each organization for itself', async () => {
+    const other = await makeTenant(service, newId())
+    const device = newId()
+    await watch(service, parts, [
+      ...series(() => failed(device), 2),
+      ...series(() => failed(device, other.organizationId), 2),
+    ])
+    expect(await storedIncidents(service)).toEqual([])
+    await watch(
+      service,
+      parts,
+      series(() => failed(device, other.organizationId), 1),
+    )
+    expect(await storedIncidents(service)).toMatchObject([{ organization_id: other.organizationId, count: 3 }])
+  })
+})
+
+describe('the settings of an organization', () => {
+  test('change thresholds, windows and severities, and switch rules off', async () => {
+    const device = newId()
+    await setSettings({
+      rules: {
+        'confirmations-failed': { threshold: 5, windowSeconds: 60, severity: 'critical' },
+        'attestation-failed': { enabled: false },
+      },
+    })
+    await watch(service, parts, [...series(() => failed(device), 4), ...series(() => quarantined(newId()), 3)])
+    expect(await storedIncidents(service)).toEqual([])
+    await watch(
+      service,
+      parts,
+      series(() => failed(device), 1),
+    )
+    expect(await storedIncidents(service)).toMatchObject([{ count: 5, severity: 'critical' }])
+  })
+})
+
+describe('a response', () => {
+  const refused = (deviceId: string): EventDraft => ({
+    organizationId,
+    actor: { type: 'device', id: deviceId },
+    type: 'access.refused',
+    subject: {},
+    data: { route: 'GET /v1/devices' },
+    requestId: newId(),
+  })
+  const statusOf = async (deviceId: string) =>
+    (await service.database.sql.query('select status from principal where id = $1', [deviceId])).rows[0].status
+  const responsesTo = async (deviceId: string) =>
+    (
+      await service.database.sql.query('select response, withheld from incident_device where device_id = $1', [
+        deviceId,
+      ])
+    ).rows
+
+  test('suspends a device with its sessions, tells of it, and does not overrule who resumes it', async () => {
+    await setSettings({ rules: { 'access-refused': { response: 'suspend' } } })
+    const { deviceId } = await enterService(service)
+    await watch(
+      service,
+      parts,
+      series(() => refused(deviceId), 5),
+    )
+    expect(await statusOf(deviceId)).toBe('SUSPENDED')
+    expect(await logged('incident.responded')).toContainEqual(
+      expect.objectContaining({ data: { rule: 'access-refused', response: 'suspend', sessions: 1 } }),
+    )
+    const { rows } = await service.database.sql.query('select state from session where principal_id = $1', [deviceId])
+    expect(rows).toEqual([{ state: 'REVOKED' }])
+    await service.database.sql.query(`update principal set status = 'ACTIVE' where id = $1`, [deviceId])
+    await watch(
+      service,
+      parts,
+      series(() => refused(deviceId), 5),
+    )
+    expect(await statusOf(deviceId)).toBe('ACTIVE')
+  })
+
+  test('ends sessions where that is asked for, and leaves the device ACTIVE', async () => {
+    await setSettings({ rules: { 'access-refused': { response: 'revoke_sessions' } } })
+    const { deviceId } = await enterService(service)
+    await watch(
+      service,
+      parts,
+      series(() => refused(deviceId), 5),
+    )
+    expect(await statusOf(deviceId)).toBe('ACTIVE')
+    const { rows } = await service.database.sql.query(
+      'select active_session_id as active, (select count(*)::int from session s where s.principal_id = p.id and s.chains is not null) as open from principal p where id = $1',
+      [deviceId],
+    )
+    expect(rows).toEqual([{ active: null, open: 0 }])
+  })
+
+  test('is an alarm alone for more devices than may be responded to within an hour', async () => {
+    await setSettings({ responsesPerHour: 2, rules: { 'access-refused': { response: 'suspend' } } })
+    const devices = []
+    for (let i = 0; i < 4; i++) devices.push((await enterService(service)).deviceId)
+    await watch(
+      service,
+      parts,
+      devices.flatMap((deviceId) => series(() => refused(deviceId), 5)),
+    )
+    const statuses = await Promise.all(devices.map(statusOf))
+    expect(statuses.toSorted()).toEqual(['ACTIVE', 'ACTIVE', 'SUSPENDED', 'SUSPENDED'])
+    expect(await storedIncidents(service)).toHaveLength(4)
+    expect(
+      (await Promise.all(devices.map(responsesTo))).flat().filter(({ withheld }) => withheld === 'limit'),
+    ).toHaveLength(2)
+  })
+
+  test('is told of and not taken in a dry run', async () => {
+    await setSettings({ dryRun: true, rules: { 'access-refused': { response: 'suspend' } } })
+    const { deviceId } = await enterService(service)
+    await watch(
+      service,
+      parts,
+      series(() => refused(deviceId), 5),
+    )
+    expect([await statusOf(deviceId), await responsesTo(deviceId)]).toEqual([
+      'ACTIVE',
+      [{ response: null, withheld: 'dry_run' }],
+    ])
+    expect(await logged('incident.response_withheld')).toContainEqual(
+      expect.objectContaining({ data: { rule: 'access-refused', response: 'suspend', because: 'dry_run' } }),
+    )
+  })
+
+  test('is never led to by what anybody on the network can cause, whatever the database says', async () => {
+    await setSettings({ rules: { 'confirmations-failed': { response: 'suspend' } } } as Partial<MonitorSettings>)
+    const { deviceId } = await enterService(service)
+    await expect(
+      watch(
+        service,
+        parts,
+        series(() => failed(deviceId), 5),
+      ),
+    ).rejects.toThrow()
+    expect(await statusOf(deviceId)).toBe('ACTIVE')
+  })
+})

@@ -1,0 +1,232 @@
+import type { Tx } from '../../database/open.ts'
+import { insertEvents } from '../../database/repositories/audit-outbox.ts'
+import {
+  addIncidentDevices,
+  addIncidentEvents,
+  type Incident,
+  insertIncident,
+  lockLiveIncident,
+  updateIncident,
+} from '../../database/repositories/incidents.ts'
+import {
+  deleteSignals,
+  deleteSignalsBefore,
+  insertSignals,
+  type LoggedEntry,
+  listSignals,
+  lockOwnPosition,
+  type Signal,
+  setOwnPosition,
+} from '../../database/repositories/monitor.ts'
+import { findMonitorSettings } from '../../database/repositories/monitor-settings.ts'
+import { deleteThreatScoresBefore, raiseThreatScore } from '../../database/repositories/threat-scores.ts'
+import { NIL_UUID } from '../../protocol/log/audit-event.ts'
+import { findBurst } from '../../protocol/monitor/find-burst.ts'
+import { LONGEST_WINDOW_SECONDS, type WatchedEvent } from '../../protocol/monitor/rules.ts'
+import {
+  defaultMonitorSettings,
+  type EffectiveRule,
+  effectiveRules,
+  type MonitorSettings,
+  monitorSettings,
+} from '../../protocol/monitor/settings.ts'
+import { THREAT_HALF_LIFE_MS } from '../../protocol/monitor/threat-score.ts'
+import type { Happening, LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
+import { newId } from '../../runtime/ids.ts'
+import type { Logger } from '../../runtime/logger.ts'
+import { respond } from './respond.ts'
+
+const storedSettings = jsonText.pipe(monitorSettings)
+
+/** Of one event that tells of many: more makes a device no more suspicious. */
+const MOST_COUNTED_FOR_A_SCORE = 10
+
+/** What one transaction of the monitor works with. */
+export interface Judgement {
+  tx: Tx
+  organizationId: string
+  settings: MonitorSettings
+  now: number
+  /** Stored as its last statement. */
+  tell(happening: Happening): void
+}
+
+/** What was found. */
+export interface Found {
+  opened: Incident[]
+  escalated: Incident[]
+}
+
+interface Group {
+  rule: EffectiveRule
+  subject: string
+  signals: Signal[]
+}
+
+/**
+ * Applies the rules of an organization to entries of its log, in their order, in one transaction: entries that were judged before are
+ * left out, also when they were read twice, or by two at once.
+ */
+export async function judgeEntries(
+  parts: { writeEvent: WriteEvent; logger: Logger },
+  tx: Tx,
+  organizationId: string,
+  entries: readonly LoggedEntry[],
+  now: number,
+): Promise<Found> {
+  const position = await lockOwnPosition(tx, organizationId)
+  const fresh = entries.filter(({ index }) => index >= position)
+  const last = fresh.at(-1)
+  if (last === undefined) return { opened: [], escalated: [] }
+  const settings = await readSettings(parts, tx, organizationId)
+  const { writeEvent } = parts
+  const events: LoggedEvent[] = []
+  const shared = { organizationId, actor: { type: 'service', id: NIL_UUID }, requestId: newId() } as const
+  const judgement: Judgement = {
+    tx,
+    organizationId,
+    settings,
+    now,
+    tell: (happening) => void events.push(writeEvent({ ...shared, ...happening }, now)),
+  }
+  const found: Found = { opened: [], escalated: [] }
+  for (const group of groupSignals(effectiveRules(settings), fresh)) await judgeGroup(judgement, group, found)
+  await deleteSignalsBefore(tx, last.at - LONGEST_WINDOW_SECONDS * 1000)
+  await deleteThreatScoresBefore(tx, last.at - 12 * THREAT_HALF_LIFE_MS)
+  await setOwnPosition(tx, last.index + 1)
+  if (events.length > 0) await insertEvents(tx, events)
+  return found
+}
+
+/** What cannot be read is as if it were not there: that is an alarm for everything, and a response to nothing. */
+async function readSettings({ logger }: { logger: Logger }, tx: Tx, organizationId: string): Promise<MonitorSettings> {
+  const body = await findMonitorSettings(tx)
+  if (body === undefined) return defaultMonitorSettings
+  const parsed = storedSettings.safeParse(body)
+  if (parsed.success) return parsed.data
+  logger.error('the settings of the security monitor are not valid; those of the service hold', { organizationId })
+  return defaultMonitorSettings
+}
+
+/** What each rule counts, by what it is about. */
+function groupSignals(rules: readonly EffectiveRule[], entries: readonly LoggedEntry[]): Group[] {
+  const groups = new Map<string, Group>()
+  for (const { index, eventId, at, entry } of entries) {
+    const event: WatchedEvent = JSON.parse(entry)
+    for (const rule of rules) {
+      if (!rule.types.includes(event.type)) continue
+      const count = rule.count?.(event) ?? 1
+      const about = rule.subjectOf(event)
+      if (count < 1 || about === undefined) continue
+      const key = `${rule.name} ${about.subject}`
+      const group = groups.get(key) ?? { rule, subject: about.subject, signals: [] }
+      groups.set(key, group)
+      group.signals.push({ index, eventId, at, count, deviceId: about.deviceId })
+    }
+  }
+  return [...groups.values()]
+}
+
+async function judgeGroup(judgement: Judgement, group: Group, found: Found): Promise<void> {
+  const { tx, organizationId } = judgement
+  const { rule, subject, signals } = group
+  await raiseScores(judgement, group)
+  const name = { rule: rule.name, subject }
+  const live = await lockLiveIncident(tx, name)
+  if (live !== undefined) {
+    const { incident, devices } = await addTo(judgement, live, rule, signals)
+    if (incident.severity !== live.severity) found.escalated.push(incident)
+    return respond(judgement, rule, incident, devices)
+  }
+  await insertSignals(tx, organizationId, name, signals)
+  const counted = await listSignals(tx, name)
+  const start = findBurst(counted, rule)
+  if (start === undefined) return
+  await deleteSignals(tx, name)
+  const { incident, devices } = await open(judgement, group, counted.slice(start))
+  found.opened.push(incident)
+  await respond(judgement, rule, incident, devices)
+}
+
+async function raiseScores({ tx, organizationId }: Judgement, { rule, signals }: Group): Promise<void> {
+  if (rule.score === 0) return
+  for (const [deviceId, own] of Map.groupBy(signals, (signal) => signal.deviceId)) {
+    if (deviceId === undefined) continue
+    const counted = own.reduce((sum, { count }) => sum + Math.min(count, MOST_COUNTED_FOR_A_SCORE), 0)
+    const at = Math.max(...own.map((signal) => signal.at))
+    await raiseThreatScore(tx, { organizationId, deviceId, by: rule.score * counted }, at)
+  }
+}
+
+async function open(judgement: Judgement, { rule, subject }: Group, signals: readonly Signal[]): Promise<Changed> {
+  const { tx, organizationId, now } = judgement
+  const id = newId()
+  const devices = devicesOf(signals)
+  const incident = {
+    id,
+    rule: rule.name,
+    subject,
+    severity: severityOf(rule, devices.length, rule.severity),
+    status: 'OPEN' as const,
+    openedAt: now,
+    lastAt: lastAtOf(signals),
+    count: countOf(signals),
+    devices: devices.length,
+    acknowledgedAt: undefined,
+    resolvedAt: undefined,
+  }
+  await insertIncident(tx, organizationId, incident)
+  await addIncidentEvents(tx, organizationId, id, signals)
+  await addIncidentDevices(tx, organizationId, id, devices)
+  judgement.tell({
+    type: 'incident.opened',
+    subject: { incidentId: id, ...(devices.length === 1 ? { deviceId: devices[0] as string } : {}) },
+    data: { rule: rule.name, about: subject, severity: incident.severity, count: incident.count },
+  })
+  return { incident, devices }
+}
+
+interface Changed {
+  incident: Incident
+  /** Those that came new into it. */
+  devices: string[]
+}
+
+async function addTo(
+  judgement: Judgement,
+  before: Incident,
+  rule: EffectiveRule,
+  signals: readonly Signal[],
+): Promise<Changed> {
+  const { tx, organizationId } = judgement
+  await addIncidentEvents(tx, organizationId, before.id, signals)
+  const devices = await addIncidentDevices(tx, organizationId, before.id, devicesOf(signals))
+  const count = before.devices + devices.length
+  const incident: Incident = {
+    ...before,
+    severity: severityOf(rule, count, before.severity),
+    lastAt: Math.max(before.lastAt, lastAtOf(signals)),
+    count: before.count + countOf(signals),
+    devices: count,
+  }
+  await updateIncident(tx, incident)
+  if (incident.severity !== before.severity) {
+    judgement.tell({
+      type: 'incident.escalated',
+      subject: { incidentId: incident.id },
+      data: { rule: rule.name, severity: incident.severity, devices: count },
+    })
+  }
+  return { incident, devices }
+}
+
+function severityOf({ escalation }: EffectiveRule, devices: number, otherwise: Incident['severity']) {
+  return escalation !== undefined && devices >= escalation.devices ? escalation.severity : otherwise
+}
+
+function devicesOf(signals: readonly Signal[]): string[] {
+  return [...new Set(signals.flatMap(({ deviceId }) => deviceId ?? []))]
+}
+
+const lastAtOf = (signals: readonly Signal[]) => Math.max(...signals.map(({ at }) => at))
+const countOf = (signals: readonly Signal[]) => signals.reduce((sum, { count }) => sum + count, 0)
