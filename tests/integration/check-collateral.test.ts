@@ -44,13 +44,14 @@ const note = (of: Tenant, id: string, now: number, database = worker) =>
 
 /** What was told of an organization: `ending` or `ended`, and of which collateral. */
 async function told(of = tenant): Promise<[string, string | undefined][]> {
-  const events = (await eventsOf(service, of.organizationId)).filter(({ type }) => /^collateral\.end/.test(type))
+  const events = (await eventsOf(service, of.organizationId)).filter(({ type }) => type.startsWith('collateral.end'))
   return events.map(({ type, subject }) => [type.replace('collateral.', ''), subject.collateralId])
 }
 
 describe('collateral that ends', () => {
   test('is told of once before it ends and once when it has, however often it is looked, and not a millisecond early', async () => {
     const id = await addCollateral(tenant, wish())
+    expect(await note(tenant, id, WARNED - 1)).toEqual([])
     const steps = [
       [WARNED - 1, []],
       [WARNED, [['ending', id]]],
@@ -134,6 +135,7 @@ describe('collateral that ends', () => {
     await addCollateral(tenant, list)
     await call(service, 'DELETE', `/v1/collateral/${id}`, { token: tenant.adminToken })
     await check(END + DAY_MS)
+    expect(await note(tenant, id, END)).toEqual([])
     expect(await told()).toEqual([])
   })
 

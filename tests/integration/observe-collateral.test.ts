@@ -88,7 +88,7 @@ test('metrics have no kind that this release does not know', async () => {
   const id = await addCollateral(one)
   const { sql } = service.database
   await sql.query('alter table collateral disable trigger user')
-  await sql.query(`update collateral set kind = 'of an organization' where id = $1`, [id])
+  await sql.query(`update collateral set kind = 'one-of-its-own' where id = $1`, [id])
   await sql.query('alter table collateral enable trigger user')
-  for (const read of openWorkers()) expect(Object.keys(await read()).join()).not.toContain('organization')
+  for (const read of openWorkers()) expect(Object.keys(await read()).join()).not.toContain('one-of-its-own')
 })
