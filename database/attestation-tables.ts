@@ -88,7 +88,9 @@ export interface AttestationTables {
     name: string
     issued_at: Timestamp
     next_update_at: NullableTimestamp
-    body: Bytes
+    /** Null where another row has it. */
+    body: NullableBytes
+    body_of: string | null
     body_hash: Bytes
     /** Written by an expression. */
     chain: ColumnType<Uint8Array[], RawBuilder<Uint8Array[]>, never>
@@ -97,6 +99,12 @@ export interface AttestationTables {
     mac_mismatched_at: NullableTimestamp
     created_at: Timestamp
     removed_at: NullableTimestamp
+  }
+  collateral_alarm: {
+    organization_id: string
+    collateral_id: string
+    stage: 'ending' | 'ended'
+    told_at: Timestamp
   }
   reference_value: {
     organization_id: string

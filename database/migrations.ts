@@ -19,6 +19,7 @@ import { up as attestations } from './migrations/0018-attestations.ts'
 import { up as fleetNews } from './migrations/0020-fleet-news.ts'
 import { up as resultsUncompressed } from './migrations/0021-results-uncompressed.ts'
 import { up as collateral } from './migrations/0022-collateral.ts'
+import { up as collateralAlarms } from './migrations/0023-collateral-alarms.ts'
 import { up as incidents } from './migrations/0024-incidents.ts'
 
 /** Forward only, in this order, each frozen once it has been released. */
@@ -44,5 +45,6 @@ export const migrations: readonly { name: string; up: string }[] = [
   { name: '0020-fleet-news', up: fleetNews },
   { name: '0021-results-uncompressed', up: resultsUncompressed },
   { name: '0022-collateral', up: collateral },
+  { name: '0023-collateral-alarms', up: collateralAlarms },
   { name: '0024-incidents', up: incidents },
 ]

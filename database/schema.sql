@@ -38,6 +38,20 @@ create type round_state as enum ('OPEN', 'CLOSED', 'FAILED');
 create type session_state as enum ('PENDING', 'ACTIVE', 'SUPERSEDED', 'CLOSED', 'EXPIRED', 'TIMED_OUT', 'FAILED', 'REVOKED');
 create type trust_anchor_kind as enum ('root', 'intermediate', 'key');
 
+CREATE OR REPLACE FUNCTION public.collateral_stage(issued_at timestamp with time zone, next_update_at timestamp with time zone, at timestamp with time zone, warning_seconds integer)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT
+         CASE
+             WHEN (next_update_at <= at) THEN 'ended'::text
+             WHEN (EXTRACT(epoch FROM (next_update_at - at)) <= LEAST((warning_seconds)::numeric, (EXTRACT(epoch FROM (next_update_at - issued_at)) / (4)::numeric))) THEN 'ending'::text
+             ELSE NULL::text
+         END AS "case";
+END;
+-- of qflare_owner; may be executed by qflare_jobs, qflare_worker: collateral_stage(timestamp with time zone,timestamp with time zone,timestamp with time zone,integer)
+
 CREATE OR REPLACE FUNCTION public.count_open_sessions()
  RETURNS TABLE(bucket bigint, last_epoch bigint, sessions bigint)
  LANGUAGE sql
@@ -481,6 +495,28 @@ BEGIN ATOMIC
 END;
 -- of qflare_jobs; may be executed by qflare_worker: list_unflagged_identity_keys(timestamp with time zone,integer)
 
+CREATE OR REPLACE FUNCTION public.list_untold_collateral(at timestamp with time zone, warning_seconds integer, page_size integer)
+ RETURNS TABLE(organization_id uuid, id uuid)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT s.organization_id,
+     s.id
+    FROM ( SELECT c.organization_id,
+             c.id,
+             c.next_update_at,
+             collateral_stage(c.issued_at, c.next_update_at, list_untold_collateral.at, list_untold_collateral.warning_seconds) AS stage
+            FROM collateral c
+           WHERE ((c.removed_at IS NULL) AND (c.next_update_at <= (list_untold_collateral.at + make_interval(secs => (list_untold_collateral.warning_seconds)::double precision))))) s
+   WHERE ((s.stage IS NOT NULL) AND (NOT (EXISTS ( SELECT
+            FROM collateral_alarm a
+           WHERE ((a.organization_id = s.organization_id) AND (a.collateral_id = s.id) AND (a.stage = s.stage))))))
+   ORDER BY s.next_update_at, s.organization_id, s.id
+  LIMIT list_untold_collateral.page_size;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_untold_collateral(timestamp with time zone,integer,integer)
+
 CREATE OR REPLACE FUNCTION public.make_audit_partition(entry_index bigint)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -659,6 +695,22 @@ BEGIN ATOMIC
             FROM stored)) AS "exists";
 END;
 -- of qflare_jobs; may be executed by qflare_api, qflare_worker: store_signed_draft(bigint,jsonb,timestamp with time zone)
+
+CREATE OR REPLACE FUNCTION public.summarize_collateral(at timestamp with time zone)
+ RETURNS TABLE(kind text, ends_at timestamp with time zone, issued_at timestamp with time zone, out_of_date bigint)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT c.kind,
+     min(c.next_update_at) FILTER (WHERE (c.next_update_at > summarize_collateral.at)) AS min,
+     min(c.issued_at) AS min,
+     count(*) FILTER (WHERE (c.next_update_at <= summarize_collateral.at)) AS count
+    FROM collateral c
+   WHERE (c.removed_at IS NULL)
+   GROUP BY c.kind;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: summarize_collateral(timestamp with time zone)
 
 create table api_token (
   organization_id uuid not null,
@@ -1047,7 +1099,7 @@ create table collateral (
   name display_name not null,
   issued_at timestamp with time zone not null,
   next_update_at timestamp with time zone,
-  body bytea not null,
+  body bytea,
   body_hash bytea not null,
   chain bytea[] not null default '{}'::bytea[],
   mac bytea not null,
@@ -1055,17 +1107,21 @@ create table collateral (
   mac_mismatched_at timestamp with time zone,
   created_at timestamp with time zone not null,
   removed_at timestamp with time zone,
+  body_of uuid,
   constraint collateral_pkey PRIMARY KEY (organization_id, id),
+  constraint collateral_organization_id_body_of_fkey FOREIGN KEY (organization_id, body_of) REFERENCES collateral(organization_id, id),
   constraint collateral_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
   constraint collateral_body_check CHECK (((length(body) >= 1) AND (length(body) <= 3145728))),
   constraint collateral_body_hash_check CHECK ((length(body_hash) = 32)),
   constraint collateral_chain_check CHECK ((cardinality(chain) <= 4)),
   constraint collateral_check CHECK ((removed_at >= created_at)),
+  constraint collateral_has_one_body CHECK (((body IS NULL) <> (body_of IS NULL))),
   constraint collateral_kind_check CHECK (((length(kind) >= 1) AND (length(kind) <= 64))),
   constraint collateral_lookup_id_check CHECK (((length(lookup_id) >= 1) AND (length(lookup_id) <= 160))),
   constraint collateral_mac_check CHECK ((length(mac) = 32))
 );
 alter table collateral owner to qflare_owner;
+CREATE INDEX collateral_in_use ON public.collateral USING btree (next_update_at, kind, issued_at) WHERE (removed_at IS NULL);
 CREATE UNIQUE INDEX collateral_live ON public.collateral USING btree (organization_id, lookup_id) WHERE (removed_at IS NULL);
 CREATE INDEX collateral_lookup ON public.collateral USING btree (organization_id, lookup_id);
 CREATE INDEX collateral_mac_version ON public.collateral USING btree (mac_key_version, organization_id, id) WHERE (mac_mismatched_at IS NULL);
@@ -1073,6 +1129,8 @@ CREATE TRIGGER unchanging BEFORE DELETE OR UPDATE ON public.collateral FOR EACH 
 CREATE TRIGGER unchanging_table BEFORE TRUNCATE ON public.collateral FOR EACH STATEMENT EXECUTE FUNCTION refuse_input_change();
 alter table collateral enable row level security;
 alter table collateral force row level security;
+create policy list_ending on collateral as permissive for select to qflare_jobs
+  using (true);
 create policy rotate_keys on collateral as permissive for select to qflare_jobs
   using (true);
 create policy tenant on collateral as permissive for all to qflare_api, qflare_auditor, qflare_worker
@@ -1084,8 +1142,31 @@ create policy tenant_only on collateral as restrictive for all to qflare_api, qf
 grant insert, select on collateral to qflare_api;
 grant select on collateral to qflare_worker;
 grant update (mac, mac_key_version, removed_at) on collateral to qflare_api;
-grant select (organization_id, id, mac_key_version, mac_mismatched_at) on collateral to qflare_jobs;
+grant select (organization_id, id, kind, issued_at, next_update_at, mac_key_version, mac_mismatched_at, removed_at) on collateral to qflare_jobs;
 grant update (mac, mac_key_version, mac_mismatched_at) on collateral to qflare_worker;
+
+create table collateral_alarm (
+  organization_id uuid not null,
+  collateral_id uuid not null,
+  stage text not null,
+  told_at timestamp with time zone not null,
+  constraint collateral_alarm_pkey PRIMARY KEY (organization_id, collateral_id, stage),
+  constraint collateral_alarm_organization_id_collateral_id_fkey FOREIGN KEY (organization_id, collateral_id) REFERENCES collateral(organization_id, id),
+  constraint collateral_alarm_stage_check CHECK ((stage = ANY (ARRAY['ending'::text, 'ended'::text])))
+);
+alter table collateral_alarm owner to qflare_owner;
+alter table collateral_alarm enable row level security;
+alter table collateral_alarm force row level security;
+create policy list_ending on collateral_alarm as permissive for select to qflare_jobs
+  using (true);
+create policy tenant on collateral_alarm as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on collateral_alarm as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on collateral_alarm to qflare_worker;
+grant select (organization_id, collateral_id, stage) on collateral_alarm to qflare_jobs;
 
 create table directory (
   id uuid not null,

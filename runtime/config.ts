@@ -47,6 +47,8 @@ export interface Config {
   rotation: RotationTimes
   /** After which the identity key of a device is flagged; 0 is never. */
   identityKeyMaxAgeDays: number
+  /** Before collateral ends; 0 tells of it when it has ended. */
+  collateralWarningHours: number
   crypto: 'native' | 'portable' | undefined
   exchangeQueueLength: number
   /** After the end of a day's last session its sessions are dropped. */
@@ -158,6 +160,7 @@ const environment = z.object({
     .default([]),
   ...rotationVariables,
   QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: decimal(0, 3_650).default(365),
+  QFLARE_COLLATERAL_WARNING_HOURS: decimal(0, 8_760).default(72),
   QFLARE_CRYPTO: z.enum(['native', 'portable']).optional(),
   QFLARE_EXCHANGE_QUEUE: decimal(1, 10_000).default(512),
   QFLARE_SESSION_RETENTION_DAYS: decimal(1, 3_650).default(7),
@@ -223,6 +226,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     federationPolicy: variables.DATABASE_URL === undefined ? 'development' : 'production',
     rotation: rotationTimes(variables),
     identityKeyMaxAgeDays: variables.QFLARE_IDENTITY_KEY_MAX_AGE_DAYS,
+    collateralWarningHours: variables.QFLARE_COLLATERAL_WARNING_HOURS,
     crypto: variables.QFLARE_CRYPTO,
     exchangeQueueLength: variables.QFLARE_EXCHANGE_QUEUE,
     sessionRetentionDays: variables.QFLARE_SESSION_RETENTION_DAYS,

@@ -67,6 +67,24 @@ export function createMetrics() {
       labelNames: ['state'],
       registers,
     }),
+    collateralEndsInSeconds: new Gauge({
+      name: 'qflare_collateral_ends_in_seconds',
+      help: 'Until the first collateral in use of all organizations ends that has not ended yet, by its kind',
+      labelNames: ['kind'],
+      registers,
+    }),
+    collateralOutOfDate: new Gauge({
+      name: 'qflare_collateral_out_of_date',
+      help: 'Collateral in use that has ended, by its kind',
+      labelNames: ['kind'],
+      registers,
+    }),
+    collateralAgeSeconds: new Gauge({
+      name: 'qflare_collateral_age_seconds',
+      help: 'Since the oldest collateral in use was issued, or fetched where it says no time, by its kind',
+      labelNames: ['kind'],
+      registers,
+    }),
     trustBundleDraftAgeSeconds: new Gauge({
       name: 'qflare_trust_bundle_draft_age_seconds',
       help: 'Since when a trust bundle waits for the root of trust, which is offline; 0 while none does',

@@ -10,6 +10,7 @@ import { createDestructionLimit } from './jobs/destroy-temporal-keys.ts'
 import { destroyUnknownRecords } from './jobs/destroy-unknown-records.ts'
 import { makePartitionsAhead } from './jobs/make-session-partitions.ts'
 import { destroyOverdueKeys, makeKeysAhead } from './jobs/schedule-temporal-keys.ts'
+import { observeCollateral } from './observe-collateral.ts'
 import type { WorkerParts } from './parts.ts'
 import { jobs } from './queues.ts'
 import { createCheckpointSigner } from './sequencer/sign-checkpoint.ts'
@@ -23,7 +24,13 @@ type Common = Pick<
 export interface ComposeWorkersParts extends Common, Pick<ComposedQueues, 'backend' | 'queues'> {
   config: Pick<
     Config,
-    'trustDomain' | 'roles' | 'audit' | 'rotation' | 'sessionRetentionDays' | 'identityKeyMaxAgeDays'
+    | 'trustDomain'
+    | 'roles'
+    | 'audit'
+    | 'rotation'
+    | 'sessionRetentionDays'
+    | 'identityKeyMaxAgeDays'
+    | 'collateralWarningHours'
   >
   serviceKeys: LiveServiceKeys
   /** As qflare_sequencer, to read the whole log. */
@@ -47,6 +54,7 @@ export async function composeWorkers(composed: ComposeWorkersParts): Promise<Run
   await makePartitionsAhead(parts, clock.now())
   await makeKeysAhead(parts, clock.now())
   observe(parts)
+  observeCollateral(parts)
   return startWorkers({ backend, queues, jobs, parts })
 }
 
@@ -71,6 +79,7 @@ function toParts(composed: ComposeWorkersParts): WorkerParts {
     destructionLimit: createDestructionLimit(() => performance.now(), clock.now()),
     retentionDays: config.sessionRetentionDays,
     identityKeyMaxAgeDays: config.identityKeyMaxAgeDays,
+    collateralWarningHours: config.collateralWarningHours,
     readRedisClock: backend.readClock,
     storedLog: {
       database: composed.storedLog,

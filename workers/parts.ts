@@ -30,6 +30,7 @@ export interface WorkerParts extends CheckClocksParts, CheckAuditLogParts {
   retentionDays: number
   /** 0: never. */
   identityKeyMaxAgeDays: number
+  collateralWarningHours: number
   crypto: Primitives
   clock: Clock
   writeEvent: WriteEvent

@@ -1,6 +1,7 @@
 import { defineJob, type JobDefinition } from './job.ts'
 import { checkStoredLog } from './jobs/check-audit-log.ts'
 import { checkClocks } from './jobs/check-clocks.ts'
+import { checkCollateralInTime } from './jobs/check-collateral.ts'
 import { endSessionsInTime } from './jobs/end-sessions.ts'
 import { flagOldIdentityKeys } from './jobs/flag-old-identity-keys.ts'
 import { makePartitionsAhead } from './jobs/make-session-partitions.ts'
@@ -82,6 +83,12 @@ export const jobs = {
     schedule: { everyMs: 60_000 },
     attempts: 1,
     run: checkClocks,
+  }),
+  'check-collateral': defineJob({
+    queue: 'maintenance',
+    schedule: { everyMs: 3_600_000 },
+    needsRightTime: true,
+    run: checkCollateralInTime,
   }),
   'flag-old-identity-keys': defineJob({
     queue: 'maintenance',

@@ -1,5 +1,5 @@
 import { defineCommand } from './define-command.ts'
-import { formatTime } from './print.ts'
+import { formatDistance, type formatTime } from './print.ts'
 import { listFlags, listNotes, printList } from './print-list.ts'
 import { openInputsOf, operatorNotes } from './settings.ts'
 
@@ -22,8 +22,8 @@ export const collateralList = defineCommand({
         ID: ({ id }) => id,
         KIND: ({ kind }) => kind,
         GENUINE: ({ isGenuine }) => (isGenuine ? 'yes' : 'NO'),
-        ISSUED: ({ issuedAt }) => formatTime(issuedAt, now),
-        END: ({ nextUpdateAt }) => formatEnd(nextUpdateAt, now),
+        ISSUED: ({ issuedAt }) => formatDistance(issuedAt, now),
+        ENDS: ({ nextUpdateAt }) => formatEnd(nextUpdateAt, now, formatDistance),
         NAME: ({ name }) => name,
       },
     })
@@ -31,8 +31,9 @@ export const collateralList = defineCommand({
   },
 })
 
-export function formatEnd(nextUpdateAt: number | null, now: number): string {
+/** `in 3 d`, `ENDED 2 h ago`, or `-` for what names no end; with the time itself by `formatTime`. */
+export function formatEnd(nextUpdateAt: number | null, now: number, format: typeof formatTime): string {
   if (nextUpdateAt === null) return '-'
-  const at = formatTime(nextUpdateAt, now)
+  const at = format(nextUpdateAt, now)
   return nextUpdateAt <= now ? `ENDED ${at}` : at
 }

@@ -21,7 +21,7 @@ export const collateralShow = defineCommand({
       ['name', shown.name],
       ['looked up by', shown.lookupId],
       ['issued', formatTime(shown.issuedAt, now)],
-      ['end', formatEnd(shown.nextUpdateAt, now)],
+      ['end', formatEnd(shown.nextUpdateAt, now, formatTime)],
       ['bytes', shown.bodyBytes.toLocaleString('en')],
       ['SHA-256', shown.bodyHash],
       ['certificates beside it', String(shown.chain.length)],

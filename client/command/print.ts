@@ -74,11 +74,15 @@ export function printable(text: string): string {
 
 /** `2026-11-22T06:40:12Z (in 58 min)` */
 export function formatTime(at: number, now: number): string {
+  return `${toIsoTime(at)} (${formatDistance(at, now)})`
+}
+
+/** `in 58 min`, `3 d ago` or `now`. */
+export function formatDistance(at: number, now: number): string {
   const minutes = Math.round((at - now) / 60_000)
+  if (minutes === 0) return 'now'
   const distance = formatMinutes(Math.abs(minutes))
-  const text = toIsoTime(at)
-  if (minutes === 0) return `${text} (now)`
-  return minutes < 0 ? `${text} (${distance} ago)` : `${text} (in ${distance})`
+  return minutes < 0 ? `${distance} ago` : `in ${distance}`
 }
 
 /** The end of the year 9999. */

@@ -29,8 +29,12 @@ export async function lockCollateral(tx: Tx): Promise<void> {
   )
 }
 
-/** `duplicate` when there is one of this look-up id. */
-export async function insertCollateral(tx: Tx, row: CollateralRow & { body: Uint8Array }): Promise<void> {
+/** Its body, or the id of the one that has the same. `duplicate` when there is one of this look-up id. */
+export async function insertCollateral(
+  tx: Tx,
+  row: Omit<CollateralRow, 'bodyBytes'>,
+  body: Uint8Array | { of: string },
+): Promise<void> {
   const hexChain = row.chain.map((der) => Buffer.from(der).toString('hex'))
   await tx
     .insertInto('collateral')
@@ -42,7 +46,8 @@ export async function insertCollateral(tx: Tx, row: CollateralRow & { body: Uint
       name: row.name,
       issued_at: new Date(row.issuedAt),
       next_update_at: row.nextUpdateAt === undefined ? null : new Date(row.nextUpdateAt),
-      body: row.body,
+      body: 'of' in body ? null : body,
+      body_of: 'of' in body ? body.of : null,
       body_hash: row.bodyHash,
       chain: sql<
         Uint8Array[]
@@ -53,6 +58,10 @@ export async function insertCollateral(tx: Tx, row: CollateralRow & { body: Uint
     })
     .execute()
 }
+
+/** Its own, or that of the row that has it. */
+const bodyOfRow = sql<Uint8Array>`coalesce(collateral.body, (select owner.body from collateral owner
+  where owner.organization_id = collateral.organization_id and owner.id = collateral.body_of))`
 
 /** All but the body, which may be long. */
 function selectFacts(tx: Tx) {
@@ -72,7 +81,7 @@ function selectFacts(tx: Tx) {
       'mac_key_version',
       'created_at',
       'removed_at',
-      sql<number>`length(body)`.as('body_bytes'),
+      sql<number>`length(${bodyOfRow})`.as('body_bytes'),
     ])
 }
 
@@ -100,7 +109,28 @@ export async function findCollateral(tx: Tx, id: string): Promise<CollateralRow 
 }
 
 export async function getCollateralBody(tx: Tx, id: string): Promise<Uint8Array> {
-  return (await tx.selectFrom('collateral').select('body').where('id', '=', id).executeTakeFirstOrThrow()).body
+  const { body } = await tx
+    .selectFrom('collateral')
+    .select(bodyOfRow.as('body'))
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
+  return body
+}
+
+/** The row that has the body of this one, if it is still that of the hash of both. */
+export async function findBodyOwner(tx: Tx, id: string): Promise<string | undefined> {
+  const row = await tx
+    .selectFrom('collateral as one')
+    .innerJoin('collateral as owner', (join) =>
+      join
+        .onRef('owner.organization_id', '=', 'one.organization_id')
+        .on(sql<boolean>`owner.id = coalesce(one.body_of, one.id)`),
+    )
+    .select('owner.id')
+    .where('one.id', '=', id)
+    .where(sql<boolean>`sha256(owner.body) = one.body_hash`)
+    .executeTakeFirst()
+  return row?.id
 }
 
 /** Newest first, below `beforeId` where it is given; without those that are removed. */
@@ -170,7 +200,7 @@ export async function markCollateralMismatched(tx: Tx, id: string, at: number): 
     .execute()
 }
 
-type Facts = Omit<Selectable<Tables['collateral']>, 'body' | 'mac_mismatched_at'> & { body_bytes: number }
+type Facts = Omit<Selectable<Tables['collateral']>, 'body' | 'body_of' | 'mac_mismatched_at'> & { body_bytes: number }
 
 function toRow(row: Facts): CollateralRow {
   return {

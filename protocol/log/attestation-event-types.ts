@@ -36,7 +36,19 @@ export const attestationEventTypes = {
     severity: 'notice',
     meaning: 'Collateral was removed by an operator, or a newer one took its place: evidence is appraised without it.',
     subject: ['collateralId'],
-    data: ['kind', 'lookupId', 'bodyHash', 'name', 'issuedAt', 'nextUpdateAt'],
+    data: ['kind', 'lookupId', 'bodyHash', 'name', 'issuedAt', 'nextUpdateAt', 'replacedBy?'],
+  },
+  'collateral.ending': {
+    severity: 'warning',
+    meaning: 'Collateral in use ends soon, and nothing newer was imported; once.',
+    subject: ['collateralId'],
+    data: ['kind', 'lookupId', 'name', 'issuedAt', 'nextUpdateAt'],
+  },
+  'collateral.ended': {
+    severity: 'warning',
+    meaning: 'Collateral in use is out of date: evidence is appraised as its policy says of that; once.',
+    subject: ['collateralId'],
+    data: ['kind', 'lookupId', 'name', 'issuedAt', 'nextUpdateAt'],
   },
   'enrollment.credential_given': {
     severity: 'info',

@@ -40,6 +40,16 @@ export type MonitorSettings = z.output<typeof monitorSettings>
 
 export const defaultMonitorSettings: MonitorSettings = monitorSettings.parse({})
 
+/** Undefined for text that is no settings. */
+export function parseMonitorSettings(text: string): MonitorSettings | undefined {
+  try {
+    return monitorSettings.safeParse(JSON.parse(text)).data
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined
+    throw error
+  }
+}
+
 function mayRespond(name: MonitorRuleName, response: ResponseName | undefined): boolean {
   return monitorRule(name).isProved || response === undefined || response === 'none'
 }

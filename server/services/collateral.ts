@@ -2,6 +2,7 @@ import type { Database, Tx } from '../../database/open.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
 import {
   type CollateralRow,
+  findBodyOwner,
   findCollateral,
   findLiveCollateral,
   getCollateralBody,
@@ -54,11 +55,12 @@ export function createCollateral(parts: CollateralParts) {
     operator: Operator,
     type: 'collateral.added' | 'collateral.removed',
     row: CollateralRow,
-    { requestId, now }: { requestId: string; now: number },
+    { requestId, now, replacedBy }: { requestId: string; now: number; replacedBy?: string },
   ) {
     const { id, organizationId, kind, lookupId, name, issuedAt, nextUpdateAt = null } = row
     const bodyHash = Buffer.from(row.bodyHash).toString('hex')
-    const data = { kind, lookupId, bodyHash, name, issuedAt, nextUpdateAt }
+    const facts = { kind, lookupId, bodyHash, name, issuedAt, nextUpdateAt }
+    const data = replacedBy === undefined ? facts : { ...facts, replacedBy }
     const happening = { type, subject: { collateralId: id }, data }
     return parts.writeEvent({ organizationId, actor: actorOf(operator), ...happening, requestId }, now)
   }
@@ -95,17 +97,20 @@ export function createCollateral(parts: CollateralParts) {
         await lockCollateral(tx)
         const live = await findLiveCollateral(tx, wanted.lookupId)
         const events = []
+        const id = newId()
+        let owner: string | undefined
         if (live !== undefined) {
           const isGenuine = await isCollateralGenuine(keyring, live)
           if (isGenuine && isThere(wanted, bodyHash, live)) return { collateral: await toShown(live), isNew: false }
+          if (crypto.equal(live.bodyHash, bodyHash)) owner = await findBodyOwner(tx, live.id)
           await remove(tx, live, now)
-          events.push(toEvent(operator, 'collateral.removed', live, { requestId, now }))
+          events.push(toEvent(operator, 'collateral.removed', live, { requestId, now, replacedBy: id }))
         }
         const { body, ...facts } = wanted
-        const made = { ...facts, organizationId, id: newId(), bodyHash, createdAt: now, removedAt: undefined }
+        const made = { ...facts, organizationId, id, bodyHash, createdAt: now, removedAt: undefined }
         const { mac, version: macKeyVersion } = macCollateral(keyring, made)
         const row = { ...made, bodyBytes: body.length, mac, macKeyVersion }
-        await insertCollateral(tx, { ...row, body })
+        await insertCollateral(tx, row, owner === undefined ? body : { of: owner })
         events.push(toEvent(operator, 'collateral.added', row, { requestId, now }))
         await insertEvents(tx, events)
         return { collateral: await toShown(row), isNew: true }

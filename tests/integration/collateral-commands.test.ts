@@ -54,7 +54,16 @@ describe('qflare collateral', () => {
   it('says that a list is out of date, and imports it all the same', async () => {
     const run = await qflare('import', write('old.crl', crl('Old', 2 * hour, -hour)))
     expect(run).toMatchObject({ exitCode: 0, stderr: expect.stringContaining('It is out of date') })
-    expect((await qflare('list')).stdout).toContain('ENDED')
+    expect((await qflare('list')).stdout).toMatch(/ISSUED +ENDS .*\n.* 2 h ago +ENDED 60 min ago /)
+  })
+
+  it('shows how old a list is and when it ends, and with the times themselves what is asked for', async () => {
+    const imported = await qflare('import', write('long.crl', crl('Long', 30 * 24 * hour, 80 * hour)), '--json')
+    const { id } = JSON.parse(imported.stdout).collateral
+    const line = (await qflare('list')).stdout.split('\n').find((one) => one.startsWith(id))
+    expect(line).toMatch(/^\S+ +crl +yes +30 d ago +in 3 d +revocation list of /)
+    const shown = (await qflare('show', id)).stdout
+    expect(shown).toMatch(/issued +\S+Z \(30 d ago\)\nend +\S+Z \(in 3 d\)/)
   })
 
   it('refuses one that is older than that which is there', async () => {

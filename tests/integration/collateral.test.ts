@@ -82,8 +82,12 @@ describe('collateral', () => {
     const newer = await addCollateral(tenant, issuedLater(1_000))
     expect(await idsOf()).toEqual([newer])
     expect((await get(`/${first}`)).body.removedAt).toBe(service.time.now)
-    expect((await events('removed')).map(({ subject }) => subject)).toEqual([{ collateralId: first }])
+    const [removed, ...more] = await events('removed')
+    expect(more).toEqual([])
+    expect(removed).toMatchObject({ subject: { collateralId: first }, data: { replacedBy: newer } })
     expect(await events('added')).toHaveLength(2)
+    await remove(newer)
+    expect((await events('removed')).at(-1)?.data).not.toHaveProperty('replacedBy')
   })
 
   test('is not taken back to an older one: who keeps an old list could bring back what was revoked since', async () => {
@@ -128,6 +132,61 @@ describe('collateral', () => {
     expectRefusal(answer, 400, 'malformed', 'body')
     expect(answer.body.detail).toMatch(said)
     expect(await databaseContents(service)).toEqual(before)
+  })
+})
+
+describe('a list that says no time and is fetched again as it was', () => {
+  const statusList = (status = 'REVOKED') => {
+    const list = JSON.stringify({ entries: { '2c8cdddfd5e03bfc': { status } } })
+    return { kind: 'android-status-list', body: Buffer.from(list).toString('base64url') }
+  }
+  const lookupId = 'android-status-list:google'
+  const bodies = async () => {
+    const { rows } = await service.database.sql.query(
+      'select count(body)::int as kept, count(*)::int as rows from collateral where organization_id = $1',
+      [tenant.organizationId],
+    )
+    return rows[0]
+  }
+
+  test('is as young as that, in a row of its own, and its body is stored once', async () => {
+    const given = statusList()
+    const ids: string[] = []
+    const times: number[] = []
+    for (let day = 0; day < 3; day++) {
+      service.time.now += 86_400_000
+      times.push(service.time.now)
+      ids.push(await addCollateral(tenant, given))
+      expect((await get(`/${ids.at(-1)}`)).body).toMatchObject({ issuedAt: service.time.now, body: given.body })
+      expect((await find(lookupId))[0]).toMatchObject({ issuedAt: service.time.now })
+    }
+    expect(await idsOf()).toEqual(ids.slice(-1))
+    expect(await bodies()).toEqual({ kept: 1, rows: 3 })
+    expect((await events('removed')).map(({ data }) => data.replacedBy)).toEqual(ids.slice(1))
+    const { bodyBytes } = (await get('')).body.items[0]
+    expect(bodyBytes).toBe(fromBase64url(given.body).length)
+    for (const at of times) {
+      const [then] = await find(lookupId, at)
+      expect([then?.issuedAt, toBase64url(then?.body ?? new Uint8Array())]).toEqual([at, given.body])
+    }
+    const other = statusList('SUSPENDED')
+    service.time.now += 1
+    expect((await get(`/${await addCollateral(tenant, other)}`)).body.body).toBe(other.body)
+    expect(await bodies()).toEqual({ kept: 2, rows: 4 })
+  })
+
+  test('is stored again where somebody changed the body that was there, and another organization’s is its own', async () => {
+    const first = await addCollateral(tenant, statusList())
+    await write(`update collateral set body = body || '\\x20' where id = $1`, [first])
+    service.time.now += 1
+    await addCollateral(tenant, statusList())
+    expect(await bodies()).toEqual({ kept: 2, rows: 2 })
+    expect(await find(lookupId)).toHaveLength(1)
+    const other = await makeTenant(service, globalThis.crypto.randomUUID())
+    const theirs = await addCollateral(other, statusList())
+    expect((await get(`/${theirs}`, other)).body.body).toBe(statusList().body)
+    const { rows } = await service.database.sql.query('select body_of from collateral where id = $1', [theirs])
+    expect(rows).toEqual([{ body_of: null }])
   })
 })
 
@@ -181,7 +240,7 @@ describe('an appraisal', () => {
     expect(await find(lookupId)).toHaveLength(1)
   })
 
-  test.each([`update collateral set name = 'another'`, 'delete from collateral', 'truncate collateral'])(
+  test.each([`update collateral set name = 'another'`, 'delete from collateral', 'truncate collateral cascade'])(
     'is not cheated by a plain %s',
     async (change) => {
       await addCollateral(tenant, wish())

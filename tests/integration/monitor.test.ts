@@ -1,13 +1,20 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import { MAX_INCIDENT_EVENTS } from '../../protocol/monitor/incident.ts'
-import type { MonitorSettings } from '../../protocol/monitor/settings.ts'
 import type { EventDraft } from '../../runtime/audit-events.ts'
 import { newId } from '../../runtime/ids.ts'
 import { type MonitorEventsParts, monitorEvents } from '../../workers/jobs/monitor-events.ts'
 import { addEvents, firstOrganization } from '../support/audit.ts'
-import { monitorPartsOf, storedIncidents, watch } from '../support/monitor.ts'
-import { enterService } from '../support/rounds.ts'
+import {
+  failedConfirmation,
+  forgetIncidents,
+  monitorPartsOf,
+  outboxEvents,
+  series,
+  setMonitorSettings,
+  storedIncidents,
+  watch,
+} from '../support/monitor.ts'
 import { startTestService, type TestService } from '../support/service.ts'
 import { makeTenant } from '../support/tenants.ts'
 
@@ -25,20 +32,10 @@ beforeAll(async () => {
 afterAll(() => service.close())
 beforeEach(async () => {
   await watch(service, parts)
-  await service.database.sql.query(`truncate monitor_signal, incident, incident_event, incident_device, threat_score,
-    monitor_settings`)
+  await forgetIncidents(service)
 })
 
-function failed(deviceId: string, organization = organizationId): EventDraft {
-  return {
-    organizationId: organization,
-    actor: { type: 'device', id: deviceId },
-    type: 'session.failed',
-    subject: { deviceId, sessionId: newId() },
-    data: {},
-    requestId: newId(),
-  }
-}
+const failed = (deviceId: string, organization = organizationId) => failedConfirmation(organization, deviceId)
 
 function quarantined(deviceId: string, checks = ['tpm2.pcrs']): EventDraft {
   return {
@@ -51,28 +48,6 @@ function quarantined(deviceId: string, checks = ['tpm2.pcrs']): EventDraft {
   }
 }
 
-/** So many, some seconds apart, the last one now. */
-const series = (draft: () => EventDraft, count: number, secondsApart = 1) =>
-  Array.from({ length: count }, (_, i) => ({
-    draft: draft(),
-    at: service.time.now - (count - 1 - i) * secondsApart * 1000,
-  }))
-
-async function logged(type: string): Promise<Record<string, unknown>[]> {
-  const { rows } = await service.database.sql.query(
-    `select entry::jsonb as event from audit_outbox where entry::jsonb ->> 'type' = $1`,
-    [type],
-  )
-  return rows.map(({ event }) => event)
-}
-
-async function setSettings(settings: Partial<MonitorSettings>): Promise<void> {
-  await service.database.sql.query('insert into monitor_settings values ($1, $2, now())', [
-    organizationId,
-    JSON.stringify(settings),
-  ])
-}
-
 const scoreOf = async (deviceId: string): Promise<number | undefined> =>
   (await service.database.sql.query('select score from threat_score where device_id = $1', [deviceId])).rows[0]?.score
 
@@ -82,14 +57,14 @@ describe('an incident', () => {
     await watch(
       service,
       parts,
-      series(() => failed(device), 2),
+      series(service, () => failed(device), 2),
     )
     expect(await storedIncidents(service)).toEqual([])
     expect(
       await watch(
         service,
         parts,
-        series(() => failed(device), 1),
+        series(service, () => failed(device), 1),
       ),
     ).toBe(1)
     expect(await storedIncidents(service)).toMatchObject([
@@ -102,7 +77,7 @@ describe('an incident', () => {
         devices: 1,
       },
     ])
-    expect(await logged('incident.opened')).toMatchObject([
+    expect(await outboxEvents(service, 'incident.opened')).toMatchObject([
       { actor: { type: 'service' }, subject: { deviceId: device }, data: { rule: 'confirmations-failed', count: 3 } },
     ])
   })
@@ -112,20 +87,20 @@ describe('an incident', () => {
     await watch(
       service,
       parts,
-      series(() => failed(device), 6, 301),
+      series(service, () => failed(device), 6, 301),
     )
     await watch(
       service,
       parts,
-      series(() => failed(newId()), 6),
+      series(service, () => failed(newId()), 6),
     )
     expect(await storedIncidents(service)).toEqual([])
   })
 
   test('is opened also by a burst that is read long after, with quiet behind it', async () => {
     const device = newId()
-    const burst = series(() => failed(device), 3).map(({ draft, at }) => ({ draft, at: at - 7_200_000 }))
-    await watch(service, parts, [...burst, ...series(() => failed(device), 1)])
+    const burst = series(service, () => failed(device), 3).map(({ draft, at }) => ({ draft, at: at - 7_200_000 }))
+    await watch(service, parts, [...burst, ...series(service, () => failed(device), 1)])
     expect(await storedIncidents(service)).toMatchObject([{ count: 4 }])
   })
 
@@ -134,25 +109,25 @@ describe('an incident', () => {
     await watch(
       service,
       parts,
-      series(() => failed(device), 3),
+      series(service, () => failed(device), 3),
     )
     await watch(
       service,
       parts,
-      series(() => failed(device), 4),
+      series(service, () => failed(device), 4),
     )
     expect(await storedIncidents(service)).toMatchObject([{ status: 'OPEN', count: 7, events: 7 }])
     await service.database.sql.query(`update incident set status = 'RESOLVED', resolved_at = now()`)
     await watch(
       service,
       parts,
-      series(() => failed(device), 2),
+      series(service, () => failed(device), 2),
     )
     expect(await storedIncidents(service)).toHaveLength(1)
     await watch(
       service,
       parts,
-      series(() => failed(device), 1),
+      series(service, () => failed(device), 1),
     )
     expect(await storedIncidents(service)).toMatchObject([
       { status: 'RESOLVED', count: 7 },
@@ -164,20 +139,22 @@ describe('an incident', () => {
     await watch(
       service,
       parts,
-      series(() => quarantined(newId()), 4),
+      series(service, () => quarantined(newId()), 4),
     )
     expect(await storedIncidents(service)).toMatchObject([{ severity: 'warning', devices: 4 }])
     await watch(
       service,
       parts,
-      series(() => quarantined(newId()), 196),
+      series(service, () => quarantined(newId()), 196),
     )
     expect(await storedIncidents(service)).toMatchObject([{ severity: 'critical', devices: 200, count: 200 }])
-    expect(await logged('incident.escalated')).toMatchObject([{ data: { severity: 'critical', devices: 200 } }])
+    expect(await outboxEvents(service, 'incident.escalated')).toMatchObject([
+      { data: { severity: 'critical', devices: 200 } },
+    ])
     await watch(
       service,
       parts,
-      series(() => quarantined(newId(), ['tpm2.eventLog']), 1),
+      series(service, () => quarantined(newId(), ['tpm2.eventLog']), 1),
     )
     expect(await storedIncidents(service)).toHaveLength(2)
   })
@@ -187,7 +164,7 @@ describe('an incident', () => {
     await watch(
       service,
       parts,
-      series(() => failed(device), MAX_INCIDENT_EVENTS + 5, 0.01),
+      series(service, () => failed(device), MAX_INCIDENT_EVENTS + 5, 0.01),
     )
     expect(await storedIncidents(service)).toMatchObject([
       { count: MAX_INCIDENT_EVENTS + 5, events: MAX_INCIDENT_EVENTS },
@@ -195,7 +172,7 @@ describe('an incident', () => {
     await watch(
       service,
       parts,
-      series(() => failed(device), 1),
+      series(service, () => failed(device), 1),
     )
     expect(await storedIncidents(service)).toMatchObject([
       { count: MAX_INCIDENT_EVENTS + 6, events: MAX_INCIDENT_EVENTS },
@@ -223,14 +200,14 @@ describe('the log is read', () => {
     const device = newId()
     await addEvents(
       service,
-      series(() => failed(device), 3),
+      series(service, () => failed(device), 3),
     )
     await service.log.sequence()
     const at = service.time.now
     await Promise.all([monitorEvents(parts, at), monitorEvents(monitorPartsOf(service), at), monitorEvents(parts, at)])
     await monitorEvents(parts, at)
     expect(await storedIncidents(service)).toMatchObject([{ count: 3 }])
-    expect(await logged('incident.opened')).toHaveLength(1)
+    expect(await outboxEvents(service, 'incident.opened')).toHaveLength(1)
     // Three of ten points each.
     expect(await scoreOf(device)).toBe(30)
   })
@@ -240,8 +217,8 @@ describe('the log is read', () => {
     await watch(service, parts)
     const before = (await service.database.sql.query('select next_index from monitor_state')).rows[0].next_index
     await watch(service, parts, [
-      ...series(() => failed(device), 3),
-      ...series(() => failed(newId(), other.organizationId), 3, 0),
+      ...series(service, () => failed(device), 3),
+      ...series(service, () => failed(newId(), other.organizationId), 3, 0),
     ])
     // As if it had ended before the last of its commits.
     await service.database.sql.query('update monitor_state set next_index = $1', [before])
@@ -250,18 +227,34 @@ describe('the log is read', () => {
     expect(await scoreOf(device)).toBe(30)
   })
 
+  test('for everybody else, when what belongs to one organization cannot be judged, and for that one later', async () => {
+    const other = await makeTenant(service, newId())
+    const [device, fine] = [newId(), newId()]
+    const { sql } = service.database
+    await sql.query(`alter table incident add constraint hindered check (organization_id <> '${organizationId}')`)
+    const events = [
+      ...series(service, () => failed(device), 3),
+      ...series(service, () => failed(fine, other.organizationId), 3),
+    ]
+    await expect(watch(service, parts, events)).rejects.toThrow('could not be judged')
+    expect(await storedIncidents(service)).toMatchObject([{ organization_id: other.organizationId, count: 3 }])
+    await sql.query('alter table incident drop constraint hindered')
+    await watch(service, parts)
+    expect(await storedIncidents(service)).toMatchObject([{ count: 3 }, { count: 3 }])
+  })
+
   test('by each organization for itself', async () => {
     const other = await makeTenant(service, newId())
     const device = newId()
     await watch(service, parts, [
-      ...series(() => failed(device), 2),
-      ...series(() => failed(device, other.organizationId), 2),
+      ...series(service, () => failed(device), 2),
+      ...series(service, () => failed(device, other.organizationId), 2),
     ])
     expect(await storedIncidents(service)).toEqual([])
     await watch(
       service,
       parts,
-      series(() => failed(device, other.organizationId), 1),
+      series(service, () => failed(device, other.organizationId), 1),
     )
     expect(await storedIncidents(service)).toMatchObject([{ organization_id: other.organizationId, count: 3 }])
   })
@@ -270,124 +263,22 @@ describe('the log is read', () => {
 describe('the settings of an organization', () => {
   test('change thresholds, windows and severities, and switch rules off', async () => {
     const device = newId()
-    await setSettings({
+    await setMonitorSettings(service, organizationId, {
       rules: {
         'confirmations-failed': { threshold: 5, windowSeconds: 60, severity: 'critical' },
         'attestation-failed': { enabled: false },
       },
     })
-    await watch(service, parts, [...series(() => failed(device), 4), ...series(() => quarantined(newId()), 3)])
+    await watch(service, parts, [
+      ...series(service, () => failed(device), 4),
+      ...series(service, () => quarantined(newId()), 3),
+    ])
     expect(await storedIncidents(service)).toEqual([])
     await watch(
       service,
       parts,
-      series(() => failed(device), 1),
+      series(service, () => failed(device), 1),
     )
     expect(await storedIncidents(service)).toMatchObject([{ count: 5, severity: 'critical' }])
-  })
-})
-
-describe('a response', () => {
-  const refused = (deviceId: string): EventDraft => ({
-    organizationId,
-    actor: { type: 'device', id: deviceId },
-    type: 'access.refused',
-    subject: {},
-    data: { route: 'GET /v1/devices' },
-    requestId: newId(),
-  })
-  const statusOf = async (deviceId: string) =>
-    (await service.database.sql.query('select status from principal where id = $1', [deviceId])).rows[0].status
-  const responsesTo = async (deviceId: string) =>
-    (
-      await service.database.sql.query('select response, withheld from incident_device where device_id = $1', [
-        deviceId,
-      ])
-    ).rows
-
-  test('suspends a device with its sessions, tells of it, and does not overrule who resumes it', async () => {
-    await setSettings({ rules: { 'access-refused': { response: 'suspend' } } })
-    const { deviceId } = await enterService(service)
-    await watch(
-      service,
-      parts,
-      series(() => refused(deviceId), 5),
-    )
-    expect(await statusOf(deviceId)).toBe('SUSPENDED')
-    expect(await logged('incident.responded')).toContainEqual(
-      expect.objectContaining({ data: { rule: 'access-refused', response: 'suspend', sessions: 1 } }),
-    )
-    const { rows } = await service.database.sql.query('select state from session where principal_id = $1', [deviceId])
-    expect(rows).toEqual([{ state: 'REVOKED' }])
-    await service.database.sql.query(`update principal set status = 'ACTIVE' where id = $1`, [deviceId])
-    await watch(
-      service,
-      parts,
-      series(() => refused(deviceId), 5),
-    )
-    expect(await statusOf(deviceId)).toBe('ACTIVE')
-  })
-
-  test('ends sessions where that is asked for, and leaves the device ACTIVE', async () => {
-    await setSettings({ rules: { 'access-refused': { response: 'revoke_sessions' } } })
-    const { deviceId } = await enterService(service)
-    await watch(
-      service,
-      parts,
-      series(() => refused(deviceId), 5),
-    )
-    expect(await statusOf(deviceId)).toBe('ACTIVE')
-    const { rows } = await service.database.sql.query(
-      'select active_session_id as active, (select count(*)::int from session s where s.principal_id = p.id and s.chains is not null) as open from principal p where id = $1',
-      [deviceId],
-    )
-    expect(rows).toEqual([{ active: null, open: 0 }])
-  })
-
-  test('is an alarm alone for more devices than may be responded to within an hour', async () => {
-    await setSettings({ responsesPerHour: 2, rules: { 'access-refused': { response: 'suspend' } } })
-    const devices = []
-    for (let i = 0; i < 4; i++) devices.push((await enterService(service)).deviceId)
-    await watch(
-      service,
-      parts,
-      devices.flatMap((deviceId) => series(() => refused(deviceId), 5)),
-    )
-    const statuses = await Promise.all(devices.map(statusOf))
-    expect(statuses.toSorted()).toEqual(['ACTIVE', 'ACTIVE', 'SUSPENDED', 'SUSPENDED'])
-    expect(await storedIncidents(service)).toHaveLength(4)
-    expect(
-      (await Promise.all(devices.map(responsesTo))).flat().filter(({ withheld }) => withheld === 'limit'),
-    ).toHaveLength(2)
-  })
-
-  test('is told of and not taken in a dry run', async () => {
-    await setSettings({ dryRun: true, rules: { 'access-refused': { response: 'suspend' } } })
-    const { deviceId } = await enterService(service)
-    await watch(
-      service,
-      parts,
-      series(() => refused(deviceId), 5),
-    )
-    expect([await statusOf(deviceId), await responsesTo(deviceId)]).toEqual([
-      'ACTIVE',
-      [{ response: null, withheld: 'dry_run' }],
-    ])
-    expect(await logged('incident.response_withheld')).toContainEqual(
-      expect.objectContaining({ data: { rule: 'access-refused', response: 'suspend', because: 'dry_run' } }),
-    )
-  })
-
-  test('is never led to by what anybody on the network can cause, whatever the database says', async () => {
-    await setSettings({ rules: { 'confirmations-failed': { response: 'suspend' } } } as Partial<MonitorSettings>)
-    const { deviceId } = await enterService(service)
-    await expect(
-      watch(
-        service,
-        parts,
-        series(() => failed(deviceId), 5),
-      ),
-    ).rejects.toThrow()
-    expect(await statusOf(deviceId)).toBe('ACTIVE')
   })
 })

@@ -1,10 +1,12 @@
 import { ATTESTATION_INTERVAL_MS } from '../../protocol/attestation/intervals.ts'
 import type { Json } from '../../protocol/encoding.ts'
 import { createEventWriter } from '../../runtime/audit-events.ts'
+import { checkCollateral } from '../../workers/jobs/check-collateral.ts'
 import { watchAttestations } from '../../workers/jobs/watch-attestations.ts'
 import { call, createToken, makeIdentity, startEnrollment } from './api.ts'
 import { bindingOf, signAttestation, startAttestation, submitAttestation } from './attestation.ts'
 import { addCollateral } from './attestation-inputs.ts'
+import { CRL_NEXT_UPDATE } from './crl.ts'
 import { crypto, type TestService } from './service.ts'
 import { askCredential, createTpmPolicy, enterWithTpm, keysOf, otherPcrs, quoteOf } from './tpm/device.ts'
 import { newTpm, trustTestTpms } from './tpm/service.ts'
@@ -40,6 +42,9 @@ export async function attestEverything(service: TestService): Promise<void> {
   const { enrollmentId } = await startEnrollment(service, (await createToken(service, { policyId: 'edge' })).credential)
   await askCredential(service, enrollmentId, { ...keysOf(newTpm()), ekChain: [] })
   await addCollateral(service)
+  for (const now of [CRL_NEXT_UPDATE - 1, CRL_NEXT_UPDATE]) {
+    await checkCollateral({ ...parts, collateralWarningHours: 72 }, now)
+  }
   for (const path of ['/v1/trust-anchors', '/v1/reference-values', '/v1/collateral']) {
     const { items } = await expectOk(service, 'GET', path)
     await expectOk(service, 'DELETE', `${path}/${items[0].id}`)

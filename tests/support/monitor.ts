@@ -1,4 +1,5 @@
 import { createEventWriter, type EventDraft } from '../../runtime/audit-events.ts'
+import { newId } from '../../runtime/ids.ts'
 import { createLogger } from '../../runtime/logger.ts'
 import { type MonitorEventsParts, monitorEvents } from '../../workers/jobs/monitor-events.ts'
 import { addEvents } from './audit.ts'
@@ -43,4 +44,56 @@ export async function storedIncidents(service: TestService): Promise<StoredIncid
       from incident i order by i.opened_at, i.id`,
   )
   return rows
+}
+
+/** So many, some seconds apart, the last one now. */
+export function series(
+  { time }: TestService,
+  draft: () => EventDraft,
+  count: number,
+  secondsApart = 1,
+): { draft: EventDraft; at: number }[] {
+  return Array.from({ length: count }, (_, i) => ({
+    draft: draft(),
+    at: time.now - (count - 1 - i) * secondsApart * 1000,
+  }))
+}
+
+/** Those that are in the outbox. */
+export async function outboxEvents(service: TestService, type: string): Promise<Record<string, unknown>[]> {
+  const { rows } = await service.database.sql.query(
+    `select entry::jsonb as event from audit_outbox where entry::jsonb ->> 'type' = $1`,
+    [type],
+  )
+  return rows.map(({ event }) => event)
+}
+
+/** As the database has them, checked by nobody. */
+export async function setMonitorSettings(
+  service: TestService,
+  organizationId: string,
+  settings: object,
+): Promise<void> {
+  await service.database.sql.query('insert into monitor_settings values ($1, $2, now())', [
+    organizationId,
+    JSON.stringify(settings),
+  ])
+}
+
+/** With no incident, and nothing counted. */
+export async function forgetIncidents({ database }: TestService): Promise<void> {
+  await database.sql.query(`truncate monitor_signal, incident, incident_event, incident_device, threat_score,
+    monitor_settings`)
+}
+
+/** A session of a device was confirmed wrongly. */
+export function failedConfirmation(organizationId: string, deviceId: string): EventDraft {
+  return {
+    organizationId,
+    actor: { type: 'device', id: deviceId },
+    type: 'session.failed',
+    subject: { deviceId, sessionId: newId() },
+    data: {},
+    requestId: newId(),
+  }
 }

@@ -31,6 +31,8 @@ export const otherPolicies = [
   'audit_outbox sequenced: permissive d to qflare_sequencer using (true)',
   "audit_outbox tell: permissive a to qflare_sequencer with check ((organization_id = '00000000-0000-0000-0000-000000000000'::uuid))",
   'attester_state rotate_keys: permissive r to qflare_jobs using (true)',
+  'collateral list_ending: permissive r to qflare_jobs using (true)',
+  'collateral_alarm list_ending: permissive r to qflare_jobs using (true)',
   'collateral rotate_keys: permissive r to qflare_jobs using (true)',
   'reference_value rotate_keys: permissive r to qflare_jobs using (true)',
   'trust_anchor rotate_keys: permissive r to qflare_jobs using (true)',

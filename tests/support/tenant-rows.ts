@@ -31,6 +31,7 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
   const round = { organization_id, federation_id, round: 1 }
   const attestation_id = randomUUID()
   const session_id = makeSessionId()
+  const collateral_id = randomUUID()
   return {
     organization: { id: organizationId, name: `organization ${organizationId}`, created_at: at },
     api_token: {
@@ -109,7 +110,7 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
     },
     collateral: {
       organization_id,
-      id: randomUUID(),
+      id: collateral_id,
       kind: 'crl',
       lookup_id: `crl:${randomBytes(32).toString('hex')}`,
       name: 'a revocation list',
@@ -121,6 +122,7 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
       mac_key_version: 1,
       created_at: at,
     },
+    collateral_alarm: { organization_id, collateral_id, stage: 'ending', told_at: at },
     reference_value: {
       organization_id,
       id: randomUUID(),

@@ -3,7 +3,12 @@
 
 import type { Database } from '../../database/open.ts'
 import type { Incident } from '../../database/repositories/incidents.ts'
-import { advanceMonitorPosition, listWatchedEntries, readMonitorPosition } from '../../database/repositories/monitor.ts'
+import {
+  advanceMonitorPosition,
+  type LoggedEntry,
+  listWatchedEntries,
+  readMonitorPosition,
+} from '../../database/repositories/monitor.ts'
 import { watchedEventTypes } from '../../protocol/monitor/rules.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Logger } from '../../runtime/logger.ts'
@@ -21,13 +26,17 @@ export interface MonitorEventsParts {
   logger: Logger
 }
 
-/** The security monitor: reads what is new in the log, and opens incidents by its rules. How many it opened. */
+/**
+ * The security monitor: reads what is new in the log, and opens incidents by its rules. How many it opened. An organization whose
+ * entries cannot be judged keeps nobody else's from it: they are read again, and this throws when all others are done.
+ */
 export async function monitorEvents(
   parts: MonitorEventsParts,
   now: number,
   progress: Progress = async () => {},
 ): Promise<number> {
   const first = await parts.database.withoutOrganization(readMonitorPosition)
+  const failures: unknown[] = []
   let from = first
   let opened = 0
   for (;;) {
@@ -35,18 +44,34 @@ export async function monitorEvents(
       listWatchedEntries(tx, { from, span: SPAN, types: watchedEventTypes }),
     )
     for (const [organizationId, own] of Map.groupBy(entries, (entry) => entry.organizationId)) {
-      const found = await parts.database.withOrganization(organizationId, (tx) =>
-        judgeEntries(parts, tx, organizationId, own, now),
-      )
-      for (const incident of found.opened) say(parts.logger, 'opened', organizationId, incident)
-      for (const incident of found.escalated) say(parts.logger, 'escalated', organizationId, incident)
-      opened += found.opened.length
+      try {
+        opened += await judge(parts, organizationId, own, now)
+      } catch (error) {
+        failures.push(error)
+        parts.logger.error('entries of the log could not be judged', { organizationId }, error)
+      }
     }
-    if (end > from) await parts.database.withoutOrganization((tx) => advanceMonitorPosition(tx, end))
-    from = end
+    if (failures.length === 0) await parts.database.withoutOrganization((tx) => advanceMonitorPosition(tx, end))
+    from = Math.max(from, end)
     await progress(from - first, publishedSize - first)
-    if (from >= publishedSize) return opened
+    if (from >= publishedSize) break
   }
+  if (failures.length > 0) throw new AggregateError(failures, 'Entries of the log could not be judged.')
+  return opened
+}
+
+async function judge(
+  parts: MonitorEventsParts,
+  organizationId: string,
+  entries: readonly LoggedEntry[],
+  now: number,
+): Promise<number> {
+  const found = await parts.database.withOrganization(organizationId, (tx) =>
+    judgeEntries(parts, tx, organizationId, entries, now),
+  )
+  for (const incident of found.opened) say(parts.logger, 'opened', organizationId, incident)
+  for (const incident of found.escalated) say(parts.logger, 'escalated', organizationId, incident)
+  return found.opened.length
 }
 
 export async function monitorEventsInTime(parts: MonitorEventsParts, now: number, progress: Progress): Promise<void> {

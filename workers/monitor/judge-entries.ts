@@ -28,15 +28,13 @@ import {
   type EffectiveRule,
   effectiveRules,
   type MonitorSettings,
-  monitorSettings,
+  parseMonitorSettings,
 } from '../../protocol/monitor/settings.ts'
 import { THREAT_HALF_LIFE_MS } from '../../protocol/monitor/threat-score.ts'
 import type { Happening, LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import { respond } from './respond.ts'
-
-const storedSettings = jsonText.pipe(monitorSettings)
 
 /** Of one event that tells of many: more makes a device no more suspicious. */
 const MOST_COUNTED_FOR_A_SCORE = 10
@@ -102,8 +100,8 @@ export async function judgeEntries(
 async function readSettings({ logger }: { logger: Logger }, tx: Tx, organizationId: string): Promise<MonitorSettings> {
   const body = await findMonitorSettings(tx)
   if (body === undefined) return defaultMonitorSettings
-  const parsed = storedSettings.safeParse(body)
-  if (parsed.success) return parsed.data
+  const settings = parseMonitorSettings(body)
+  if (settings !== undefined) return settings
   logger.error('the settings of the security monitor are not valid; those of the service hold', { organizationId })
   return defaultMonitorSettings
 }

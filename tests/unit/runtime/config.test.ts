@@ -49,6 +49,7 @@ describe('loadConfig', () => {
         kekAge: 365 * DAY_MS,
       },
       identityKeyMaxAgeDays: 365,
+      collateralWarningHours: 72,
       crypto: undefined,
       exchangeQueueLength: 512,
       sessionRetentionDays: 7,
@@ -94,6 +95,7 @@ describe('loadConfig', () => {
       QFLARE_AUDIT_KEY_OVERLAP_DAYS: '30',
       QFLARE_KEK_DAYS: '1',
       QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: '0',
+      QFLARE_COLLATERAL_WARNING_HOURS: '8760',
       QFLARE_CRYPTO: 'portable',
       QFLARE_EXCHANGE_QUEUE: '1',
       QFLARE_SESSION_RETENTION_DAYS: '3650',
@@ -133,6 +135,7 @@ describe('loadConfig', () => {
         kekAge: DAY_MS,
       },
       identityKeyMaxAgeDays: 0,
+      collateralWarningHours: 8_760,
       crypto: 'portable',
       exchangeQueueLength: 1,
       sessionRetentionDays: 3_650,
@@ -190,6 +193,7 @@ describe('loadConfig', () => {
     'QFLARE_SESSION_RETENTION_DAYS',
     'QFLARE_AUDIT_RETENTION_YEARS',
     'QFLARE_IDENTITY_KEY_MAX_AGE_DAYS',
+    'QFLARE_COLLATERAL_WARNING_HOURS',
   ])('refuses a %s that is no number', (name) => {
     for (const text of ['12x', '3.5', '-1', 'NaN', 'Infinity', '1e3', '0x10', ' 10'])
       expect(problemsOf({ [name]: text }), text).toHaveLength(1)

@@ -39,9 +39,10 @@ test.each([-6_000, 6_000, 7_776_000_000])(
   },
 )
 
-test('every job that ends, drops, rotates or flags by age needs the right time', () => {
+test('every job that ends, drops, rotates, flags or tells by age needs the right time', () => {
   const needing = Object.entries(jobs).filter(([, job]) => (job as JobDefinition).needsRightTime === true)
   expect(needing.map(([name]) => name).sort()).toEqual([
+    'check-collateral',
     'end-sessions',
     'flag-old-identity-keys',
     'prune-revocations',

@@ -1,0 +1,142 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { EventDraft } from '../../runtime/audit-events.ts'
+import { newId } from '../../runtime/ids.ts'
+import type { MonitorEventsParts } from '../../workers/jobs/monitor-events.ts'
+import { firstOrganization } from '../support/audit.ts'
+import {
+  failedConfirmation,
+  forgetIncidents,
+  monitorPartsOf,
+  outboxEvents,
+  series,
+  setMonitorSettings,
+  storedIncidents,
+  watch,
+} from '../support/monitor.ts'
+import { enterService } from '../support/rounds.ts'
+import { startTestService, type TestService } from '../support/service.ts'
+
+/** What the service does by itself with a device of an incident, and what it never does. */
+
+let service: TestService
+let parts: MonitorEventsParts
+let organizationId: string
+
+beforeAll(async () => {
+  service = await startTestService()
+  parts = monitorPartsOf(service)
+  organizationId = await firstOrganization(service)
+})
+afterAll(() => service.close())
+beforeEach(async () => {
+  await watch(service, parts)
+  await forgetIncidents(service)
+})
+
+const refused = (deviceId: string): EventDraft => ({
+  organizationId,
+  actor: { type: 'device', id: deviceId },
+  type: 'access.refused',
+  subject: {},
+  data: { route: 'GET /v1/devices' },
+  requestId: newId(),
+})
+const statusOf = async (deviceId: string) =>
+  (await service.database.sql.query('select status from principal where id = $1', [deviceId])).rows[0].status
+const responsesTo = async (deviceId: string) =>
+  (await service.database.sql.query('select response, withheld from incident_device where device_id = $1', [deviceId]))
+    .rows
+
+test('suspends a device with its sessions, tells of it, and does not overrule who resumes it', async () => {
+  await setMonitorSettings(service, organizationId, { rules: { 'access-refused': { response: 'suspend' } } })
+  const { deviceId } = await enterService(service)
+  await watch(
+    service,
+    parts,
+    series(service, () => refused(deviceId), 5),
+  )
+  expect(await statusOf(deviceId)).toBe('SUSPENDED')
+  expect(await outboxEvents(service, 'incident.responded')).toContainEqual(
+    expect.objectContaining({ data: { rule: 'access-refused', response: 'suspend', sessions: 1 } }),
+  )
+  const { rows } = await service.database.sql.query('select state from session where principal_id = $1', [deviceId])
+  expect(rows).toEqual([{ state: 'REVOKED' }])
+  await service.database.sql.query(`update principal set status = 'ACTIVE' where id = $1`, [deviceId])
+  await watch(
+    service,
+    parts,
+    series(service, () => refused(deviceId), 5),
+  )
+  expect(await statusOf(deviceId)).toBe('ACTIVE')
+})
+
+test('ends sessions where that is asked for, and leaves the device ACTIVE', async () => {
+  await setMonitorSettings(service, organizationId, { rules: { 'access-refused': { response: 'revoke_sessions' } } })
+  const { deviceId } = await enterService(service)
+  await watch(
+    service,
+    parts,
+    series(service, () => refused(deviceId), 5),
+  )
+  expect(await statusOf(deviceId)).toBe('ACTIVE')
+  const { rows } = await service.database.sql.query(
+    'select active_session_id as active, (select count(*)::int from session s where s.principal_id = p.id and s.chains is not null) as open from principal p where id = $1',
+    [deviceId],
+  )
+  expect(rows).toEqual([{ active: null, open: 0 }])
+})
+
+test('is an alarm alone for more devices than may be responded to within an hour', async () => {
+  await setMonitorSettings(service, organizationId, {
+    responsesPerHour: 2,
+    rules: { 'access-refused': { response: 'suspend' } },
+  })
+  const devices = []
+  for (let i = 0; i < 4; i++) devices.push((await enterService(service)).deviceId)
+  await watch(
+    service,
+    parts,
+    devices.flatMap((deviceId) => series(service, () => refused(deviceId), 5)),
+  )
+  const statuses = []
+  for (const deviceId of devices) statuses.push(await statusOf(deviceId))
+  expect(statuses.filter((status) => status === 'SUSPENDED')).toHaveLength(2)
+  expect(await storedIncidents(service)).toHaveLength(4)
+  const withheld = []
+  for (const deviceId of devices) withheld.push(...(await responsesTo(deviceId)).map((row) => row.withheld))
+  expect(withheld.filter((because) => because === 'limit')).toHaveLength(2)
+})
+
+test('is told of and not taken in a dry run', async () => {
+  await setMonitorSettings(service, organizationId, {
+    dryRun: true,
+    rules: { 'access-refused': { response: 'suspend' } },
+  })
+  const { deviceId } = await enterService(service)
+  await watch(
+    service,
+    parts,
+    series(service, () => refused(deviceId), 5),
+  )
+  expect([await statusOf(deviceId), await responsesTo(deviceId)]).toEqual([
+    'ACTIVE',
+    [{ response: null, withheld: 'dry_run' }],
+  ])
+  expect(await outboxEvents(service, 'incident.response_withheld')).toContainEqual(
+    expect.objectContaining({ data: { rule: 'access-refused', response: 'suspend', because: 'dry_run' } }),
+  )
+})
+
+test('is never led to by what anybody on the network can cause, whatever the database says', async () => {
+  await setMonitorSettings(service, organizationId, { rules: { 'confirmations-failed': { response: 'suspend' } } })
+  const { deviceId } = await enterService(service)
+  await watch(
+    service,
+    parts,
+    series(service, () => failedConfirmation(organizationId, deviceId), 5),
+  )
+  expect([await statusOf(deviceId), await responsesTo(deviceId)]).toEqual([
+    'ACTIVE',
+    [{ response: null, withheld: null }],
+  ])
+})
