@@ -4,7 +4,7 @@ import type { Finding } from '../../appraisal.ts'
 import type { PsaClaims, SoftwareComponent } from './claims.ts'
 import { findLifecycleName, lifecycleNames } from './lifecycles.ts'
 import { profileNames } from './profiles.ts'
-import { isVersion, isVersionAtLeast } from './versions.ts'
+import { isVersion, isVersionAtLeast } from '../../versions.ts'
 
 const hexBytes = (...lengths: [number, ...number[]]) =>
   z
