@@ -41,6 +41,7 @@ const CREDENTIAL_KEY_AT = CREDENTIAL_ID_AT + CREDENTIAL_ID_BYTES
 const CREDENTIAL_KEY_BYTES = 77
 const ATTESTED_BYTES = CREDENTIAL_KEY_AT + CREDENTIAL_KEY_BYTES
 
+/** Looked at by whoever reads what it is in. */
 export const MAX_AUTHENTICATOR_DATA_BYTES = 1024
 
 /** Of an assertion. Attacker-controlled input. Throws `evidence_malformed`. */
@@ -67,9 +68,7 @@ export function parseAttestedData(bytes: Uint8Array): AttestedData {
  * have none, and that there are no extensions where there are some.
  */
 function parseHeader(bytes: Uint8Array, extensionsAt: number): AuthenticatorData {
-  if (bytes.length < extensionsAt || bytes.length > MAX_AUTHENTICATOR_DATA_BYTES) {
-    throw malformedEvidence('The authenticator data are too short, or far too long.')
-  }
+  if (bytes.length < extensionsAt) throw malformedEvidence('The authenticator data are too short.')
   return {
     bytes,
     appIdHash: bytes.subarray(0, 32),

@@ -1,7 +1,7 @@
 import { malformedEvidence, refusedEvidence, type TrustAnchor } from '../../evidence-format.ts'
+import { parseAnchors, type UsedAnchor, usedAnchors } from '../../x509/anchors.ts'
 import { type DerElement, derChildren, derParts, derTags, parseDer } from '../../x509/der.ts'
 import { extensionIds, type ParsedCertificate, parseCertificate } from '../../x509/parse-certificate.ts'
-import { parseAnchors, type UsedAnchor, usedAnchors } from '../../x509/anchors.ts'
 import { verifyPath } from '../../x509/verify-path.ts'
 import { type EndorsementKey, toEndorsementKey } from './endorsement-key.ts'
 
