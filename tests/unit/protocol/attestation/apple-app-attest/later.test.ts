@@ -5,6 +5,7 @@ import {
   APP_ATTEST_NOW,
   type AssertionChanges,
   type AttestationChanges,
+  appAttestAuthority,
   appAttestBinding,
   appAttestKey,
   appAttestRoot,
@@ -19,6 +20,7 @@ import {
   systemExtensions,
   verifyAppAttest,
 } from '../../../../support/apple-app-attest/evidence.ts'
+import type { CborValue } from '../../../../support/cbor.ts'
 import { testKeyPair } from '../../../../support/x509-signing.ts'
 
 const refused = (check: string) => expect.objectContaining({ code: 'evidence_refused', check })
@@ -94,6 +96,20 @@ describe('an assertion', () => {
       expect(() => asserted({}, { anchors })).toThrow(refused('apple-app-attest.path.anchor'))
     }
     expect(asserted({}, { anchors: [otherAppAttestRoot(), appAttestRoot] }).claims).toMatchObject({ counter: 1 })
+  })
+
+  test('holds no longer when one of several is not trusted any more', () => {
+    const changeStatement = (members: Map<string, CborValue>) => {
+      const [leaf] = members.get('x5c') as [CborValue]
+      return new Map(members).set('x5c', [leaf, appAttestRoot.der])
+    }
+    const anchors = [appAttestAuthority, appAttestRoot]
+    const evidence = attestationEvidence(makeAttestation({ changeStatement }))
+    const { attester } = verifyAppAttest(evidence, enrollingAppAttest, anchors)
+    expect(asserted({}, { of: attester, anchors }).claims).toMatchObject({ counter: 1 })
+    for (const one of anchors) {
+      expect(() => asserted({}, { of: attester, anchors: [one] })).toThrow(refused('apple-app-attest.path.anchor'))
+    }
   })
 
   test('is bound to its session by what it signs: the digest of data and binding, hashed once more', () => {
