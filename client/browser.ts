@@ -33,6 +33,7 @@ export {
 } from '../protocol/rounds/verify-round-certificate.ts'
 export type { SignatureAlgorithm, Suite } from '../protocol/suites.ts'
 export { type AndroidKeyOptions, androidKeyAttester } from './android-key-attester.ts'
+export { type AppAttestProof, type AppleAppAttestOptions, appleAppAttestAttester } from './apple-app-attest-attester.ts'
 export {
   type Collateral,
   type CollateralRequest,

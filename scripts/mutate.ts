@@ -9,7 +9,7 @@ import { findMutants, type Mutant } from './find-mutants.ts'
 // `node scripts/mutate.ts protocol/attestation/formats/tpm2 --test tests/unit/protocol/attestation/tpm2.test.ts`
 // Which guards of these files or folders no test of these files would miss. It works in a copy, and ends with 1 when there are some.
 const usage =
-  'node scripts/mutate.ts FILE-OR-FOLDER… --test FILE… [--project unit] [--from 0] [--to N] [--only PATTERN]'
+  'node scripts/mutate.ts FILE-OR-FOLDER… --test FILE [--test FILE]… [--project unit] [--from 0] [--to N] [--only PATTERN]'
 const root = join(import.meta.dirname, '..')
 const MUTANT_MS = 120_000
 const { values, positionals } = parseArgs({

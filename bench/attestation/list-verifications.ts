@@ -1,4 +1,5 @@
 import { androidKey } from '../../protocol/attestation/formats/android-key.ts'
+import { appleAppAttest } from '../../protocol/attestation/formats/apple-app-attest.ts'
 import { psa } from '../../protocol/attestation/formats/psa.ts'
 import { sevSnp } from '../../protocol/attestation/formats/sev-snp.ts'
 import { tdx } from '../../protocol/attestation/formats/tdx.ts'
@@ -13,6 +14,15 @@ import {
   makeChain,
   makeIdentity,
 } from '../../tests/support/android-key/evidence.ts'
+import {
+  appAttestApp,
+  appAttestRoot,
+  assertionEvidence,
+  attestationEvidence,
+  enrollingAppAttest,
+  knownAppAttest,
+  verifyAppAttest,
+} from '../../tests/support/apple-app-attest/evidence.ts'
 import { enrollingPsa, makeToken, psaAnchor, psaEvidence, psaKeyPair, psaRelease } from '../../tests/support/psa.ts'
 import { makeSevSnp, type SevSnpOptions, sevSnpCrl } from '../../tests/support/sev-snp/evidence.ts'
 import { sevSnpMeasurement } from '../../tests/support/sev-snp/report.ts'
@@ -57,6 +67,8 @@ export function listVerifications(): Verification[] {
     { name: 'psa, ES512', run: verifyingPsa('ES512') },
     { name: 'android-key', run: verifyingAndroidKey() },
     { name: 'android-key, with the identity key', run: verifyingAndroidKey(makeIdentity()) },
+    { name: 'apple-app-attest, attestation', run: verifyingAppAttest(attestationEvidence()) },
+    { name: 'apple-app-attest, assertion', run: verifyingAppAttest(assertionEvidence()) },
     { name: 'sev-snp, VCEK', run: verifyingSevSnp({}) },
     { name: 'sev-snp, VLEK', run: verifyingSevSnp({ signingKey: 'vlek' }) },
     { name: 'tdx, version 4', run: verifyingTdx() },
@@ -87,6 +99,15 @@ function verifyingAndroidKey(identity?: { chain: Buffer[]; identityKey: Uint8Arr
   const anchors = [androidRoot()]
   const collateral = [androidStatusList()]
   return () => androidKey.parse(evidence).verify(anchors, expected, collateral).appraise(rules, [androidApp])
+}
+
+/** Of a device that is known: an attestation enrols and is as much work later. */
+function verifyingAppAttest(evidence: Record<string, Json>): () => unknown {
+  const rules = appleAppAttest.rules.parse({})
+  const { attester } = verifyAppAttest(attestationEvidence(), enrollingAppAttest)
+  const expected = knownAppAttest(attester)
+  const anchors = [appAttestRoot]
+  return () => appleAppAttest.parse(evidence).verify(anchors, expected).appraise(rules, [appAttestApp])
 }
 
 function verifyingSevSnp(options: SevSnpOptions): () => unknown {

@@ -3,7 +3,7 @@ import type { Json } from '../encoding.ts'
 import { ProtocolError } from '../errors.ts'
 import type { Finding } from './appraisal.ts'
 
-export const evidenceFormatNames = ['none', 'android-key', 'psa', 'sev-snp', 'tdx', 'tpm2'] as const
+export const evidenceFormatNames = ['none', 'android-key', 'apple-app-attest', 'psa', 'sev-snp', 'tdx', 'tpm2'] as const
 export type EvidenceFormatName = (typeof evidenceFormatNames)[number]
 
 /**

@@ -8,7 +8,7 @@ import { type Authority, parseAuthority } from './x509/parse-authority.ts'
 import { parsePem } from './x509/pem.ts'
 
 /** Formats whose evidence leads to certificates of authorities. */
-export const certifiedFormats = ['tpm2', 'android-key', 'sev-snp', 'tdx'] as const
+export const certifiedFormats = ['tpm2', 'android-key', 'apple-app-attest', 'sev-snp', 'tdx'] as const
 export type CertifiedFormat = (typeof certifiedFormats)[number]
 
 /** Formats whose evidence leads to trust anchors. */

@@ -91,6 +91,7 @@ describe('qflare anchors', () => {
 
     for (const [vendor, formats] of [
       ['amd', ['sev-snp', 'sev-snp', 'sev-snp']],
+      ['apple', ['apple-app-attest']],
       ['intel', ['tdx']],
       ['google', ['android-key', 'android-key']],
       ['nuvoton', ['tpm2', 'tpm2', 'tpm2']],

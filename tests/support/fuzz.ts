@@ -73,7 +73,7 @@ export function fuzz(
   name: string,
   seeds: readonly Uint8Array[],
   verify: (bytes: Uint8Array, index: number) => unknown,
-  same = (bytes: Uint8Array) => bytes,
+  same: (bytes: Uint8Array) => unknown = (bytes) => bytes,
 ): void {
   const codes = new Map<string, number>()
   let slowest: { ms: number; run: () => unknown }[] = []

@@ -1,10 +1,10 @@
 import { z } from 'zod'
 import { printable } from '../../../wire.ts'
 import type { Finding } from '../../appraisal.ts'
+import { isVersion, isVersionAtLeast } from '../../versions.ts'
 import type { PsaClaims, SoftwareComponent } from './claims.ts'
 import { findLifecycleName, lifecycleNames } from './lifecycles.ts'
 import { profileNames } from './profiles.ts'
-import { isVersion, isVersionAtLeast } from './versions.ts'
 
 const hexBytes = (...lengths: [number, ...number[]]) =>
   z

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { printable } from '../../../wire.ts'
+import { parseCbor } from '../../cbor.ts'
 import { malformedEvidence } from '../../evidence-format.ts'
-import { parseCbor } from './cbor.ts'
 import { findLifecycleName } from './lifecycles.ts'
 import { nameClaims, type ProfileName } from './profiles.ts'
 

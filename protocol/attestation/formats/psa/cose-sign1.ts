@@ -1,8 +1,8 @@
 import { createPublicKey, type KeyObject, verify } from 'node:crypto'
 import { encode } from 'cborg'
 import { z } from 'zod'
+import { parseCbor } from '../../cbor.ts'
 import { malformedEvidence, refusedEvidence } from '../../evidence-format.ts'
-import { parseCbor } from './cbor.ts'
 
 /** A COSE_Sign1 (RFC 9052 §4.2) that could be read. Nothing of it is verified. */
 export interface CoseSign1 {

@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto'
 import { malformedEvidence, refusedEvidence, type TrustAnchor } from '../../evidence-format.ts'
+import { parseAnchors, type UsedAnchor, usedAnchors } from '../../x509/anchors.ts'
 import { type DerElement, derChildren, derParts, derTags, parseDer } from '../../x509/der.ts'
 import { extensionIds, type ParsedCertificate, parseCertificate } from '../../x509/parse-certificate.ts'
 import { verifyPath } from '../../x509/verify-path.ts'
 import { type EndorsementKey, toEndorsementKey } from './endorsement-key.ts'
-import type { UsedAnchor } from './state.ts'
 
 /** Of the evidence and of a request for a credential: untrusted. */
 export interface EkCertificates {
@@ -49,14 +48,11 @@ export function verifyEkCertificate(
   anchors: readonly TrustAnchor[],
   now: number,
 ): VerifiedEk {
-  const trusted = anchors.filter(({ kind }) => kind !== 'key')
-  const certificates = new Map(trusted.map((anchor) => [anchor, parseCertificate(anchor.der)]))
-  const ofKind = (wanted: TrustAnchor['kind']) =>
-    [...certificates].filter(([{ kind }]) => kind === wanted).map(([, certificate]) => certificate)
+  const trusted = parseAnchors(anchors)
   const path = verifyPath({
     leaf,
-    intermediates: [...chain, ...ofKind('intermediate')],
-    roots: ofKind('root'),
+    intermediates: [...chain, ...trusted.intermediates],
+    roots: trusted.roots,
     now,
     check: 'tpm2.ek_path',
     leafExtendedKeyUsage: EK_PURPOSE,
@@ -67,18 +63,12 @@ export function verifyEkCertificate(
   if (tpm.manufacturer === undefined && leaf.criticalExtensions.includes(extensionIds.subjectAltName)) {
     throw refusedEvidence('tpm2.ek_names', 'The EK certificate has a critical name that is not that of a TPM.')
   }
-  const used = trusted.filter((anchor) => path.includes(certificates.get(anchor) as ParsedCertificate))
-  return { key, tpm, anchors: used.map(toUsed), validUntil: Math.min(...path.map(({ notAfter }) => notAfter)) }
-}
-
-function toUsed({ lookupId, der }: TrustAnchor): UsedAnchor {
-  return { lookupId, sha256: createHash('sha256').update(der).digest('hex') }
-}
-
-/** Whether all that a path used is trusted still. */
-export function areTrusted(used: readonly UsedAnchor[], anchors: readonly TrustAnchor[]): boolean {
-  const trusted = anchors.filter(({ kind }) => kind !== 'key').map(toUsed)
-  return used.every((one) => trusted.some(({ lookupId, sha256 }) => lookupId === one.lookupId && sha256 === one.sha256))
+  return {
+    key,
+    tpm,
+    anchors: usedAnchors(trusted, path),
+    validUntil: Math.min(...path.map(({ notAfter }) => notAfter)),
+  }
 }
 
 /** GeneralName, directoryName: `[4] EXPLICIT Name`. */

@@ -1,11 +1,8 @@
 import { z } from 'zod'
+import { usedAnchor } from '../../x509/anchors.ts'
 
 const hex = z.string().regex(/^([0-9a-f]{2})+$/)
 const tpmText = z.string().max(256)
-
-/** A trust anchor by which an EK certificate was verified: how it is looked up, and the SHA-256 of its DER, in hexadecimal. */
-const usedAnchor = z.strictObject({ lookupId: z.string().max(160), sha256: hex })
-export type UsedAnchor = z.output<typeof usedAnchor>
 
 /** What is remembered of a TPM between two pieces of evidence. */
 export const tpm2State = z.strictObject({

@@ -1,14 +1,15 @@
 import { timingSafeEqual } from 'node:crypto'
 import { type Attester, type ExpectedEvidence, refusedEvidence, type TrustAnchor } from '../../evidence-format.ts'
+import { areTrusted, type UsedAnchor } from '../../x509/anchors.ts'
 import type { HashName } from './algorithms.ts'
 import { ATTEST_QUOTE, type Attest, TPM_GENERATED } from './attest.ts'
 import { type AttestationKey, verifyAttestationKey, verifySignature } from './attestation-key.ts'
-import { areTrusted, type TpmModel, type VerifiedEk, verifyEkCertificate } from './ek-certificate.ts'
+import { type TpmModel, type VerifiedEk, verifyEkCertificate } from './ek-certificate.ts'
 import { qualifiedNamesOf } from './endorsement-key.ts'
 import { replayEventLog } from './event-log.ts'
 import type { Tpm2Evidence } from './evidence.ts'
 import { type PcrValues, verifyPcrs } from './pcrs.ts'
-import { activationState, type Tpm2State, tpm2State, type UsedAnchor } from './state.ts'
+import { activationState, type Tpm2State, tpm2State } from './state.ts'
 
 /** What is proved of a device with a TPM. */
 export interface Tpm2Claims {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { tierOfVector, toTrustworthinessVector } from '../../../../protocol/attestation/appraisal.ts'
 import { findLifecycleName, lifecycleNames } from '../../../../protocol/attestation/formats/psa/lifecycles.ts'
-import { isVersion, isVersionAtLeast } from '../../../../protocol/attestation/formats/psa/versions.ts'
 import { psa } from '../../../../protocol/attestation/formats/psa.ts'
+import { isVersion, isVersionAtLeast } from '../../../../protocol/attestation/versions.ts'
 import type { Json } from '../../../../protocol/encoding.ts'
 import {
   enrollingPsa,

@@ -13,6 +13,18 @@ import {
   makeChain,
 } from '../../../support/android-key/evidence.ts'
 import { applicationId, type DescriptionChanges, rootOfTrust } from '../../../support/android-key/key-description.ts'
+import {
+  APP_ATTEST_NOW,
+  appAttestApp,
+  appAttestRoot,
+  assertionEvidence,
+  attestationEvidence,
+  type DataChanges,
+  enrollingAppAttest,
+  knownAppAttest,
+  makeAttestation,
+  verifyAppAttest,
+} from '../../../support/apple-app-attest/evidence.ts'
 import { bundleOf } from '../../../support/evidence-bundles.ts'
 import { native as crypto } from '../../../support/protocol-providers.ts'
 import {
@@ -125,6 +137,34 @@ describe('of a phone with Android', () => {
     ['whose key was made for another challenge', android({ challenge: Buffer.alloc(32) }), ['contraindicated', false]],
   ])('%s android-key says so', (_what, bundle, verdict) => {
     expect(verdictOf('android-key', bundle)).toEqual(verdict)
+  })
+})
+
+describe('of a device with App Attest', () => {
+  const apple = (data: DataChanges = {}, referenceValues: Record<string, Json[]> = { app: [appAttestApp] }) =>
+    bundleOf(attestationEvidence(makeAttestation({ data })), {
+      anchors: [appAttestRoot],
+      expected: enrollingAppAttest,
+      referenceValues,
+    })
+  const { attester } = verifyAppAttest(attestationEvidence())
+  const after = (days: number) =>
+    bundleOf(assertionEvidence(), {
+      anchors: [appAttestRoot],
+      expected: knownAppAttest(attester, { now: APP_ATTEST_NOW + days * 86_400_000 }),
+      referenceValues: { app: [appAttestApp] },
+    })
+
+  test.each([
+    ['that is as it should be', apple(), ['affirming', true]],
+    ['whose key was attested a year ago', after(365), ['affirming', true]],
+    ['whose key was attested longer ago', after(366), ['warning', true]],
+    ['of the development environment', apple({ aaguid: Buffer.from('appattestdevelop') }), ['contraindicated', false]],
+    ['with another app', apple({ appId: 'ABCDE12345.org.other' }), ['contraindicated', false]],
+    ['without reference values', apple({}, {}), ['contraindicated', false]],
+    ['whose key has signed already', apple({ counter: 1 }), ['contraindicated', false]],
+  ])('%s apple-app-attest says so', (_what, bundle, verdict) => {
+    expect(verdictOf('apple-app-attest', bundle)).toEqual(verdict)
   })
 })
 

@@ -1,8 +1,8 @@
 import { decode, Tokenizer, Type } from 'cborg'
 import type { DecodeOptions, DecodeTokenizer } from 'cborg/interface'
-import { malformedEvidence } from '../../evidence-format.ts'
+import { malformedEvidence } from './evidence-format.ts'
 
-/** A token has three levels: its claims, their components, and the parts of these. */
+/** A PSA token has three levels: its claims, their components, and the parts of these. */
 const MAX_DEPTH = 8
 
 const common: DecodeOptions = {
@@ -24,7 +24,7 @@ export function parseCbor(bytes: Uint8Array, { preferred }: { preferred: boolean
   try {
     return decode(bytes, { ...options, tokenizer: boundDepth(new Tokenizer(Uint8Array.from(bytes), options)) })
   } catch (cause) {
-    throw malformedEvidence('The token is not CBOR of the form that it has to have.', { cause })
+    throw malformedEvidence('The evidence is not CBOR of the form that it has to have.', { cause })
   }
 }
 
@@ -41,10 +41,10 @@ function boundDepth(tokenizer: Tokenizer): DecodeTokenizer {
       const waiting = open.pop()
       if (waiting !== undefined) open.push(waiting - 1)
       // A number that is written as a float would be taken for the integer that it equals.
-      if (token.type === Type.float) throw new RangeError('The token holds a float.')
+      if (token.type === Type.float) throw new RangeError('The evidence holds a float.')
       if (token.type === Type.array) open.push(Number(token.value))
       if (token.type === Type.map) open.push(2 * Number(token.value))
-      if (open.length > MAX_DEPTH) throw new RangeError('The token is nested too deep.')
+      if (open.length > MAX_DEPTH) throw new RangeError('The evidence is nested too deep.')
       return token
     },
   }
