@@ -1,4 +1,12 @@
 import { defineConfig } from 'vitest/config'
+import { slowFiles } from './tests/slow-files.ts'
+
+const integration = {
+  globalSetup: ['tests/support/answers-setup.ts', 'tests/support/global-setup.ts'],
+  setupFiles: ['tests/support/check-answers-of-tests.ts'],
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
+}
 
 export default defineConfig({
   test: {
@@ -8,6 +16,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['tests/unit/**/*.test.ts', 'tests/vectors/**/*.test.ts'],
+          exclude: slowFiles,
           testTimeout: 20_000,
         },
       },
@@ -23,12 +32,11 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['tests/integration/**/*.test.ts'],
-          globalSetup: ['tests/support/answers-setup.ts', 'tests/support/global-setup.ts'],
-          setupFiles: ['tests/support/check-answers-of-tests.ts'],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          exclude: slowFiles,
+          ...integration,
         },
       },
+      { test: { name: 'slow', include: slowFiles, ...integration } },
       {
         test: {
           name: 'reliability',

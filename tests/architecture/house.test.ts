@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs'
 import { basename, dirname, join, normalize } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { slowFiles } from '../slow-files.ts'
 import { anchors, codeSpans, relativeLinks } from './markdown.ts'
 import { listFiles, readText, root } from './repository.ts'
 
@@ -34,6 +35,11 @@ describe('files', () => {
   it('are seen at all', () => {
     expect(files).toContain('package.json')
     expect(typescript.length).toBeGreaterThan(0)
+  })
+
+  it('that are named as slow tests are there, each once', () => {
+    expect(slowFiles.filter((path) => !files.includes(path))).toEqual([])
+    expect(new Set(slowFiles).size).toBe(slowFiles.length)
   })
 
   it(`of TypeScript have at most ${MAX_LINES} lines`, () => {
