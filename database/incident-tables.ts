@@ -41,5 +41,15 @@ export interface IncidentTables {
     responded_at: NullableTimestamp
     withheld: 'dry_run' | 'limit' | null
   }
+  exchange_rate: {
+    organization_id: string
+    device_id: string
+    hour: number
+    count: number
+    mean: number
+    variance: number
+    hours: number
+    is_told: boolean
+  }
   threat_score: { organization_id: string; device_id: string; score: number; scored_at: Timestamp }
 }

@@ -1236,6 +1236,32 @@ create policy tenant_only on evidence as restrictive for all to qflare_api, qfla
   with check ((organization_id = current_organization()));
 grant insert, select on evidence to qflare_api;
 
+create table exchange_rate (
+  organization_id uuid not null,
+  device_id uuid not null,
+  hour bigint not null,
+  count bigint not null,
+  mean double precision not null,
+  variance double precision not null,
+  hours integer not null,
+  is_told boolean not null,
+  constraint exchange_rate_pkey PRIMARY KEY (organization_id, device_id),
+  constraint exchange_rate_count_check CHECK ((count >= 0)),
+  constraint exchange_rate_hours_check CHECK ((hours >= 0)),
+  constraint exchange_rate_variance_check CHECK ((variance >= (0)::double precision))
+);
+alter table exchange_rate owner to qflare_owner;
+alter table exchange_rate enable row level security;
+alter table exchange_rate force row level security;
+create policy tenant on exchange_rate as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on exchange_rate as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on exchange_rate to qflare_worker;
+grant update (hour, count, mean, variance, hours, is_told) on exchange_rate to qflare_worker;
+
 create table federation (
   organization_id uuid not null,
   id uuid not null,

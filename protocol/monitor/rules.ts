@@ -39,6 +39,8 @@ export interface MonitorRule {
   isProved: boolean
   /** How much the threat score of the device rises with each that is counted. */
   score: number
+  /** What is counted are hours in which the events are far more than the device's hours before let expect. */
+  isOfRate?: true
   /** How often it happened in what the event tells; 0: it is not of this rule. Undefined: once. */
   count?: (event: WatchedEvent) => number
   subjectOf: (event: WatchedEvent) => SignalSubject | undefined
@@ -132,6 +134,17 @@ export const monitorRules = {
     windowSeconds: 15 * MINUTE_S,
     isProved: true,
     score: 5,
+    subjectOf: ofDevice,
+  },
+  'exchange-rate': {
+    meaning: 'A device exchanges far more often than it used to.',
+    types: ['session.opened'],
+    severity: 'warning',
+    threshold: 1,
+    windowSeconds: HOUR_S,
+    isProved: true,
+    score: 15,
+    isOfRate: true,
     subjectOf: ofDevice,
   },
   'access-refused': {

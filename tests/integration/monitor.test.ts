@@ -11,7 +11,6 @@ import {
   monitorPartsOf,
   outboxEvents,
   series,
-  setMonitorSettings,
   storedIncidents,
   watch,
 } from '../support/monitor.ts'
@@ -257,28 +256,5 @@ describe('the log is read', () => {
       series(service, () => failed(device, other.organizationId), 1),
     )
     expect(await storedIncidents(service)).toMatchObject([{ organization_id: other.organizationId, count: 3 }])
-  })
-})
-
-describe('the settings of an organization', () => {
-  test('change thresholds, windows and severities, and switch rules off', async () => {
-    const device = newId()
-    await setMonitorSettings(service, organizationId, {
-      rules: {
-        'confirmations-failed': { threshold: 5, windowSeconds: 60, severity: 'critical' },
-        'attestation-failed': { enabled: false },
-      },
-    })
-    await watch(service, parts, [
-      ...series(service, () => failed(device), 4),
-      ...series(service, () => quarantined(newId()), 3),
-    ])
-    expect(await storedIncidents(service)).toEqual([])
-    await watch(
-      service,
-      parts,
-      series(service, () => failed(device), 1),
-    )
-    expect(await storedIncidents(service)).toMatchObject([{ count: 5, severity: 'critical' }])
   })
 })

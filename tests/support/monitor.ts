@@ -82,7 +82,7 @@ export async function setMonitorSettings(
 
 /** With no incident, and nothing counted. */
 export async function forgetIncidents({ database }: TestService): Promise<void> {
-  await database.sql.query(`truncate monitor_signal, incident, incident_event, incident_device, threat_score,
+  await database.sql.query(`truncate monitor_signal, incident, incident_event, incident_device, threat_score, exchange_rate,
     monitor_settings`)
 }
 

@@ -22,7 +22,7 @@ import { findMonitorSettings } from '../../database/repositories/monitor-setting
 import { deleteThreatScoresBefore, raiseThreatScore } from '../../database/repositories/threat-scores.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import { findBurst } from '../../protocol/monitor/find-burst.ts'
-import { LONGEST_WINDOW_SECONDS, type WatchedEvent } from '../../protocol/monitor/rules.ts'
+import { LONGEST_WINDOW_SECONDS } from '../../protocol/monitor/rules.ts'
 import {
   defaultMonitorSettings,
   type EffectiveRule,
@@ -34,6 +34,7 @@ import { THREAT_HALF_LIFE_MS } from '../../protocol/monitor/threat-score.ts'
 import type { Happening, LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { Logger } from '../../runtime/logger.ts'
+import { groupSignals, type SignalGroup } from './group-signals.ts'
 import { respond } from './respond.ts'
 
 /** Of one event that tells of many: more makes a device no more suspicious. */
@@ -53,12 +54,6 @@ export interface Judgement {
 export interface Found {
   opened: Incident[]
   escalated: Incident[]
-}
-
-interface Group {
-  rule: EffectiveRule
-  subject: string
-  signals: Signal[]
 }
 
 /**
@@ -88,7 +83,7 @@ export async function judgeEntries(
     tell: (happening) => void events.push(writeEvent({ ...shared, ...happening }, now)),
   }
   const found: Found = { opened: [], escalated: [] }
-  for (const group of groupSignals(effectiveRules(settings), fresh)) await judgeGroup(judgement, group, found)
+  for (const group of await groupSignals(tx, effectiveRules(settings), fresh)) await judgeGroup(judgement, group, found)
   await deleteSignalsBefore(tx, last.at - LONGEST_WINDOW_SECONDS * 1000)
   await deleteThreatScoresBefore(tx, last.at - 12 * THREAT_HALF_LIFE_MS)
   await setOwnPosition(tx, last.index + 1)
@@ -106,26 +101,7 @@ async function readSettings({ logger }: { logger: Logger }, tx: Tx, organization
   return defaultMonitorSettings
 }
 
-/** What each rule counts, by what it is about. */
-function groupSignals(rules: readonly EffectiveRule[], entries: readonly LoggedEntry[]): Group[] {
-  const groups = new Map<string, Group>()
-  for (const { index, eventId, at, entry } of entries) {
-    const event: WatchedEvent = JSON.parse(entry)
-    for (const rule of rules) {
-      if (!rule.types.includes(event.type)) continue
-      const count = rule.count?.(event) ?? 1
-      const about = rule.subjectOf(event)
-      if (count < 1 || about === undefined) continue
-      const key = `${rule.name} ${about.subject}`
-      const group = groups.get(key) ?? { rule, subject: about.subject, signals: [] }
-      groups.set(key, group)
-      group.signals.push({ index, eventId, at, count, deviceId: about.deviceId })
-    }
-  }
-  return [...groups.values()]
-}
-
-async function judgeGroup(judgement: Judgement, group: Group, found: Found): Promise<void> {
+async function judgeGroup(judgement: Judgement, group: SignalGroup, found: Found): Promise<void> {
   const { tx, organizationId } = judgement
   const { rule, subject, signals } = group
   await raiseScores(judgement, group)
@@ -146,7 +122,7 @@ async function judgeGroup(judgement: Judgement, group: Group, found: Found): Pro
   await respond(judgement, rule, incident, devices)
 }
 
-async function raiseScores({ tx, organizationId }: Judgement, { rule, signals }: Group): Promise<void> {
+async function raiseScores({ tx, organizationId }: Judgement, { rule, signals }: SignalGroup): Promise<void> {
   if (rule.score === 0) return
   for (const [deviceId, own] of Map.groupBy(signals, (signal) => signal.deviceId)) {
     if (deviceId === undefined) continue
@@ -156,7 +132,11 @@ async function raiseScores({ tx, organizationId }: Judgement, { rule, signals }:
   }
 }
 
-async function open(judgement: Judgement, { rule, subject }: Group, signals: readonly Signal[]): Promise<Changed> {
+async function open(
+  judgement: Judgement,
+  { rule, subject }: SignalGroup,
+  signals: readonly Signal[],
+): Promise<Changed> {
   const { tx, organizationId, now } = judgement
   const id = newId()
   const devices = devicesOf(signals)

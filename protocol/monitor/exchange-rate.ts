@@ -1,0 +1,54 @@
+export const RATE_PERIOD_MS = 3_600_000
+/** How much the newest hour weighs. */
+const WEIGHT = 0.1
+/** Of fewer hours nothing is held against anybody. */
+export const LEAST_HOURS = 8
+/** So many exchanges an hour are nobody's flood, whatever was usual. */
+export const LEAST_EXCHANGES = 24
+const DEVIATIONS = 4
+
+/** How often a device exchanges in an hour in which it does at all: exponentially weighted mean and variance of so many hours. */
+export interface ExchangeRate {
+  /** Number of the hour since the Unix epoch that is being counted. */
+  hour: number
+  count: number
+  mean: number
+  variance: number
+  hours: number
+  /** The hour was found to be unusual; it is said once. */
+  isTold: boolean
+}
+
+export function hourOf(at: number): number {
+  return Math.floor(at / RATE_PERIOD_MS)
+}
+
+/**
+ * One exchange more at this time. Of an hour that is over the count becomes part of the mean, but not more of it than would have been
+ * unusual: who raises its rate for hours does not get used to it at once. An exchange of an earlier hour counts for the current one.
+ */
+export function countExchange(rate: ExchangeRate | undefined, at: number): ExchangeRate {
+  const hour = hourOf(at)
+  if (rate === undefined) return { hour, count: 1, mean: 0, variance: 0, hours: 0, isTold: false }
+  if (hour <= rate.hour) return { ...rate, count: rate.count + 1 }
+  const counted = rate.hours < LEAST_HOURS ? rate.count : Math.min(rate.count, limitOf(rate))
+  const weight = Math.max(WEIGHT, 1 / (rate.hours + 1))
+  const distance = counted - rate.mean
+  return {
+    hour,
+    count: 1,
+    mean: rate.mean + weight * distance,
+    variance: (1 - weight) * (rate.variance + weight * distance ** 2),
+    hours: rate.hours + 1,
+    isTold: false,
+  }
+}
+
+/** Whether the hour that is being counted has more exchanges than the hours before let expect. */
+export function isRateUnusual(rate: ExchangeRate): boolean {
+  return rate.hours >= LEAST_HOURS && rate.count > limitOf(rate)
+}
+
+function limitOf({ mean, variance }: ExchangeRate): number {
+  return Math.max(LEAST_EXCHANGES, 2 * mean, mean + DEVIATIONS * Math.sqrt(variance))
+}
