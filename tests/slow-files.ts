@@ -42,6 +42,7 @@ export const slowFiles = [
   'tests/integration/rotation-keks.test.ts',
   'tests/integration/rotation-process.test.ts',
   'tests/integration/rotation-signing-keys.test.ts',
+  'tests/integration/scenarios.test.ts',
   'tests/integration/sealed-file-store.test.ts',
   'tests/integration/sequencer.test.ts',
   'tests/integration/session-ended-meanwhile.test.ts',
