@@ -10,7 +10,13 @@ import {
   makeIdentity,
   strongBoxNames,
 } from '../../../../support/android-key/evidence.ts'
+import { derId, derSequence, derSet, derText } from '../../../../support/der.ts'
 
+const withEmptyAttributes = derSequence(
+  derSet(derSequence()),
+  derSet(derSequence(derId('2.5.4.12'))),
+  derSet(derSequence(derId('2.5.4.12'), derText('StrongBox'))),
+)
 const strongBox = { keyMintLevel: 2, attestationLevel: 2 }
 const inStrongBox = { attestationVersion: 500, ...strongBox }
 
@@ -60,6 +66,7 @@ describe('a StrongBox is one', () => {
       },
       false,
     ],
+    ['whatever empty attributes are there too', { ...strongBoxNames, intermediate: withEmptyAttributes }, true],
     ['not by its common name', { intermediate: 'StrongBox', batch: 'StrongBox' }, false],
   ])('%s', (_, names, expected) => {
     expect(isCertified(names)).toBe(expected)
