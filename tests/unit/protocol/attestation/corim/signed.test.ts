@@ -125,6 +125,7 @@ describe('a signed CoRIM', () => {
     ['from no time', { header: { 15: members({ 1: 'A', 5: -1 }) } }, 'protected.CWT-Claims.nbf is no time'],
     ['in three parts', { changeParts: (parts) => parts.slice(0, 3) }, 'It is no COSE_Sign1'],
     ['in five parts', { changeParts: (parts) => [...parts, 0] }, 'It is no COSE_Sign1'],
+    ['over nothing', { changeParts: () => null }, 'It is no COSE_Sign1'],
     ['in a map', { changeParts: () => members({ 0: 1 }) }, 'It is no COSE_Sign1'],
     ['with a header that is no map', { unprotected: [] }, 'It is no COSE_Sign1'],
     ['with a protected header that is no bytes', part(0, new Map()), 'protected is no byte string'],
