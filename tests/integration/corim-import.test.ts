@@ -253,7 +253,7 @@ describe('qflare reference import of a CoRIM', () => {
     ],
     [
       4,
-      'The key of the signer is none',
+      'The key of the signer: The key is no SubjectPublicKeyInfo',
       () => ['a.cbor', signCorim(release), '--signer', write('k.pem', toPem(Buffer.of(1), 'PUBLIC KEY'))],
     ],
     [

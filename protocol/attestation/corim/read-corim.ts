@@ -100,9 +100,9 @@ function readTags(value: unknown, profile: Profile, omissions: Omissions): Comid
 
 /** As the service would read them. */
 function toValues(comids: readonly Comid[], profile: Profile, omissions: Omissions): Json[] {
-  const ids = comids.map(({ tagId }) => tagId)
-  if (new Set(ids).size < ids.length) throw corimInvalid('tags: two of them have the same tag-id.')
-  const replaced = comids.flatMap(({ replaces }) => replaces).find((id) => ids.includes(id))
+  const ids = new Set(comids.map(({ tagId }) => tagId))
+  if (ids.size < comids.length) throw corimInvalid('tags: two of them have the same tag-id.')
+  const replaced = comids.flatMap(({ replaces }) => replaces).find((id) => ids.has(id))
   if (replaced !== undefined) throw corimInvalid(`tags: ${replaced} is in it, and replaced by another one.`)
   const values = profile.toValues(
     comids.flatMap(({ references }) => references),

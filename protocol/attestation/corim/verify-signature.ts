@@ -1,5 +1,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
+import { ProtocolError } from '../../errors.ts'
 import { type CoseFault, findCoseFault } from '../cbor/cose-signature.ts'
+import { parsePsaKey } from '../formats/psa/parse-key.ts'
 import type { CorimSignature } from './envelope.ts'
 import { corimInvalid } from './read-members.ts'
 
@@ -10,16 +12,18 @@ const faults: Record<CoseFault, string> = {
   signature: 'signature: it is not by the key of the signer.',
 }
 
-/** By the key, a SubjectPublicKeyInfo. Throws `corim_invalid`. */
+/** By the key, a SubjectPublicKeyInfo of P-256, P-384 or P-521. Throws `corim_invalid`. */
 export function verifySignature({ message }: CorimSignature, spki: Uint8Array): void {
   const fault = findCoseFault(message, [readKey(spki)])
   if (fault !== undefined) throw corimInvalid(faults[fault])
 }
 
+/** As keys of PSA devices: what anybody can sign for is none. */
 function readKey(spki: Uint8Array): KeyObject {
   try {
-    return createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' })
+    return createPublicKey({ key: Buffer.from(parsePsaKey(spki)), format: 'der', type: 'spki' })
   } catch (cause) {
-    throw corimInvalid('The key of the signer is none.', { cause })
+    if (!(cause instanceof ProtocolError)) throw cause
+    throw corimInvalid(`The key of the signer: ${cause.message}`, { cause })
   }
 }

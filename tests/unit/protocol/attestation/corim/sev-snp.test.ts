@@ -78,6 +78,11 @@ describe('an image of SEV-SNP', () => {
     expectInvalid(() => read(changes), what)
   })
 
+  it('knows no triples of other profiles', () => {
+    const changes = { profile: 'sev-snp', references: [sevSnpReference()], triples: { 50: [7] } } as const
+    expectInvalid(() => readMade(changes), 'tags[0].triples has a member 50')
+  })
+
   it('without a digest is refused, also in part', () => {
     expectInvalid(() => read({ claims: [sevSnpClaim(641, { 1: 7 })] }, true), 'mval.digests is no array')
   })

@@ -12,6 +12,7 @@ import {
 } from '../../../../support/corim/corim.ts'
 import { expectInvalid, readBytesOf } from '../../../../support/corim/reading.ts'
 import { psaReference } from '../../../../support/corim/references.ts'
+import { derBits, derId, derSequence } from '../../../../support/der.ts'
 import { psaKeyPair } from '../../../../support/psa.ts'
 import { spkiOf, testKeyPair } from '../../../../support/x509-signing.ts'
 
@@ -142,7 +143,19 @@ describe('a signed CoRIM', () => {
     expectInvalid(() => verify({}, signCorim(content)), 'The CoRIM has not the tag 501')
   })
 
-  it('is refused with a key that is none', () => {
-    expectInvalid(() => readBytesOf(signCorim(content), { signer: Buffer.of(1) }), 'The key of the signer is none')
+  test.each<[string, Uint8Array, string]>([
+    ['none', Buffer.of(1), 'The key of the signer: The key is no SubjectPublicKeyInfo in DER.'],
+    [
+      'of RSA',
+      spkiOf(testKeyPair('RSA-2048', 'psa')),
+      'The key of the signer: The key is not one of P-256, P-384 or P-521.',
+    ],
+    [
+      'the point at infinity, for which anybody can sign',
+      derSequence(derSequence(derId('1.2.840.10045.2.1'), derId('1.2.840.10045.3.1.7')), derBits(Buffer.of(0))),
+      'The key of the signer: The key is no point of its curve but that at infinity.',
+    ],
+  ])('is refused with a key that is %s', (_, key, what) => {
+    expectInvalid(() => readBytesOf(signCorim(content), { signer: key }), what)
   })
 })
