@@ -54,6 +54,8 @@ const storedAs = async (name: string) => {
 const release = makeCorim({ references: [psaReference()] })
 const vendorKey = () => write('vendor.pem', toPem(spkiOf(psaKeyPair()), 'PUBLIC KEY'))
 
+const twoKeys = () => toPem(spkiOf(psaKeyPair()), 'PUBLIC KEY').repeat(2)
+
 /** What a device measured of itself, which its evidence says with the binding in it. */
 type State = { measured: number }
 
@@ -230,6 +232,7 @@ describe('qflare reference import of a CoRIM', () => {
   it.each<[number, string, () => [string, string | Uint8Array, ...string[]]]>([
     [4, 'It is not signed.', () => ['a.cbor', release, '--signer', vendorKey()]],
     [4, 'Cannot read', () => ['a.cbor', signCorim(release), '--signer', inFolder('missing.pem')]],
+    [4, 'one public key or certificate', () => ['a.cbor', signCorim(release), '--signer', write('two.pem', twoKeys())]],
     [4, 'one public key or certificate', () => ['a.cbor', signCorim(release), '--signer', write('no.pem', 'nothing')]],
     [
       4,
