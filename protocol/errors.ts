@@ -9,6 +9,7 @@ export const protocolErrorCodes = [
   'ciphertext_invalid',
   'log_invalid',
   'round_invalid',
+  'corim_invalid',
   'evidence_malformed',
   'evidence_refused',
   'crypto_unavailable',

@@ -29,6 +29,22 @@ export async function readPublicKey(path: string): Promise<string> {
   return toText(found[0] as Uint8Array)
 }
 
+/** The key that somebody signs with, a SubjectPublicKeyInfo: in PEM, alone or in a certificate. Exit code 4. */
+export async function readSignerKey(path: string, now: number): Promise<Uint8Array> {
+  const bytes = await readRegularFile(path, MAX_PEM_BYTES)
+  const kind = bytes.includes('-----BEGIN CERTIFICATE-----') ? 'CERTIFICATE' : 'PUBLIC KEY'
+  const [der, ...more] = bytes[0] === 0x30 ? [] : readBlocks(path, bytes, kind)
+  if (der === undefined || more.length > 0)
+    throw unusable(`${path} does not hold one public key or certificate in PEM.`)
+  if (kind === 'PUBLIC KEY') return der
+  try {
+    warnOfValidity(der, path, now)
+    return new X509Certificate(der).publicKey.export({ format: 'der', type: 'spki' })
+  } catch (error) {
+    throw unusable(`The certificate of ${path} cannot be read (${String(error)}).`)
+  }
+}
+
 const keyList = z
   .array(z.strictObject({ instanceId: z.string(), publicKey: z.string().min(1), name: z.string().optional() }))
   .min(1)

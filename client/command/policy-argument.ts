@@ -28,7 +28,11 @@ export async function openPolicy(flags: ServerFlags, text: string): Promise<{ id
 
 /** Exit code 4 for what is no JSON. */
 export async function readJsonFile(path: string, maxBytes: number): Promise<unknown> {
-  const bytes = await readRegularFile(path, maxBytes)
+  return parseJsonBytes(path, await readRegularFile(path, maxBytes))
+}
+
+/** The same, of the bytes of the file. */
+export function parseJsonBytes(path: string, bytes: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown
   } catch (error) {

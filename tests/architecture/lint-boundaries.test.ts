@@ -46,11 +46,11 @@ const workersRefuses = [...server, ...client, ...above, ...sql, '/workers/compos
 
 const boundaries: readonly Boundary[] = [
   { importer: 'protocol/a.ts', accepts: ['/protocol/suites.ts', 'zod'], refuses: [...protocolRefuses, ...crypto] },
-  {
-    importer: 'protocol/attestation/formats/a.ts',
+  ...['formats', 'x509', 'cbor', 'corim'].map((folder) => ({
+    importer: `protocol/attestation/${folder}/a.ts`,
     accepts: ['/protocol/suites.ts', '/protocol/primitives.ts', 'zod', ...evidenceReaders],
     refuses: [...protocolRefuses, 'crypto', 'jose'],
-  },
+  })),
   {
     importer: 'protocol/primitives/a.ts',
     accepts: [

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /**
@@ -6,6 +6,11 @@ import { join } from 'node:path'
  * QFLARE_FIXTURES, is used as it is.
  */
 export const fixtures = process.env.QFLARE_FIXTURES
+
+/** Whether the folder has such files: not every collection has every kind. */
+export function hasFixtures(folder: string): boolean {
+  return fixtures !== undefined && existsSync(join(fixtures, folder))
+}
 
 export function readFixture(path: string): Buffer {
   if (fixtures === undefined) throw new Error('QFLARE_FIXTURES names no folder.')

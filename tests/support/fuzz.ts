@@ -66,7 +66,7 @@ export function mutationOf(seeds: readonly Uint8Array[]): fc.Arbitrary<{ index: 
 const SLOWEST = 50
 
 /**
- * Of `fuzzRuns` mutations none is taken whose bytes differ from its seed's, and none throws anything but a ProtocolError of evidence.
+ * Of `fuzzRuns` mutations none is taken whose bytes differ from its seed's, and none throws anything but a ProtocolError of evidence or of a CoRIM.
  * `same` gives of bytes what makes them differ, where several encodings are one. Says what the slowest one takes: once, with whatever garbage is collected meanwhile, and as the best of five.
  */
 export function fuzz(
@@ -102,7 +102,7 @@ function codeOf(run: () => unknown): string {
     return 'unchanged'
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error
-    expect(['evidence_malformed', 'evidence_refused']).toContain(error.code)
+    expect(['evidence_malformed', 'evidence_refused', 'corim_invalid']).toContain(error.code)
     return error.check ?? error.code
   }
 }

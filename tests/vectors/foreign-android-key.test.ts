@@ -44,6 +44,7 @@ describe.skipIf(fixtures === undefined)('attestations of QFLARE_FIXTURES; unset,
       keyMintVersion: Number(wanted.keyMintVersion),
       attestationSecurityLevel: level,
       keyMintSecurityLevel: level,
+      certifiedStrongBox: level === 'strongbox',
       keys: [
         {
           algorithm: hardware.algorithms === '4' ? 'ml-dsa-65' : 'ec',

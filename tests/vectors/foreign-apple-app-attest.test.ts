@@ -6,7 +6,7 @@ import { parsePem } from '../../protocol/attestation/x509/pem.ts'
 import type { Json } from '../../protocol/encoding.ts'
 import { readText } from '../architecture/repository.ts'
 import { enrollingAppAttest, knownAppAttest } from '../support/apple-app-attest/evidence.ts'
-import { fixtures, readFixture } from '../support/fixtures.ts'
+import { hasFixtures, readFixture } from '../support/fixtures.ts'
 
 const refused = (check: string) => expect.objectContaining({ code: 'evidence_refused', check })
 
@@ -33,7 +33,7 @@ function expectedOf({ clientDataHash, at }: Capture): ExpectedEvidence {
 }
 const evidenceOf = (members: Record<string, Json>) => ({ format: 'apple-app-attest', ...members })
 
-describe.skipIf(fixtures === undefined)('attestations of QFLARE_FIXTURES; unset, none is read', () => {
+describe.skipIf(!hasFixtures('public/apple-app-attest'))('attestations of QFLARE_FIXTURES, where it has any', () => {
   test.each([
     ['guide', [2, 2, 2, 2]],
     ['ios-14.4', [2, 2, 96, 2]],

@@ -1,6 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import { z } from 'zod'
 import { bytesWithin } from '../../wire.ts'
+import type { CoseSign1 } from '../cbor/cose-signature.ts'
 import {
   type Attester,
   defineEvidenceFormat,
@@ -11,7 +12,7 @@ import {
 } from '../evidence-format.ts'
 import { appraiseClaims, psaReference, psaRules } from './psa/appraise-claims.ts'
 import { type PsaClaims, parseClaims } from './psa/claims.ts'
-import { type CoseSign1, parseCoseSign1, verifyCoseSign1 } from './psa/cose-sign1.ts'
+import { parseCoseSign1, verifyCoseSign1 } from './psa/cose-sign1.ts'
 
 const MAX_TOKEN_BYTES = 8192
 

@@ -6,7 +6,7 @@ import type {
 } from '../../../protocol/attestation/evidence-format.ts'
 import { parseCertificate } from '../../../protocol/attestation/x509/parse-certificate.ts'
 import type { Json } from '../../../protocol/encoding.ts'
-import { derInteger, derTime } from '../der.ts'
+import { derId, derInteger, derSequence, derSet, derText, derTime } from '../der.ts'
 import {
   CERTIFICATE_NOW,
   type CertificateChanges,
@@ -33,6 +33,8 @@ export interface ChainChanges {
   intermediate?: CertificateChanges
   batch?: CertificateChanges
   leaf?: CertificateChanges
+  /** Names of the authorities between root and leaf: common names, or Names. */
+  names?: { batch?: string | Uint8Array; intermediate?: string | Uint8Array }
 }
 
 export const ANDROID_NOW = CERTIFICATE_NOW
@@ -44,11 +46,28 @@ export function attestationExtension(description?: DescriptionChanges): TestExte
   return { id: KEY_DESCRIPTION, value: makeDescription(description) }
 }
 
+/** Name with these attributes: `{ O: 'Google LLC', CN: 'Droid CA3' }`. */
+export function androidName(attributes: Partial<Record<'CN' | 'O' | 'title', string>>): Uint8Array {
+  const ids = { CN: '2.5.4.3', O: '2.5.4.10', title: '2.5.4.12' }
+  return derSequence(
+    ...Object.entries(attributes).map(([name, text]) =>
+      derSet(derSequence(derId(ids[name as keyof typeof ids]), derText(text))),
+    ),
+  )
+}
+
+/** As the factory names them. */
+export const strongBoxNames = {
+  intermediate: androidName({ title: 'StrongBox' }),
+  batch: androidName({ title: 'StrongBox', CN: 'batch' }),
+}
+
 export const androidLeafKey = () => testKeyPair('P-256', 'android leaf')
 
 /** Leaf first, with the root: as a phone with a batch key of the factory hands it over. */
 export function makeChain(changes: ChainChanges = {}): Buffer[] {
-  const { leafKey = androidLeafKey(), description, extension } = changes
+  const { leafKey = androidLeafKey(), description, extension, names } = changes
+  const { batch: batchName = 'Batch', intermediate: intermediateName = 'Intermediate' } = names ?? {}
   const keys = {
     root: testKeyPair('P-384', 'android root'),
     intermediate: testKeyPair('P-384', 'android intermediate'),
@@ -60,7 +79,8 @@ export function makeChain(changes: ChainChanges = {}): Buffer[] {
     extension === null
       ? []
       : [extension ? { id: KEY_DESCRIPTION, value: extension } : attestationExtension(description)]
-  const certify = (issuer: string, subject: string, key: KeyPair, issuing: KeyPair, more: CertificateChanges) =>
+  type Name = string | Uint8Array
+  const certify = (issuer: Name, subject: Name, key: KeyPair, issuing: KeyPair, more: CertificateChanges) =>
     makeCertificate({
       issuer,
       subject,
@@ -71,15 +91,15 @@ export function makeChain(changes: ChainChanges = {}): Buffer[] {
       ...more,
     })
   return [
-    certify('Batch', 'Android Keystore Key', leafKey, batch, {
+    certify(batchName, 'Android Keystore Key', leafKey, batch, {
       // As phones write it.
       notBefore: derTime(0),
       notAfter: derTime(Date.UTC(2048, 0, 1)),
       extensions: [keyUsage('digitalSignature'), ...attestation],
       ...changes.leaf,
     }),
-    certify('Intermediate', 'Batch', batch, keys.intermediate, { serialNumber: 0xb_a7c4, ...changes.batch }),
-    certify('Root', 'Intermediate', keys.intermediate, keys.root, { serialNumber: 0x1234, ...changes.intermediate }),
+    certify(intermediateName, batchName, batch, keys.intermediate, { serialNumber: 0xb_a7c4, ...changes.batch }),
+    certify('Root', intermediateName, keys.intermediate, keys.root, { serialNumber: 0x1234, ...changes.intermediate }),
     certify('Root', 'Root', keys.root, keys.root, { serialNumber: 0x4007, ...changes.root }),
   ]
 }

@@ -56,14 +56,16 @@ function appraiseKey({ attestedKey }: AttestedClaims, { key }: AndroidKeyRules):
 }
 
 function appraiseLevel(claims: AttestedClaims, { securityLevel: least }: AndroidKeyRules): Finding {
-  const { attestationSecurityLevel: attestation, keyMintSecurityLevel: key } = claims
+  const { attestationSecurityLevel: attestation, keyMintSecurityLevel: key, certifiedStrongBox } = claims
   const { genuine, contraindicated } = values.hardware
-  const isGood = [attestation, key].every((level) => rankOf(level) >= rankOf(least))
+  // Keys attest keys of their own kind, and it is the root that says which kind that is.
+  const isUncertified = key === 'strongbox' && !certifiedStrongBox
+  const isGood = attestation === key && rankOf(isUncertified ? 'trusted-environment' : key) >= rankOf(least)
   return {
     check: 'android-key.security_level',
     claim: 'hardware',
     value: isGood ? genuine : contraindicated,
-    detail: `The key is held by: ${key}, attested by: ${attestation}; at least: ${least}.`,
+    detail: `The key is held by: ${key}, attested by: ${attestation}${isUncertified ? ', with certificates for no StrongBox' : ''}; at least: ${least}.`,
   }
 }
 

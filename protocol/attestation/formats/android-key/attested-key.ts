@@ -5,6 +5,7 @@ import { isMlDsaKey } from '../../x509/signature-algorithms.ts'
 import { verifyPath } from '../../x509/verify-path.ts'
 import type { AuthorizationList } from './authorization-list.ts'
 import { ATTESTATION_EXTENSION, type KeyDescription, parseKeyDescription } from './key-description.ts'
+import { isOfStrongBox } from './strongbox.ts'
 
 /** A chain that could be read, leaf first. Nothing of it is verified. */
 export interface AttestedChain {
@@ -47,6 +48,8 @@ export interface AttestedKey {
   leaf: ParsedCertificate
   description: KeyDescription
   serialNumbers: readonly string[]
+  /** Whether the certificates above the leaf are those of a StrongBox, whatever the description says. */
+  isOfStrongBox: boolean
 }
 
 /** Keymaster 2 to 4.1, and KeyMint 1 to 5. */
@@ -89,7 +92,8 @@ export function verifyAttestedKey(
   if (!isOfAlgorithm(leaf.publicKey, keyListOf(description).algorithm)) {
     throw refusedEvidence(checks.algorithm, 'The key is of another algorithm than its attestation says.')
   }
-  return { leaf, description, serialNumbers: [...new Set([leaf, ...path, ...above].map((one) => one.serialNumber))] }
+  const serialNumbers = [...new Set([leaf, ...path, ...above].map((one) => one.serialNumber))]
+  return { leaf, description, serialNumbers, isOfStrongBox: isOfStrongBox(path) }
 }
 
 /** The list of whatever holds the key: nothing in it is of another's saying. */

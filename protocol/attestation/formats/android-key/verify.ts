@@ -43,6 +43,8 @@ export type AttestedClaims = {
   keyMintVersion: number
   attestationSecurityLevel: SecurityLevel
   keyMintSecurityLevel: SecurityLevel
+  /** Whether it is a StrongBox that the certificates of all keys are for. */
+  certifiedStrongBox: boolean
   /** Of the fresh key, and of the identity key where its chain came along. */
   keys: { algorithm: string; purposes: number[]; origin: number | null }[]
   attestedKey: 'identity' | 'other'
@@ -85,6 +87,7 @@ export function verifyAndroidKey(
     throw refusedEvidence('android-key.challenge', 'The key was made for another challenge, identity key or session.')
   }
   const attested = identity && verifyAttestedKey(identity, parsed, now, identityChecks)
+  const keys = [{ ...made, description }, ...(attested ? [attested] : [])]
   if (attested) verifyIdentity(attested, identityKey, description)
   const before = attester.kind === 'known' ? androidKeyState.parse(attester.state) : undefined
   const identityHash = sha256(identityKey)
@@ -95,9 +98,14 @@ export function verifyAndroidKey(
     attester: { id: attester.kind === 'known' ? attester.id : `android-key:${sha256(fresh.leaf.spki)}`, state },
     said: {
       ...deviceClaims(description),
-      keys: [{ ...made, description }, ...(attested ? [attested] : [])].map(toKey),
+      certifiedStrongBox: keys.every(({ isOfStrongBox }) => isOfStrongBox),
+      keys: keys.map(toKey),
       attestedKey: isIdentity ? 'identity' : 'other',
-      statusList: findRevocations([...made.serialNumbers, ...(attested?.serialNumbers ?? [])], collateral, now),
+      statusList: findRevocations(
+        keys.flatMap(({ serialNumbers }) => serialNumbers),
+        collateral,
+        now,
+      ),
     },
   }
 }

@@ -1,26 +1,11 @@
-import { createPublicKey, type KeyObject, verify } from 'node:crypto'
-import { encode } from 'cborg'
+import { createPublicKey, type KeyObject } from 'node:crypto'
 import { z } from 'zod'
+import { ALGORITHM, type CoseSign1, CRITICAL, findCoseFault, TAG_SIGN1 } from '../../cbor/cose-signature.ts'
 import { parseCbor } from '../../cbor.ts'
 import { malformedEvidence, refusedEvidence } from '../../evidence-format.ts'
 
-/** A COSE_Sign1 (RFC 9052 §4.2) that could be read. Nothing of it is verified. */
-export interface CoseSign1 {
-  /** The protected header as it was signed. */
-  protectedBytes: Uint8Array
-  algorithm: number
-  /** Whether it names headers that have to be understood. */
-  hasCritical: boolean
-  payload: Uint8Array
-  signature: Uint8Array
-}
-
-/** One byte each: `18(…)` and `17(…)`. */
-const TAG_SIGN1 = 0xd2
+/** One byte: `17(…)`. */
 const TAG_MAC0 = 0xd1
-/** Labels of headers (RFC 9052 §3.1). */
-const ALGORITHM = 1
-const CRITICAL = 2
 
 const byteString = z.instanceof(Uint8Array)
 const structure = z.tuple([
@@ -49,26 +34,18 @@ export function parseCoseSign1(bytes: Uint8Array): CoseSign1 {
   return { protectedBytes, algorithm, hasCritical: header.has(CRITICAL), payload, signature }
 }
 
-/** ES256, ES384 and ES512 (RFC 9053 §2.1), each with the curve of its size. */
-const algorithms: ReadonlyMap<number, { hash: string; curve: string }> = new Map([
-  [-7, { hash: 'sha256', curve: 'prime256v1' }],
-  [-35, { hash: 'sha384', curve: 'secp384r1' }],
-  [-36, { hash: 'sha512', curve: 'secp521r1' }],
-])
-
 /** By one of the keys, which come as SubjectPublicKeyInfo from trust anchors. Throws `evidence_refused`. */
 export function verifyCoseSign1(token: CoseSign1, keys: readonly Uint8Array[]): void {
-  const { protectedBytes, payload, signature } = token
-  const algorithm = algorithms.get(token.algorithm)
-  if (algorithm === undefined) throw refusedEvidence('psa.algorithm', `Algorithm ${token.algorithm} is not supported.`)
-  if (token.hasCritical) throw refusedEvidence('psa.critical_header', 'A header is critical, and not understood.')
-  const fitting = keys.map(readKey).filter(({ asymmetricKeyDetails: of }) => of?.namedCurve === algorithm.curve)
-  if (fitting.length === 0) throw refusedEvidence('psa.key', 'The key of this device is not one for the algorithm.')
-  const signed = encode(['Signature1', protectedBytes, new Uint8Array(), payload])
-  // In this encoding a signature of any length but twice that of the curve's order is none.
-  const isSignedBy = (key: KeyObject) => verify(algorithm.hash, signed, { key, dsaEncoding: 'ieee-p1363' }, signature)
-  if (!fitting.some(isSignedBy)) {
-    throw refusedEvidence('psa.signature', 'The token is not signed by the key of this device.')
+  switch (findCoseFault(token, keys.map(readKey))) {
+    case 'algorithm':
+      throw refusedEvidence('psa.algorithm', `Algorithm ${token.algorithm} is not supported.`)
+    case 'critical_header':
+      throw refusedEvidence('psa.critical_header', 'A header is critical, and not understood.')
+    case 'key':
+      throw refusedEvidence('psa.key', 'The key of this device is not one for the algorithm.')
+    case 'signature':
+      throw refusedEvidence('psa.signature', 'The token is not signed by the key of this device.')
+    case undefined:
   }
 }
 

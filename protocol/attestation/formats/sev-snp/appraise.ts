@@ -27,6 +27,7 @@ export function appraiseSevSnp(
     appraiseKey(claims, rules),
     appraiseTcb(claims, rules),
     appraiseRevocation(claims, rules),
+    ...appraiseMitigations(claims, rules),
     appraisePlatform(claims, rules),
     ...appraiseGuestPolicy(claims, rules),
     appraiseVmpl(claims, rules),
@@ -56,10 +57,13 @@ function appraiseKey({ signingKey, provider, productName }: SevSnpClaims, rules:
   }
 }
 
-/** The key is bound to the reported TCB; what the guest was measured by is that of its launch. The host can raise one without the other. */
+/**
+ * The key is bound to the reported TCB; what the guest was measured by is that of its launch; and what is not committed the host may
+ * take back while the guest runs. It can raise one without the others.
+ */
 function appraiseTcb({ product, tcb }: SevSnpClaims, { minimumTcb }: SevSnpRules): Finding {
   const minimum: Tcb = minimumTcb[product] ?? {}
-  const low = (['reported', 'launch'] as const).flatMap((which) =>
+  const low = (['reported', 'committed', 'launch'] as const).flatMap((which) =>
     tcbParts
       .filter((part) => (tcb[which][part] ?? 0) < (minimum[part] ?? 0))
       .map((part) => `${which} ${part} ${tcb[which][part]}, below ${minimum[part]}`),
@@ -70,6 +74,24 @@ function appraiseTcb({ product, tcb }: SevSnpClaims, { minimumTcb }: SevSnpRules
     value: low.length === 0 ? GENUINE_HARDWARE : UNACCEPTABLE_HARDWARE,
     detail: `The TCB of ${product} is ${low.length === 0 ? 'at least what the policy asks for' : low.join('; ')}.`,
   }
+}
+
+function appraiseMitigations({ mitigations }: SevSnpClaims, { mitigations: wanted }: SevSnpRules): Finding[] {
+  if (wanted.length === 0) return []
+  const { launch = '0', current = '0' } = mitigations ?? {}
+  const both = BigInt(`0x${launch}`) & BigInt(`0x${current}`)
+  const missing = wanted.filter((bit) => ((both >> BigInt(bit)) & 1n) === 0n)
+  return [
+    {
+      check: 'sev-snp.mitigations',
+      claim: 'hardware',
+      value: missing.length === 0 ? GENUINE_HARDWARE : UNACCEPTABLE_HARDWARE,
+      detail:
+        mitigations === undefined
+          ? 'The report is of a version that says nothing of mitigations.'
+          : `Mitigations at the launch: ${launch}, now: ${current}; required and not in both: ${missing.join(', ') || 'none'}.`,
+    },
+  ]
 }
 
 const revocations = {

@@ -3,7 +3,7 @@ import { derTags, parseDer } from '../../x509/der.ts'
 import { type ParsedCertificate, parseCertificate } from '../../x509/parse-certificate.ts'
 import { type ProductName, productNames, products, type Tcb } from './products.ts'
 
-/** What AMD certifies of a VCEK or VLEK (57230 and 58369, "X.509 extensions"). Nothing of it is verified. */
+/** What AMD certifies of a VCEK or VLEK (57230, revision 1.00, table 10, and 58369). Nothing of it is verified. */
 export interface EndorsementKey {
   certificate: ParsedCertificate
   product: ProductName

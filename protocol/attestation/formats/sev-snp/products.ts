@@ -4,9 +4,9 @@ export type TcbPart = (typeof tcbParts)[number]
 export type Tcb = Partial<Record<TcbPart, number>>
 
 interface Product {
-  /** Where each part stands in the eight bytes of a TCB version; the others are reserved (ABI 56860, "TCB_VERSION"). */
+  /** Where each part stands in the eight bytes of a TCB version; the others are reserved (ABI 56860, revision 1.58, tables 3 and 4). */
   tcb: Tcb
-  /** How much of a chip id is one (57230, "hwID"). */
+  /** How much of a chip id is one (57230, revision 1.00, table 10: hwID). */
   chipIdBytes: number
   family: number
   /** First and last models. */
@@ -15,7 +15,7 @@ interface Product {
 
 const untilGenoa = { bootloader: 0, tee: 1, snp: 6, microcode: 7 }
 
-/** By the name in certificates: Bergamo and Siena are Genoa there. */
+/** By the name in certificates: Bergamo and Siena are Genoa there (57230, revision 1.00, table 4). */
 export const products = {
   Milan: { tcb: untilGenoa, chipIdBytes: 64, family: 0x19, models: [[0x00, 0x0f]] },
   Genoa: {

@@ -1,14 +1,14 @@
 import { malformedEvidence } from '../../evidence-format.ts'
 
-/** ATTESTATION_REPORT (ABI 56860, "MSG_REPORT_RSP"): the same length in every version. */
+/** ATTESTATION_REPORT (ABI 56860, revision 1.58, table 23): the same length in every version. */
 export const REPORT_BYTES = 1184
 const SIGNED_BYTES = 0x2a0
-/** r, then s, each little endian in 72 bytes. */
+/** r, then s, each little endian in 72 bytes (table 141). */
 const SCALAR_FIELD_BYTES = 72
 const SCALAR_BYTES = 48
 const versions = [2, 3, 4, 5]
 
-/** Bits of POLICY, which the firmware holds the guest's host to. Bit 17 is always set. */
+/** Bits of POLICY (table 9), which the firmware holds the guest's host to. Bit 17 is always set. */
 const policyBits = {
   smt: 16,
   migration: 18,
@@ -24,7 +24,10 @@ export type PolicyFlag = keyof typeof policyBits
 const ALWAYS_SET = 17
 const POLICY_BITS = 26
 
-/** Bits of PLATFORM_INFO: what is so on the machine, whatever the policy asks. */
+/**
+ * Bits of PLATFORM_INFO (behind table 23): what is so on the machine, whatever the policy asks. Revision 1.58 does not name bit 6, which
+ * firmware with what AMD-SB-3016 mends sets.
+ */
 const platformBits = {
   smt: 0,
   tsme: 1,
@@ -32,6 +35,8 @@ const platformBits = {
   'rapl-disabled': 3,
   'ciphertext-hiding': 4,
   'alias-check': 5,
+  'iommu-write-safe': 6,
+  tio: 7,
 } as const
 export type PlatformFlag = keyof typeof platformBits
 
@@ -41,6 +46,7 @@ export interface ReportFacts {
   guestSvn: number
   policy: { abi: string; flags: PolicyFlag[] }
   platform: PlatformFlag[]
+  /** 0 to 3; of a report that the host asked for, 0xffffffff. */
   vmpl: number
   familyId: string
   imageId: string
@@ -53,7 +59,7 @@ export interface ReportFacts {
   /** From version 3 on. */
   cpu: { family: number; model: number; stepping: number } | undefined
   firmware: { current: string; committed: string }
-  /** Bit vectors, in hexadecimal; from version 5 on. */
+  /** LAUNCH_MIT_VECTOR and CURRENT_MIT_VECTOR: bit vectors, in hexadecimal; from version 5 on. */
   mitigations: { launch: string; current: string } | undefined
 }
 
@@ -68,7 +74,7 @@ export interface Report {
   reportData: Uint8Array
   /** TCB versions, eight bytes each; which byte is what depends on the product. */
   tcb: Record<'current' | 'reported' | 'committed' | 'launch', Uint8Array>
-  /** 64 bytes; undefined where the host masks it. */
+  /** 64 bytes; undefined where the host masks it (MASK_CHIP_ID of SNP_CONFIG), and then all zeros. */
   chipId: Uint8Array | undefined
   facts: ReportFacts
 }
@@ -89,6 +95,7 @@ export function parseReport(bytes: Uint8Array): Report {
     signed: part(0, SIGNED_BYTES),
     signature: Buffer.concat([readScalar(report, 0), readScalar(report, 1)]),
     signatureAlgorithm: report.readUInt32LE(0x34),
+    // Below it stand AUTHOR_KEY_EN and MASK_CHIP_KEY: whether there is a digest shows in it, and a masked key signs nothing.
     signingKey: flags >> 2,
     reportData: part(0x50, 64),
     tcb: { current: part(0x38, 8), reported: part(0x180, 8), committed: part(0x1e0, 8), launch: part(0x1f0, 8) },

@@ -23,7 +23,9 @@ export const sevSnpRules = z.strictObject({
   required: listOf(z.enum(['single-socket', 'aes-256-xts', 'rapl-disabled', 'ciphertext-hiding', 'page-swap-disabled']))
     .default([])
     .meta({ description: 'what the policy of the guest has to ask of its host' }),
-  platform: listOf(z.enum(['tsme', 'ecc', 'rapl-disabled', 'ciphertext-hiding', 'alias-check']))
+  platform: listOf(
+    z.enum(['tsme', 'ecc', 'rapl-disabled', 'ciphertext-hiding', 'alias-check', 'iommu-write-safe', 'tio']),
+  )
     .default([])
     .meta({ description: 'what has to be so on the machine' }),
   minimumAbi: z
@@ -47,7 +49,10 @@ export const sevSnpRules = z.strictObject({
   minimumTcb: z
     .strictObject({ Milan: minimumOf('Milan'), Genoa: minimumOf('Genoa'), Turin: minimumOf('Turin') })
     .default({})
-    .meta({ description: 'part by part, of the reported TCB and of that of the launch' }),
+    .meta({ description: 'part by part, of the reported TCB, of the committed one and of that of the launch' }),
+  mitigations: listOf(z.int().min(0).max(63))
+    .default([])
+    .meta({ description: 'bits that both mitigation vectors have to have, as bulletins of AMD name them' }),
   minimumGuestSvn: z
     .int()
     .min(0)

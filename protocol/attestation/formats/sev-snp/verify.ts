@@ -30,7 +30,7 @@ export interface SevSnpClaims extends ReportFacts {
   certificatesValidUntil: number
 }
 
-/** ECDSA with P-384 and SHA-384, the only one there is (ABI 56860, "Signature Algorithm"). */
+/** ECDSA with P-384 and SHA-384, the only one there is (ABI 56860, revision 1.58, table 139). */
 const ECDSA_P384_SHA384 = 1
 
 /** Every check, in the order of docs/attestation-formats.md. Throws `evidence_refused`. */

@@ -3,8 +3,13 @@ import { collateralRule } from '../../collateral-rules.ts'
 import { tcbStatuses } from './tcb-statuses.ts'
 import { type TdRegister, tdRegisters } from './td-report.ts'
 
-/** Bits of TDATTRIBUTES that have a name (Intel TDX Module Base Architecture, "TD Attributes"). The first eight make debuggable. */
+/**
+ * Bits of TDATTRIBUTES that have a name (Intel TDX Module Base Architecture, "TD Attributes"; `icssd` and `servtdExt` as in Linux,
+ * arch/x86/include/asm/shared/tdx.h). The first eight make debuggable.
+ */
 export const tdAttributeBits = {
+  icssd: 16n,
+  servtdExt: 17n,
   lass: 27n,
   septVeDisable: 28n,
   migratable: 29n,

@@ -1,7 +1,7 @@
 import type { Platform } from './pck-certificate.ts'
 import type { QeReport } from './qe-report.ts'
 import { isMasked, type QeIdentity, type TcbInfo } from './statements.ts'
-import { converge, needsConfiguration, type PartStatus, type TcbStatus } from './tcb-statuses.ts'
+import { converge, type PartStatus, type TcbStatus, withRelaunch } from './tcb-statuses.ts'
 import type { TdReport } from './td-report.ts'
 
 /** Of the quoting enclave or of the TDX module: `Mismatch` where it is not the one that Intel names. */
@@ -38,8 +38,12 @@ function levelOf(isvSvn: number, levels: IsvLevels): PartTcb {
 }
 
 /**
- * The platform of a quote against what Intel says of it (PCS API, "Get TDX TCB Info"): of its levels the first that is nowhere above
- * it, with the status of its TDX module and of its quoting enclave. Undefined `qe`: nothing is known of that.
+ * The platform of a quote against what Intel says of it (PCS API, "Get TDX TCB Info"), with the status of its quoting enclave.
+ * Undefined `qe`: nothing is known of that.
+ *
+ * A quote of TDX 1.5 tells two TCBs of a trust domain, that of its launch and that of now: where the first alone is out of date, to
+ * launch it anew is all that is needed. As Intel's quote verification library has it since 2026 (§4.1.2.5.19 and 20; EvaluateTcb.cpp,
+ * TDRelaunchCheck.cpp); before, it compared the module of now with its latest level alone.
  */
 export function platformTcbOf(
   platform: Platform,
@@ -47,18 +51,29 @@ export function platformTcbOf(
   info: TcbInfo,
   qe: PartTcb | undefined,
 ): PlatformTcb {
-  const module = moduleTcbOf(report, info)
-  const ofHardware = info.tcbLevels.filter((level) => reachesHardware(platform, level))
-  const level = ofHardware.find((one) => reachesTdx(report.teeTcbSvn, one))
+  const atLaunch = evaluate({ platform, report, info, qe, teeTcbSvn: report.teeTcbSvn })
+  if (report.teeTcbSvn2 === undefined) return atLaunch
+  const now = evaluate({ platform, report, info, qe, teeTcbSvn: report.teeTcbSvn2 })
+  return { ...atLaunch, status: withRelaunch(atLaunch.status, now.module === 'Mismatch' ? 'NotSupported' : now.status) }
+}
+
+/** Of the levels the first that is nowhere above the platform, with the status of its TDX module and of its quoting enclave. */
+function evaluate(given: {
+  platform: Platform
+  report: TdReport
+  info: TcbInfo
+  qe: PartTcb | undefined
+  teeTcbSvn: Uint8Array
+}): PlatformTcb {
+  const { platform, report, info, qe, teeTcbSvn } = given
+  const module = moduleTcbOf(teeTcbSvn, report, info)
+  const level = info.tcbLevels.find((one) => reachesHardware(platform, one) && reachesTdx(teeTcbSvn, one))
   const parts = [module, ...(qe ? [qe] : [])]
-  const advisoryIds = [...new Set([...(level?.advisoryIDs ?? []), ...parts.flatMap((part) => part.advisoryIds)])].sort()
-  const withModule = convergeWith(level?.tcbStatus ?? 'NotSupported', module)
-  const status = isRelaunchAdvised({ report, info, module, qe, status: withModule, hardware: ofHardware[0]?.tcbStatus })
-    ? [withModule, ofHardware[0]?.tcbStatus ?? withModule].some(needsConfiguration)
-      ? 'TDRelaunchAdvisedConfigurationNeeded'
-      : 'TDRelaunchAdvised'
-    : withModule
-  return { status: qe ? convergeWith(status, qe) : status, module: module.status, advisoryIds }
+  return {
+    status: parts.reduce(convergeWith, level?.tcbStatus ?? 'NotSupported'),
+    module: module.status,
+    advisoryIds: [...new Set([level?.advisoryIDs ?? [], ...parts.map((part) => part.advisoryIds)].flat())].sort(),
+  }
 }
 
 /** Of a part that is not Intel's another finding speaks. */
@@ -81,7 +96,7 @@ function findModuleIdentity(version: number, { tdxModuleIdentities }: TcbInfo) {
   return tdxModuleIdentities.find((one) => one.id.toLowerCase() === id)
 }
 
-function moduleTcbOf({ teeTcbSvn, mrSignerSeam, seamAttributes }: TdReport, info: TcbInfo): PartTcb {
+function moduleTcbOf(teeTcbSvn: Uint8Array, { mrSignerSeam, seamAttributes }: TdReport, info: TcbInfo): PartTcb {
   const [isvSvn, version] = teeTcbSvn as unknown as [number, number]
   const identity = version === 0 ? info.tdxModule : findModuleIdentity(version, info)
   const isSame =
@@ -93,29 +108,4 @@ function moduleTcbOf({ teeTcbSvn, mrSignerSeam, seamAttributes }: TdReport, info
   return 'tcbLevels' in identity
     ? levelOf(isvSvn, identity.tcbLevels as IsvLevels)
     : { status: 'UpToDate', advisoryIds: [] }
-}
-
-/**
- * Of TDX 1.5: the module was updated since the launch of the trust domain, and nothing but that launch is out of date. As Intel's
- * quote verification library has it.
- */
-function isRelaunchAdvised(given: {
-  report: TdReport
-  info: TcbInfo
-  module: PartTcb
-  qe: PartTcb | undefined
-  /** Of the platform with its module, and of the hardware alone. */
-  status: TcbStatus
-  hardware: TcbStatus | undefined
-}): boolean {
-  const { report, info, module, qe, status, hardware } = given
-  const [latest] = info.tcbLevels
-  if (report.teeTcbSvn2 === undefined || latest === undefined || hardware === undefined) return false
-  const isQeGood = qe === undefined || qe.status === 'UpToDate'
-  const isHardwareGood = !hardware.startsWith('OutOfDate') && hardware !== 'Revoked'
-  if (!isQeGood || !isHardwareGood || !status.startsWith('OutOfDate') || module.status !== 'OutOfDate') return false
-  const [isvSvn, version, microcode] = report.teeTcbSvn2 as unknown as [number, number, number]
-  const wanted =
-    version === 0 ? latest.tcb.tdxtcbcomponents[0]?.svn : findModuleIdentity(version, info)?.tcbLevels[0]?.tcb.isvsvn
-  return wanted !== undefined && isvSvn >= wanted && microcode >= (latest.tcb.tdxtcbcomponents[2]?.svn as number)
 }

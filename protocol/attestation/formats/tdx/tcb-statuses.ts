@@ -28,7 +28,7 @@ export const levelStatuses = [
 export const partStatuses = ['UpToDate', 'OutOfDate', 'Revoked'] as const
 export type PartStatus = (typeof partStatuses)[number] | 'NotSupported'
 
-export function needsConfiguration(status: TcbStatus): boolean {
+function needsConfiguration(status: TcbStatus): boolean {
   return status.includes('Configuration')
 }
 
@@ -37,4 +37,18 @@ export function converge(status: TcbStatus, part: PartStatus): TcbStatus {
   if (part === 'UpToDate' || status === 'Revoked' || status === 'NotSupported') return status
   if (part !== 'OutOfDate') return part
   return needsConfiguration(status) ? 'OutOfDateConfigurationNeeded' : 'OutOfDate'
+}
+
+const upToDateNow: readonly TcbStatus[] = [
+  'UpToDate',
+  'SWHardeningNeeded',
+  'ConfigurationNeeded',
+  'ConfigurationAndSWHardeningNeeded',
+]
+
+/** The status of a trust domain from those of its launch and of now. */
+export function withRelaunch(atLaunch: TcbStatus, now: TcbStatus): TcbStatus {
+  if (now === 'NotSupported') return now
+  if (!atLaunch.startsWith('OutOfDate') || !upToDateNow.includes(now)) return atLaunch
+  return [atLaunch, now].some(needsConfiguration) ? 'TDRelaunchAdvisedConfigurationNeeded' : 'TDRelaunchAdvised'
 }

@@ -82,15 +82,17 @@ describe('the machine', () => {
   })
 
   test('has each bit of its own', () => {
-    const all = setting([at.platform, 0b1111111])
-    expect(
-      appraise({ platform: ['tsme', 'ecc', 'rapl-disabled', 'ciphertext-hiding', 'alias-check'] }, all),
-    ).toMatchObject({
-      platform: 2,
-    })
-    for (const [bit, flag] of (
-      ['tsme', 'ecc', 'rapl-disabled', 'ciphertext-hiding', 'alias-check'] as const
-    ).entries()) {
+    const flags = [
+      'tsme',
+      'ecc',
+      'rapl-disabled',
+      'ciphertext-hiding',
+      'alias-check',
+      'iommu-write-safe',
+      'tio',
+    ] as const
+    expect(appraise({ platform: [...flags] }, setting([at.platform, 0xff]))).toMatchObject({ platform: 2 })
+    for (const [bit, flag] of flags.entries()) {
       expect(appraise({ platform: [flag] }, setting([at.platform, 2 << bit]))).toMatchObject({ platform: 2 })
       expect(appraise({ platform: [flag] }, setting([at.platform, 0xff & ~(2 << bit)]))).toMatchObject({ platform: 96 })
     }
@@ -107,10 +109,35 @@ describe('the machine', () => {
     expect(appraise({ minimumTcb: minimumTcb ?? {} })).toMatchObject({ minimum_tcb: value })
   })
 
+  // At the launch it had bits 0 to 4, and has bits 0 to 5 now.
+  test.each<[string, number[], SevSnpOptions, number | undefined]>([
+    ['that nobody asks for', [], { version: 5 }, undefined],
+    ['that it has', [0, 4], { version: 5 }, 2],
+    ['of which it has one since the launch', [4, 5], { version: 5 }, 96],
+    [
+      'of which it has one no more',
+      [5],
+      { version: 5, ...setting([at.launchMitigations, 0x3f], [at.currentMitigations, 0x1f]) },
+      96,
+    ],
+    ['that it does not have', [6], { version: 5 }, 96],
+    [
+      'of the highest bit',
+      [63],
+      { version: 5, ...setting([at.launchMitigations + 7, 0x80], [at.currentMitigations + 7, 0x80]) },
+      2,
+    ],
+    ['of which its report says nothing', [0], { version: 4 }, 96],
+  ])('has mitigations %s', (_what, mitigations, options, value) => {
+    expect(appraise({ mitigations }, options).mitigations).toBe(value)
+  })
+
   test('has a TCB of which every part counts by itself, and at the launch too', () => {
     const minimumTcb = { Milan: { snp: 24 }, Turin: { fmc: 2 } }
     expect(appraise({ minimumTcb }, setting([at.launchTcb + 6, 23]))).toMatchObject({ minimum_tcb: 96 })
     expect(appraise({ minimumTcb }, setting([at.launchTcb + 6, 24]))).toMatchObject({ minimum_tcb: 2 })
+    expect(appraise({ minimumTcb }, setting([at.committedTcb + 6, 23]))).toMatchObject({ minimum_tcb: 96 })
+    expect(appraise({ minimumTcb }, setting([at.committedTcb + 6, 24]))).toMatchObject({ minimum_tcb: 2 })
     expect(appraise({ minimumTcb }, { product: 'Turin' })).toMatchObject({ minimum_tcb: 96 })
   })
 })
@@ -181,6 +208,7 @@ test.each<[string, object]>([
   ['a VMPL of 4', { vmpls: [4] }],
   ['no VMPL', { vmpls: [] }],
   ['an FMC of Milan', { minimumTcb: { Milan: { fmc: 1 } } }],
+  ['a mitigation of bit 64', { mitigations: [64] }],
   ['another rule', { debug: true }],
   ['a digest that is too short', { idKeyDigests: ['66'.repeat(32)] }],
 ])('rules with %s are none', (_what, rules) => {
@@ -208,6 +236,15 @@ describe('findings say what was found', () => {
     ])
   })
 
+  test('of mitigations', () => {
+    const [, , , mitigations] = details({ mitigations: [4] }, { version: 5 })
+    expect(mitigations).toBe(
+      'Mitigations at the launch: 000000000000001f, now: 000000000000003f; required and not in both: none.',
+    )
+    expect(details({ mitigations: [4, 5, 6] }, { version: 5 })[3]).toMatch(/; required and not in both: 5, 6\.$/)
+    expect(details({ mitigations: [4] }, {})[3]).toBe('The report is of a version that says nothing of mitigations.')
+  })
+
   test('and of what is not', () => {
     const rules: Rules = {
       providers: [],
@@ -220,7 +257,7 @@ describe('findings say what was found', () => {
     const other = setting([at.policy + 2, 0x0b], [at.measurement, 0])
     expect(details(rules, { signingKey: 'vlek', ...other })).toEqual([
       'The report is signed by a VLEK of cc-us-east-2.cloud.example for Milan: not one that the policy takes.',
-      'The TCB of Milan is reported tee 2, below 3; reported snp 24, below 25; launch tee 2, below 3; launch snp 24, below 25.',
+      'The TCB of Milan is reported tee 2, below 3; reported snp 24, below 25; committed tee 2, below 3; committed snp 24, below 25; launch tee 2, below 3; launch snp 24, below 25.',
       'What certifies the key is in no revocation list that is known.',
       'The machine has: smt, ecc, alias-check; required and not there: tsme, ciphertext-hiding.',
       'The policy of the guest allows what it must not: debug, smt; asks not for what it must: single-socket.',

@@ -7,9 +7,11 @@ import {
   androidEvidence,
   androidRoot,
   androidStatusList,
+  type ChainChanges,
   enrollingAndroid,
   makeChain,
   makeIdentity,
+  strongBoxNames,
 } from '../../../../support/android-key/evidence.ts'
 import {
   type Authorizations,
@@ -24,6 +26,7 @@ import {
 import { derBoolean, derInteger, derSet } from '../../../../support/der.ts'
 
 interface Given {
+  names?: ChainChanges['names']
   rules?: Json
   references?: Json[]
   collateral?: Collateral[]
@@ -31,8 +34,8 @@ interface Given {
 
 /** Of each check its value; of several of one name the worst. */
 function valuesOf(description: DescriptionChanges = {}, given: Given = {}): Record<string, number> {
-  const { rules = {}, references = [androidApp], collateral = [androidStatusList()] } = given
-  const parsed = androidKey.parse(androidEvidence(makeChain({ description })))
+  const { rules = {}, references = [androidApp], collateral = [androidStatusList()], names } = given
+  const parsed = androidKey.parse(androidEvidence(makeChain({ description, ...(names && { names }) })))
   const findings = parsed.verify([androidRoot()], enrollingAndroid, collateral).appraise(rules, references)
   expect(findings.every(({ detail }) => detail.endsWith('.'))).toBe(true)
   const values: Record<string, number> = {}
@@ -66,12 +69,34 @@ describe('one thing at a time changes one line:', () => {
     ['security_level', 'an attestation of software', 96, { attestationLevel: 0 }],
     ['security_level', 'a TEE where StrongBox is wanted', 96, {}, { rules: { securityLevel: 'strongbox' } }],
     ['security_level', 'only a key in StrongBox', 96, { keyMintLevel: 2 }, { rules: { securityLevel: 'strongbox' } }],
+    ['security_level', 'a key that something else attests', 96, { keyMintLevel: 2 }, { names: strongBoxNames }],
+    ['security_level', 'an attestation by something else', 96, { attestationLevel: 2 }, { names: strongBoxNames }],
     [
       'security_level',
       'StrongBox',
       2,
       { keyMintLevel: 2, attestationLevel: 2 },
+      { names: strongBoxNames, rules: { securityLevel: 'strongbox' } },
+    ],
+    [
+      'security_level',
+      'StrongBox that no root vouches for',
+      96,
+      { keyMintLevel: 2, attestationLevel: 2 },
       { rules: { securityLevel: 'strongbox' } },
+    ],
+    [
+      'security_level',
+      'StrongBox that no root vouches for, where a TEE is enough',
+      2,
+      { keyMintLevel: 2, attestationLevel: 2 },
+    ],
+    [
+      'security_level',
+      'a TEE with certificates for StrongBox',
+      96,
+      {},
+      { names: strongBoxNames, rules: { securityLevel: 'strongbox' } },
     ],
     ['key', 'another key than that of the identity', 97, {}, { rules: { key: 'identity' } }],
     ['verified_boot', 'a system of its owner', 96, trust({ state: 1 })],

@@ -114,6 +114,11 @@ describe('each line says what was found, against what was wanted:', () => {
       'security_level',
       'The key is held by: trusted-environment, attested by: trusted-environment; at least: trusted-environment.',
     ],
+    [
+      'security_level',
+      'The key is held by: strongbox, attested by: strongbox, with certificates for no StrongBox; at least: trusted-environment.',
+      { keyMintLevel: 2, attestationLevel: 2 },
+    ],
   ])('%s: %s', (check, detail, description, given) => {
     expect(detailOf(check, description, given)).toBe(detail)
   })

@@ -38,6 +38,7 @@ describe('an attestation', () => {
       keyMintVersion: 400,
       attestationSecurityLevel: 'trusted-environment',
       keyMintSecurityLevel: 'trusted-environment',
+      certifiedStrongBox: false,
       keys: [{ algorithm: 'ec', purposes: [2], origin: 0 }],
       attestedKey: 'other',
       rootOfTrust: {

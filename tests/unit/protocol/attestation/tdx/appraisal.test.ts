@@ -112,6 +112,24 @@ test.each<[string, Json, number]>([
   expect(valuesOf('tdx.attributes', { rules, quote: attributes(hex) })).toEqual([value])
 })
 
+test.each([
+  [16, 'icssd'],
+  [17, 'servtdExt'],
+  [27, 'lass'],
+  [28, 'septVeDisable'],
+  [29, 'migratable'],
+  [30, 'pks'],
+  [31, 'keyLocker'],
+  [62, 'tpa'],
+  [63, 'perfmon'],
+])('bit %i of the attributes is %s', (bit, name) => {
+  const tdAttributes = Buffer.alloc(8)
+  tdAttributes.writeBigUInt64LE(1n << BigInt(bit))
+  const given = (rules: Json) => ({ rules, quote: { td: { tdAttributes } } })
+  expect(valuesOf('tdx.attributes', given({ required: [name], allowed: [] }))).toEqual([2])
+  expect(valuesOf('tdx.attributes', given({ required: [], allowed: [] }))).toEqual([96])
+})
+
 test('XFAM has to be one that a policy names', () => {
   expect(valuesOf('tdx.xfam', { rules: { xfam: ['0300000000000000'] } })).toEqual([96])
 })

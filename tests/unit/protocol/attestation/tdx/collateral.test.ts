@@ -18,6 +18,7 @@ import {
 } from '../../../../support/tdx/collateral.ts'
 import {
   pckCertificate,
+  TDX_FMSPC,
   tcbSigner,
   tdxAuthority,
   tdxCrl,
@@ -119,6 +120,7 @@ describe('a statement counts', () => {
     ],
     ['that an organization of that name signed', subject(named('2.5.4.10', SIGNER))],
     ['that somebody without a value of a name signed', subject(der(0x31, derSequence(derId('2.5.4.3'))))],
+    ['that somebody with an empty name signed', subject(der(0x31, derSequence()))],
     ['that says that it is of other platforms', { lookupId: 'tdx-tcb-info:000000000000' }],
   ])('not %s', (_, changes) => {
     expect(claimsOf(tdxCollateral({ info: tcbInfoDocument({}, changes) })).tcbInfo).toBeNull()
@@ -127,6 +129,11 @@ describe('a statement counts', () => {
   test('not of other platforms, whatever it is looked up as', () => {
     expect(withInfo({ fmspc: '00606A000000' })).toBeUndefined()
     expect(withInfo({ pceId: '0001' })).toBeUndefined()
+  })
+
+  test('not of the quoting enclave, whatever it is looked up as', () => {
+    const lookupId = `tdx-tcb-info:${TDX_FMSPC}`
+    expect(claimsOf([{ ...qeIdentityDocument(), lookupId }]).tcbInfo).toBeNull()
   })
 
   test('when its signer has other names besides', () => {
@@ -204,7 +211,10 @@ describe('a document is malformed', () => {
     expect(() => read(members)).toThrow(malformed)
   })
 
-  test('not with white space around it', () => {
-    expect(read({}, { change: (whole) => `${whole}\n` }).lookupId).toBe('tdx-tcb-info:50806f000000')
+  test.each<[string, StatementChanges]>([
+    ['white space around it', { change: (whole) => `${' '.repeat(15)}${whole}\n` }],
+    ['four certificates', { chain: Array.from({ length: 4 }, () => tcbSigner()) }],
+  ])('not with %s', (_, changes) => {
+    expect(read({}, changes).lookupId).toBe('tdx-tcb-info:50806f000000')
   })
 })

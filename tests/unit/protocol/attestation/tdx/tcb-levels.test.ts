@@ -154,7 +154,14 @@ describe('the level of a platform', () => {
       ['not when the module is still old', {}, now15(svn(3, 3, 5)), 'OutOfDate'],
       ['not when the first version is old', {}, now15(svn(2, 0, 5)), 'OutOfDate'],
       ['not when the microcode is old', {}, now15(svn(4, 3, 4)), 'OutOfDate'],
-      ['not when nobody knows the module', {}, now15(svn(4, 2, 5)), 'OutOfDate'],
+      ['not when nobody knows the module of now', {}, now15(svn(4, 2, 5)), 'NotSupported'],
+      ['not when the module of now is below all levels', {}, now15(svn(1, 3, 5)), 'NotSupported'],
+      [
+        'not when the TCB of now is below all levels, however good that of the launch was',
+        { tcbLevels: [tcbLevel({})] },
+        now15(svn(4, 3, 4), { td: { teeTcbSvn: svn(4, 3, 5) } }),
+        'NotSupported',
+      ],
       [
         'not when the module was good at the launch',
         {},
@@ -180,10 +187,42 @@ describe('the level of a platform', () => {
         'TDRelaunchAdvisedConfigurationNeeded',
       ],
       [
-        'not when the module was good, and the microcode old',
+        'when the microcode is newer now',
         { tcbLevels: [tcbLevel({}), tcbLevel({ tdx: [0, 0, 4], status: 'OutOfDate' })] },
         now15(svn(4, 3, 5), { td: { teeTcbSvn: svn(4, 3, 4) } }),
-        'OutOfDate',
+        'TDRelaunchAdvised',
+      ],
+      [
+        'and to configure what the launch needed',
+        {
+          tcbLevels: [tcbLevel({}), tcbLevel({ tdx: [0, 0, 4], status: 'OutOfDateConfigurationNeeded' })],
+        },
+        now15(svn(4, 3, 5), { td: { teeTcbSvn: svn(4, 3, 4) } }),
+        'TDRelaunchAdvisedConfigurationNeeded',
+      ],
+      [
+        'when what is left is to harden',
+        { tcbLevels: [tcbLevel({ status: 'SWHardeningNeeded' })] },
+        now15(svn(4, 3, 5)),
+        'TDRelaunchAdvised',
+      ],
+      [
+        'when what is left is to harden and to configure',
+        { tcbLevels: [tcbLevel({ status: 'ConfigurationAndSWHardeningNeeded' })] },
+        now15(svn(4, 3, 5)),
+        'TDRelaunchAdvisedConfigurationNeeded',
+      ],
+      [
+        'not when it was revoked at the launch and is newer now',
+        { tcbLevels: [tcbLevel({}), tcbLevel({ tdx: [0, 0, 4], status: 'Revoked' })] },
+        now15(svn(4, 3, 5), { td: { teeTcbSvn: svn(4, 3, 4) } }),
+        'Revoked',
+      ],
+      [
+        'not when the microcode is older now',
+        { tcbLevels: [tcbLevel({}), tcbLevel({ tdx: [0, 0, 4], status: 'OutOfDate' })] },
+        now15(svn(4, 3, 4), { td: { teeTcbSvn: svn(4, 3, 5) } }),
+        'UpToDate',
       ],
       [
         'not when the level of the launch is revoked',
@@ -198,10 +237,10 @@ describe('the level of a platform', () => {
         'OutOfDate',
       ],
       [
-        "not when the quoting enclave is not Intel's",
+        "when the quoting enclave is not Intel's, of which another finding speaks",
         {},
         now15(svn(4, 3, 5), { qe: { mrSigner: Buffer.alloc(32) } }),
-        'OutOfDate',
+        'TDRelaunchAdvised',
       ],
       [
         'not when the hardware is below all levels',
