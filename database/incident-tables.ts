@@ -30,6 +30,8 @@ export interface IncidentTables {
     count: number
     devices: number
     acknowledged_at: NullableTimestamp
+    acknowledged_by: string | null
+    resolved_by: string | null
     resolved_at: NullableTimestamp
   }
   incident_event: { organization_id: string; incident_id: string; index: number; event_id: string; at: Timestamp }

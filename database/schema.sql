@@ -52,6 +52,20 @@ BEGIN ATOMIC
 END;
 -- of qflare_owner; may be executed by qflare_jobs, qflare_worker: collateral_stage(timestamp with time zone,timestamp with time zone,timestamp with time zone,integer)
 
+CREATE OR REPLACE FUNCTION public.count_open_incidents()
+ RETURNS TABLE(severity text, incidents bigint)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT i.severity,
+     count(*) AS count
+    FROM incident i
+   WHERE (i.status = 'OPEN'::text)
+   GROUP BY i.severity;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: count_open_incidents()
+
 CREATE OR REPLACE FUNCTION public.count_open_sessions()
  RETURNS TABLE(bucket bigint, last_epoch bigint, sessions bigint)
  LANGUAGE sql
@@ -984,6 +998,7 @@ alter table audit_log_state owner to qflare_owner;
 grant select on audit_log_state to qflare_auditor;
 grant select on audit_log_state to qflare_sequencer;
 grant update (size, epoch, published_id, published_size) on audit_log_state to qflare_sequencer;
+grant select (published_size) on audit_log_state to qflare_worker;
 
 create table audit_outbox (
   seq bigint not null generated always as identity (start 1 increment 1 cache 1),
@@ -1384,6 +1399,8 @@ create table incident (
   count bigint not null,
   devices integer not null default 0,
   acknowledged_at timestamp with time zone,
+  acknowledged_by uuid,
+  resolved_by uuid,
   resolved_at timestamp with time zone,
   constraint incident_pkey PRIMARY KEY (organization_id, id),
   constraint incident_check CHECK (((resolved_at IS NOT NULL) = (status = 'RESOLVED'::text))),
@@ -1394,9 +1411,12 @@ create table incident (
 );
 alter table incident owner to qflare_owner;
 CREATE UNIQUE INDEX incident_live ON public.incident USING btree (organization_id, rule, subject) WHERE (status <> 'RESOLVED'::text);
+CREATE INDEX incident_open ON public.incident USING btree (severity) WHERE (status = 'OPEN'::text);
 CREATE INDEX incident_status ON public.incident USING btree (organization_id, status, id);
 alter table incident enable row level security;
 alter table incident force row level security;
+create policy count_open on incident as permissive for select to qflare_jobs
+  using (true);
 create policy tenant on incident as permissive for all to qflare_api, qflare_auditor, qflare_worker
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
@@ -1405,7 +1425,8 @@ create policy tenant_only on incident as restrictive for all to qflare_api, qfla
   with check ((organization_id = current_organization()));
 grant select on incident to qflare_api;
 grant insert, select on incident to qflare_worker;
-grant update (status, acknowledged_at, resolved_at) on incident to qflare_api;
+grant update (status, acknowledged_at, acknowledged_by, resolved_by, resolved_at) on incident to qflare_api;
+grant select (severity, status) on incident to qflare_jobs;
 grant update (severity, last_at, count, devices) on incident to qflare_worker;
 
 create table incident_device (
@@ -1422,6 +1443,7 @@ create table incident_device (
   constraint incident_device_withheld_check CHECK ((withheld = ANY (ARRAY['dry_run'::text, 'limit'::text])))
 );
 alter table incident_device owner to qflare_owner;
+CREATE INDEX incident_device_incidents ON public.incident_device USING btree (organization_id, device_id, incident_id);
 CREATE INDEX incident_device_responses ON public.incident_device USING btree (organization_id, responded_at) WHERE (responded_at IS NOT NULL);
 alter table incident_device enable row level security;
 alter table incident_device force row level security;
@@ -1931,7 +1953,6 @@ create table threat_score (
   constraint threat_score_score_check CHECK ((score >= (0)::double precision))
 );
 alter table threat_score owner to qflare_owner;
-CREATE INDEX threat_score_order ON public.threat_score USING btree (organization_id, score DESC);
 alter table threat_score enable row level security;
 alter table threat_score force row level security;
 create policy tenant on threat_score as permissive for all to qflare_api, qflare_auditor, qflare_worker

@@ -27,7 +27,9 @@ import { deviceRoutes } from './routes/devices.ts'
 import { enrollmentTokenRoutes } from './routes/enrollment-tokens.ts'
 import { federationMemberRoutes, federationRoutes } from './routes/federations.ts'
 import { giveCredentialRoute } from './routes/give-credential.ts'
+import { incidentRoutes } from './routes/incidents.ts'
 import { jobRoutes } from './routes/jobs.ts'
+import { monitorSettingsRoutes } from './routes/monitor-settings.ts'
 import { openExchangeRoute } from './routes/open-exchange.ts'
 import { operationRoutes } from './routes/operations.ts'
 import { organizationRoutes } from './routes/organizations.ts'
@@ -40,6 +42,7 @@ import { roundKeyRoutes, roundMembershipRoutes } from './routes/round-keys.ts'
 import { roundRoutes } from './routes/rounds.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { startEnrollmentRoute } from './routes/start-enrollment.ts'
+import { threatScoreRoutes } from './routes/threat-scores.ts'
 import { trustAnchorRoutes } from './routes/trust-anchors.ts'
 import { trustDraftRoutes } from './routes/trust-drafts.ts'
 import type { AccessTokens } from './services/access-tokens.ts'
@@ -62,8 +65,10 @@ import { createExportAuditLog } from './services/export-audit-log.ts'
 import { createFederationMembers } from './services/federation-members.ts'
 import { createFederations } from './services/federations.ts'
 import { createGiveCredential } from './services/give-credential.ts'
+import { createIncidents } from './services/incidents.ts'
 import { createIssueAttestationResult } from './services/issue-attestation-result.ts'
 import { createJobs } from './services/jobs.ts'
+import { createMonitorSettings } from './services/monitor-settings.ts'
 import { createOpenExchange } from './services/open-exchange.ts'
 import { createOrganizations } from './services/organizations.ts'
 import type { PublishedKeys } from './services/published-keys.ts'
@@ -79,6 +84,7 @@ import { createStartAttestation } from './services/start-attestation.ts'
 import { createStartEnrollment } from './services/start-enrollment.ts'
 import { createStartRotation } from './services/start-rotation.ts'
 import type { TemporalKeys } from './services/temporal-keys.ts'
+import { createThreatScores } from './services/threat-scores.ts'
 import { createTrustAnchors } from './services/trust-anchors.ts'
 import { createTrustDrafts } from './services/trust-drafts.ts'
 
@@ -163,6 +169,9 @@ export function listRoutes(parts: RouteParts): Route[] {
     }),
     ...roundMembershipRoutes(createRoundMembership(parts)),
     ...revocationRoutes(parts.revocationFeed),
+    ...incidentRoutes(createIncidents(parts)),
+    ...monitorSettingsRoutes(createMonitorSettings(parts)),
+    ...threatScoreRoutes(createThreatScores(parts)),
     ...jobRoutes(createJobs(parts)),
     ...trustDraftRoutes(createTrustDrafts({ ...parts, rootKid: parts.pin })),
     ...auditTreeRoutes(auditLog),

@@ -51,13 +51,17 @@ create table incident (
   last_at timestamptz not null,
   count bigint not null check (count > 0),
   devices integer not null default 0,
+  -- The API tokens that did it first.
   acknowledged_at timestamptz,
+  acknowledged_by uuid,
+  resolved_by uuid,
   resolved_at timestamptz check ((resolved_at is not null) = (status = 'RESOLVED')),
   primary key (organization_id, id)
 );
 -- The same is one incident until somebody has resolved it.
 create unique index incident_live on incident (organization_id, rule, subject) where status <> 'RESOLVED';
 create index incident_status on incident (organization_id, status, id);
+create index incident_open on incident (severity) where status = 'OPEN';
 
 -- Its evidence: entries of the log, the first thousand.
 create table incident_event (
@@ -82,6 +86,7 @@ create table incident_device (
   primary key (organization_id, incident_id, device_id),
   foreign key (organization_id, incident_id) references incident (organization_id, id)
 );
+create index incident_device_incidents on incident_device (organization_id, device_id, incident_id);
 create index incident_device_responses on incident_device (organization_id, responded_at) where responded_at is not null;
 
 create table threat_score (
@@ -91,7 +96,6 @@ create table threat_score (
   scored_at timestamptz not null,
   primary key (organization_id, device_id)
 );
-create index threat_score_order on threat_score (organization_id, score desc);
 
 select isolate_tenants(t) from unnest(array['monitor_position', 'monitor_settings', 'monitor_signal', 'incident',
   'incident_event', 'incident_device', 'threat_score']::regclass[]) t;
@@ -100,7 +104,7 @@ grant select, insert, update (body, changed_at) on monitor_settings to qflare_ap
 grant select on monitor_settings to qflare_worker;
 grant select, insert, delete on monitor_signal to qflare_worker;
 grant select, insert, update (severity, last_at, count, devices) on incident to qflare_worker;
-grant select, update (status, acknowledged_at, resolved_at) on incident to qflare_api;
+grant select, update (status, acknowledged_at, acknowledged_by, resolved_at, resolved_by) on incident to qflare_api;
 grant select, insert on incident_event to qflare_worker;
 grant select on incident_event to qflare_api;
 grant select, insert, update (response, responded_at, withheld) on incident_device to qflare_worker;
@@ -112,4 +116,19 @@ grant select on threat_score to qflare_api;
 grant update (status) on principal to qflare_worker;
 grant select, insert on revocation, revocation_feed to qflare_worker;
 grant update (last_sequence) on revocation_feed to qflare_worker;
+
+-- For the metrics: how far behind the monitor is, and of all organizations together what waits for somebody.
+grant select (published_size) on audit_log_state to qflare_worker;
+create policy count_open on incident for select to qflare_jobs using (true);
+grant select (severity, status) on incident to qflare_jobs;
+create function count_open_incidents() returns table (severity text, incidents bigint)
+language sql stable security definer set search_path = pg_catalog, public
+begin atomic
+  select i.severity, count(*) from incident i where i.status = 'OPEN' group by i.severity;
+end;
+revoke execute on function count_open_incidents() from public;
+grant execute on function count_open_incidents() to qflare_worker;
+grant create on schema public to qflare_jobs;
+alter function count_open_incidents() owner to qflare_jobs;
+revoke create on schema public from qflare_jobs;
 `

@@ -18,7 +18,10 @@ export interface Incident {
   count: number
   devices: number
   acknowledgedAt: number | undefined
+  /** The API token that did so first. */
+  acknowledgedBy: string | undefined
   resolvedAt: number | undefined
+  resolvedBy: string | undefined
 }
 
 /** The one of this rule and subject that is not resolved, held until the commit. */
@@ -167,6 +170,8 @@ export function toIncident(row: Selectable<IncidentTables['incident']>): Inciden
     count: row.count,
     devices: row.devices,
     acknowledgedAt: row.acknowledged_at ?? undefined,
+    acknowledgedBy: row.acknowledged_by ?? undefined,
     resolvedAt: row.resolved_at ?? undefined,
+    resolvedBy: row.resolved_by ?? undefined,
   }
 }

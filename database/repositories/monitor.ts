@@ -18,6 +18,13 @@ export async function readMonitorPosition(tx: Tx): Promise<number> {
   return next_index
 }
 
+/** How many entries of the log that are published it has not read yet. */
+export async function readMonitorLag(tx: Tx): Promise<number> {
+  const { rows } = await sql<{ lag: number }>`
+    select greatest(0, l.published_size - m.next_index) as lag from audit_log_state l, monitor_state m`.execute(tx)
+  return (rows[0] as { lag: number }).lag
+}
+
 /** Never back: of two who read at once the slower one changes nothing. */
 export async function advanceMonitorPosition(tx: Tx, nextIndex: number): Promise<void> {
   await tx.updateTable('monitor_state').set({ next_index: nextIndex }).where('next_index', '<', nextIndex).execute()

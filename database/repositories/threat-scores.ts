@@ -26,6 +26,38 @@ export async function deleteThreatScoresBefore(tx: Tx, before: number): Promise<
 
 export interface ThreatScore {
   deviceId: string
+  /** As the device is now. */
+  name: string | undefined
+  status: string | undefined
+  /** Of `scoredAt`. */
   score: number
+  /** When it was last raised. */
   scoredAt: number
+}
+
+/**
+ * Those of which most is left at `now` first, and those of which less than 1 is left not at all. There are as many rows as devices that
+ * something was counted of within half a day.
+ */
+export async function listThreatScores(tx: Tx, { limit, now }: { limit: number; now: number }): Promise<ThreatScore[]> {
+  const elapsedMs = sql`greatest(0, extract(epoch from ${new Date(now)}::timestamptz - t.scored_at) * 1000)`
+  const left = sql<number>`t.score * 2 ^ (-${elapsedMs}::double precision / ${sql.lit(THREAT_HALF_LIFE_MS)})`
+  const rows = await tx
+    .selectFrom('threat_score as t')
+    .leftJoin('principal as p', (join) =>
+      join.onRef('p.organization_id', '=', 't.organization_id').onRef('p.id', '=', 't.device_id'),
+    )
+    .select(['t.device_id', 'p.name', 'p.status', 't.score', 't.scored_at'])
+    .where(left, '>=', 1)
+    .orderBy(left, 'desc')
+    .orderBy('t.device_id')
+    .limit(limit)
+    .execute()
+  return rows.map((row) => ({
+    deviceId: row.device_id,
+    name: row.name ?? undefined,
+    status: row.status ?? undefined,
+    score: row.score,
+    scoredAt: row.scored_at,
+  }))
 }

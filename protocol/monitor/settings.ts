@@ -57,23 +57,28 @@ function mayRespond(name: MonitorRuleName, response: ResponseName | undefined): 
 /** A rule as it holds for an organization. */
 export interface EffectiveRule extends MonitorRule {
   name: MonitorRuleName
+  isEnabled: boolean
   response: ResponseName
 }
 
 /** Those that are on. */
-export function effectiveRules({ rules }: MonitorSettings): EffectiveRule[] {
-  return monitorRuleNames
-    .filter((name) => rules[name]?.enabled !== false)
-    .map((name) => {
-      const { threshold, windowSeconds, severity, response = 'none' } = rules[name] ?? {}
-      const rule = monitorRule(name)
-      return {
-        ...rule,
-        name,
-        response: rule.isProved ? response : 'none',
-        threshold: threshold ?? rule.threshold,
-        windowSeconds: windowSeconds ?? rule.windowSeconds,
-        severity: severity ?? rule.severity,
-      }
-    })
+export function effectiveRules(settings: MonitorSettings): EffectiveRule[] {
+  return everyRule(settings).filter(({ isEnabled }) => isEnabled)
+}
+
+/** Those that are off too. */
+export function everyRule({ rules }: MonitorSettings): EffectiveRule[] {
+  return monitorRuleNames.map((name) => {
+    const { enabled = true, threshold, windowSeconds, severity, response = 'none' } = rules[name] ?? {}
+    const rule = monitorRule(name)
+    return {
+      ...rule,
+      name,
+      isEnabled: enabled,
+      response: rule.isProved ? response : 'none',
+      threshold: threshold ?? rule.threshold,
+      windowSeconds: windowSeconds ?? rule.windowSeconds,
+      severity: severity ?? rule.severity,
+    }
+  })
 }

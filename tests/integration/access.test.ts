@@ -3,6 +3,7 @@ import { listRoutes, type RouteParts } from '../../server/routes.ts'
 import { attestationRows } from '../support/access/attestation-rows.ts'
 import { coreRows } from '../support/access/core-rows.ts'
 import { federationRows } from '../support/access/federation-rows.ts'
+import { incidentRows } from '../support/access/incident-rows.ts'
 import { inputRows } from '../support/access/input-rows.ts'
 import { callers, type Outcomes } from '../support/access/outcomes.ts'
 import { policyRows } from '../support/access/policy-rows.ts'
@@ -24,6 +25,7 @@ const rows = {
   ...attestationRows(world),
   ...coreRows(world),
   ...federationRows(world),
+  ...incidentRows(world),
   ...inputRows(world),
   ...policyRows(world),
   ...serviceRows(world),

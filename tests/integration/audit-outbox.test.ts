@@ -4,7 +4,6 @@ import { toBase64url } from '../../protocol/encoding.ts'
 import { BUCKET_MS, GRACE_MS } from '../../protocol/exchange/bucket.ts'
 import { tokenProof } from '../../protocol/exchange/epochs.ts'
 import { PENDING_MS } from '../../protocol/exchange/session-states.ts'
-import { newId } from '../../runtime/ids.ts'
 import { createLogger } from '../../runtime/logger.ts'
 import { listRoutes, type RouteParts } from '../../server/routes.ts'
 import {
@@ -22,9 +21,9 @@ import {
 } from '../support/api.ts'
 import { listAttestationChanges } from '../support/attestation-changes.ts'
 import { completeRotation, signRotation, startRotation } from '../support/identity-rotation.ts'
+import { listIncidentChanges } from '../support/incident-changes.ts'
 import { listInputChanges } from '../support/input-changes.ts'
 import { awaitSigned } from '../support/offline-root.ts'
-import { noneDocument } from '../support/policies.ts'
 import { databaseContents, expectRefusal } from '../support/refusals.ts'
 import { type Ask, type Change, listRoundChanges } from '../support/round-changes.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
@@ -105,6 +104,7 @@ function confirmation(change: { isWrong?: boolean; lateMs?: number } = {}) {
 /** By route, and where one has several kinds of change, by what is asked. */
 const changes: Record<string, Change> = {
   ...listAttestationChanges(() => service),
+  ...listIncidentChanges(() => service),
   ...listInputChanges(() => service),
   ...listRoundChanges(() => service),
   'POST /v1/organizations': {
@@ -133,13 +133,6 @@ const changes: Record<string, Change> = {
       return () => asAdmin('DELETE', `/v1/api-tokens/${id}`)
     },
     status: 204,
-  },
-  'POST /v1/policies': {
-    async prepare() {
-      const name = newId()
-      return () => asAdmin('POST', '/v1/policies', { name, policy: noneDocument })
-    },
-    status: 201,
   },
   'POST /v1/enrollment-tokens': {
     prepare: async () => () => asAdmin('POST', '/v1/enrollment-tokens', { kind: 'device' }),

@@ -211,5 +211,8 @@ test('every request of this file is taken as far as its own checks go', async ()
     anchor: 201,
     reference: 201,
     collateral: 201,
+    acknowledge: 200,
+    resolve: 200,
+    monitor: 200,
   })
 })

@@ -7,6 +7,7 @@ import { call, createToken, enrollTestDevice, openExchange } from '../support/ap
 import { addAnchor, addCollateral, addReferenceValue, psaWish, referenceWish } from '../support/attestation-inputs.ts'
 import { crlWish } from '../support/crl.ts'
 import { createHeldRequests } from '../support/held-requests.ts'
+import { addIncident, monitorWish } from '../support/incidents.ts'
 import { awaitSigned } from '../support/offline-root.ts'
 import { noneDocument } from '../support/policies.ts'
 import { databaseContents } from '../support/refusals.ts'
@@ -75,6 +76,15 @@ const asks: Record<string, () => Promise<{ path: string; body?: unknown }>> = {
   'DELETE /v1/reference-values/:id': async () => ({
     path: `/v1/reference-values/${await addReferenceValue(service)}`,
   }),
+  'POST /v1/incidents/:id/acknowledge': async () => ({
+    path: `/v1/incidents/${await addIncident(service)}/acknowledge`,
+    body: {},
+  }),
+  'POST /v1/incidents/:id/resolve': async () => ({
+    path: `/v1/incidents/${await addIncident(service)}/resolve`,
+    body: {},
+  }),
+  'PUT /v1/monitor-settings': async () => ({ path: '/v1/monitor-settings', body: monitorWish() }),
   'POST /v1/devices/:id/revoke': async () => ({ path: `${await newDevice()}/revoke`, body: {} }),
   'DELETE /v1/sessions/:id': async () => {
     const { sessionId } = await openExchange(service, await enrollTestDevice(service))

@@ -14,6 +14,7 @@ import { signAttestation, startAttestation } from './attestation.ts'
 import { psaWish, referenceWish } from './attestation-inputs.ts'
 import { crlWish } from './crl.ts'
 import { signRotation, startRotation } from './identity-rotation.ts'
+import { addIncident, monitorWish } from './incidents.ts'
 import { noneDocument } from './policies.ts'
 import { askKeys, enterService, makeFederation, openRound } from './rounds.ts'
 import type { TestService } from './service.ts'
@@ -51,6 +52,9 @@ export const bodyRoutes = {
   anchor: 'POST /v1/trust-anchors',
   reference: 'POST /v1/reference-values',
   collateral: 'POST /v1/collateral',
+  acknowledge: 'POST /v1/incidents/:id/acknowledge',
+  resolve: 'POST /v1/incidents/:id/resolve',
+  monitor: 'PUT /v1/monitor-settings',
 } as const
 export type BodyRouteName = keyof typeof bodyRoutes
 export const bodyRouteNames = Object.keys(bodyRoutes) as BodyRouteName[]
@@ -84,6 +88,7 @@ export const optionalMembers = new Set(
     ['roundKeys', 'deviceIds'],
     ['membership', 'sessionId', 'epoch'],
     ['close', 'aggregateHash', 'participants'],
+    ['monitor', 'dryRun', 'responsesPerHour', 'rules'],
   ].flatMap(([name, ...members]) => members.map((member) => `${name}.${member}`)),
 )
 
@@ -152,6 +157,9 @@ export async function makeBodyRequests(service: TestService): Promise<Record<Bod
     anchor: [[], psaWish()],
     reference: [[], referenceWish()],
     collateral: [[], crlWish()],
+    acknowledge: [[await addIncident(service)], {}],
+    resolve: [[await addIncident(service)], {}],
+    monitor: [[], monitorWish() as Record<string, Json>],
   }
   const requests = bodyRouteNames.map((name): [BodyRouteName, BodyRequest] => {
     const [method = '', path = ''] = bodyRoutes[name].split(' ')

@@ -1,6 +1,8 @@
+import { newId } from '../../runtime/ids.ts'
 import { call } from './api.ts'
 import { addAnchor, addCollateral, addReferenceValue, psaWish, referenceWish } from './attestation-inputs.ts'
 import { crlWish } from './crl.ts'
+import { noneDocument } from './policies.ts'
 import type { Change } from './round-changes.ts'
 import type { TestService } from './service.ts'
 
@@ -9,6 +11,13 @@ export function listInputChanges(getService: () => TestService): Record<string, 
   const asAdmin = (method: string, path: string, body?: object) =>
     call(getService(), method, path, { token: getService().adminToken, body })
   return {
+    'POST /v1/policies': {
+      async prepare() {
+        const name = newId()
+        return () => asAdmin('POST', '/v1/policies', { name, policy: noneDocument })
+      },
+      status: 201,
+    },
     'POST /v1/trust-anchors': {
       prepare: async () => () => asAdmin('POST', '/v1/trust-anchors', psaWish()),
       status: 201,

@@ -32,6 +32,7 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
   const attestation_id = randomUUID()
   const session_id = makeSessionId()
   const collateral_id = randomUUID()
+  const incident_id = randomUUID()
   return {
     organization: { id: organizationId, name: `organization ${organizationId}`, created_at: at },
     api_token: {
@@ -223,6 +224,31 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
       entry: '{}',
     },
     audit_event_id: { organization_id, event_id, index },
+    monitor_position: { organization_id, next_index: 7 },
+    monitor_settings: { organization_id, body: '{}', changed_at: at },
+    monitor_signal: {
+      organization_id,
+      rule: 'access-refused',
+      subject: `device ${principal_id}`,
+      index,
+      event_id,
+      at,
+      count: 1,
+      device_id: principal_id,
+    },
+    incident: {
+      organization_id,
+      id: incident_id,
+      rule: 'access-refused',
+      subject: `device ${principal_id}`,
+      severity: 'warning',
+      opened_at: at,
+      last_at: at,
+      count: 5,
+    },
+    incident_event: { organization_id, incident_id, index, event_id, at },
+    incident_device: { organization_id, incident_id, device_id: principal_id, withheld: 'dry_run' },
+    threat_score: { organization_id, device_id: principal_id, score: 50, scored_at: at },
   }
 }
 

@@ -2,6 +2,7 @@ import type { ApiRole } from '../../protocol/api-roles.ts'
 import { newId } from '../../runtime/ids.ts'
 import { call, createToken, enrollTestDevice, establish, openExchange, type TestDevice } from './api.ts'
 import { addAnchor, addCollateral, addReferenceValue } from './attestation-inputs.ts'
+import { addIncident } from './incidents.ts'
 import { createPolicy } from './policies.ts'
 import { askKeys, enterService, makeFederation, openRound, type TestParty } from './rounds.ts'
 import type { TestService } from './service.ts'
@@ -63,6 +64,7 @@ export async function furnish(tenant: Tenant): Promise<Belongings> {
       '/v1/reference-values': await addReferenceValue(tenant),
       '/v1/collateral': await addCollateral(tenant),
       '/v1/policies': (await createPolicy(tenant, newId())).id,
+      '/v1/incidents': await addIncident(tenant, { organizationId: tenant.organizationId, devices: [device.deviceId] }),
       '/v1/attestations': await resultOf(tenant, device.deviceId),
       '/v1/devices': device.deviceId,
       '/v1/sessions': pending.sessionId,

@@ -93,9 +93,9 @@ export async function judgeEntries(
 
 /** What cannot be read is as if it were not there: that is an alarm for everything, and a response to nothing. */
 async function readSettings({ logger }: { logger: Logger }, tx: Tx, organizationId: string): Promise<MonitorSettings> {
-  const body = await findMonitorSettings(tx)
-  if (body === undefined) return defaultMonitorSettings
-  const settings = parseMonitorSettings(body)
+  const stored = await findMonitorSettings(tx)
+  if (stored === undefined) return defaultMonitorSettings
+  const settings = parseMonitorSettings(stored.body)
   if (settings !== undefined) return settings
   logger.error('the settings of the security monitor are not valid; those of the service hold', { organizationId })
   return defaultMonitorSettings
@@ -151,7 +151,9 @@ async function open(
     count: countOf(signals),
     devices: devices.length,
     acknowledgedAt: undefined,
+    acknowledgedBy: undefined,
     resolvedAt: undefined,
+    resolvedBy: undefined,
   }
   await insertIncident(tx, organizationId, incident)
   await addIncidentEvents(tx, organizationId, id, signals)
