@@ -77,6 +77,17 @@ export {
   type Round,
 } from './federations.ts'
 export type { BarredDevice, FollowRevocationsOptions, RevocationChange } from './follow-revocations.ts'
+export {
+  type Incident,
+  type IncidentDevice,
+  type IncidentFilter,
+  type MonitorSettingsRequest,
+  openIncidents,
+  QflareIncidents,
+  type ShownMonitorSettings,
+  type ThreatScore,
+  type WholeIncident,
+} from './incidents.ts'
 export { createIndexedDbStore } from './indexed-db-store.ts'
 export { type Alarm, isAlarm } from './is-alarm.ts'
 export type { KeepFreshOptions } from './keep-fresh.ts'

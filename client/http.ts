@@ -39,6 +39,8 @@ export interface HttpClient {
   tell(path: string, body: unknown, options?: RequestOptions): Promise<void>
   /** Of what a path names, without a body; nothing is answered. It says the same however often it is said. */
   put(path: string, options?: RequestOptions): Promise<void>
+  /** A put of what a path names, as a whole. It says the same however often it is said. */
+  replace<S extends z.ZodType>(path: string, body: unknown, schema: S, options?: RequestOptions): Promise<z.output<S>>
   delete(path: string, options?: RequestOptions): Promise<void>
   /** The same client, every request of which `signal` ends. */
   withSignal(signal: AbortSignal | undefined): HttpClient
@@ -65,6 +67,8 @@ export function createHttpClient(options: HttpOptions): HttpClient {
       patch: (path, body, schema, rest) => request({ ...rest, method: 'PATCH', path, body }, readAs(schema)),
       tell: (path, body, rest) => request({ ...rest, method: 'POST', path, body }, readNothing),
       put: (path, rest) => request({ repeatable: true, ...rest, method: 'PUT', path }, readNothing),
+      replace: (path, body, schema, rest) =>
+        request({ repeatable: true, ...rest, method: 'PUT', path, body }, readAs(schema)),
       delete: (path, rest) => request({ ...rest, method: 'DELETE', path }, readNothing),
       getBytes: (path, accept, rest) =>
         request({ ...get, ...rest, path, accept }, (response, maxBytes) => readBytes(response, accept, maxBytes)),

@@ -78,6 +78,17 @@ export {
 } from './federations.ts'
 export { createFileStore } from './file-store.ts'
 export type { BarredDevice, FollowRevocationsOptions, RevocationChange } from './follow-revocations.ts'
+export {
+  type Incident,
+  type IncidentDevice,
+  type IncidentFilter,
+  type MonitorSettingsRequest,
+  openIncidents,
+  QflareIncidents,
+  type ShownMonitorSettings,
+  type ThreatScore,
+  type WholeIncident,
+} from './incidents.ts'
 export { type Alarm, isAlarm } from './is-alarm.ts'
 export type { KeepFreshOptions } from './keep-fresh.ts'
 export { createMemoryStore } from './memory-store.ts'

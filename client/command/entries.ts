@@ -2,6 +2,7 @@ import { attestationEntries } from './attestation-entries.ts'
 import { deviceEntries } from './device-entries.ts'
 import type { Entry } from './entry.ts'
 import { federationEntries } from './federation-entries.ts'
+import { incidentEntries } from './incident-entries.ts'
 
 /** In the order of the help. */
 export const entries: readonly Entry[] = [
@@ -132,6 +133,7 @@ export const entries: readonly Entry[] = [
     summary: 'operator: end a session',
     load: async () => (await import('./session-end.ts')).sessionEnd,
   },
+  ...incidentEntries,
   ...federationEntries,
   {
     name: 'audit key',

@@ -93,7 +93,8 @@ export function toIsoTime(at: number): string {
   return at > MAX_TIME ? `${at} ms after 1970` : `${new Date(at).toISOString().slice(0, 19)}Z`
 }
 
-function formatMinutes(minutes: number): string {
+/** `90 min`, `3 h` or `4 d`. */
+export function formatMinutes(minutes: number): string {
   if (minutes < 120) return `${minutes} min`
   const hours = Math.round(minutes / 60)
   return hours < 72 ? `${hours} h` : `${Math.round(hours / 24)} d`

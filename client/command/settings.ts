@@ -8,6 +8,7 @@ import { openAttestations, type QflareAttestations } from '../attestations.ts'
 import { openAuditor, type QflareAuditor } from '../auditor.ts'
 import { type DeviceOptions, openDevice, type QflareDevice } from '../device.ts'
 import { openFederations, type QflareFederations } from '../federations.ts'
+import { openIncidents, type QflareIncidents } from '../incidents.ts'
 import { openOperator, type QflareOperator } from '../operator.ts'
 import { parseServerUrl } from '../server-url.ts'
 import { openAttesters } from '../tpm/open-attesters.ts'
@@ -87,6 +88,12 @@ export async function openAttestationsOf(flags: ServerFlags): Promise<QflareAtte
 export async function openInputsOf(flags: ServerFlags): Promise<QflareAttestationInputs> {
   const server = serverOptions(flags)
   return openAttestationInputs({ ...server, apiToken: await readApiToken() })
+}
+
+/** The same, for what the security monitor found. */
+export async function openIncidentsOf(flags: ServerFlags): Promise<QflareIncidents> {
+  const server = serverOptions(flags)
+  return openIncidents({ ...server, apiToken: await readApiToken() })
 }
 
 /** As the coordinator whose state is named, or with the API token. Exit code 4 when there is neither. */

@@ -1,6 +1,4 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { EventDraft } from '../../runtime/audit-events.ts'
-import { newId } from '../../runtime/ids.ts'
 import type { MonitorEventsParts } from '../../workers/jobs/monitor-events.ts'
 import { firstOrganization } from '../support/audit.ts'
 import {
@@ -8,6 +6,7 @@ import {
   forgetIncidents,
   monitorPartsOf,
   outboxEvents,
+  refusedAccess,
   series,
   setMonitorSettings,
   storedIncidents,
@@ -33,14 +32,7 @@ beforeEach(async () => {
   await forgetIncidents(service)
 })
 
-const refused = (deviceId: string): EventDraft => ({
-  organizationId,
-  actor: { type: 'device', id: deviceId },
-  type: 'access.refused',
-  subject: {},
-  data: { route: 'GET /v1/devices' },
-  requestId: newId(),
-})
+const refused = (deviceId: string) => refusedAccess(organizationId, deviceId)
 const statusOf = async (deviceId: string) =>
   (await service.database.sql.query('select status from principal where id = $1', [deviceId])).rows[0].status
 const responsesTo = async (deviceId: string) =>

@@ -97,3 +97,15 @@ export function failedConfirmation(organizationId: string, deviceId: string): Ev
     requestId: newId(),
   }
 }
+
+/** A device asked for what it may not. */
+export function refusedAccess(organizationId: string, deviceId: string): EventDraft {
+  return {
+    organizationId,
+    actor: { type: 'device', id: deviceId },
+    type: 'access.refused',
+    subject: {},
+    data: { route: 'GET /v1/devices' },
+    requestId: newId(),
+  }
+}
