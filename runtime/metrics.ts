@@ -85,6 +85,17 @@ export function createMetrics() {
       labelNames: ['kind'],
       registers,
     }),
+    incidentsOpen: new Gauge({
+      name: 'qflare_incidents_open',
+      help: 'Incidents of all organizations and of the service itself that nobody has acknowledged, by severity',
+      labelNames: ['severity'],
+      registers,
+    }),
+    monitorLagEntries: new Gauge({
+      name: 'qflare_monitor_lag_entries',
+      help: 'Published entries of the audit log that the security monitor has not read yet',
+      registers,
+    }),
     trustBundleDraftAgeSeconds: new Gauge({
       name: 'qflare_trust_bundle_draft_age_seconds',
       help: 'Since when a trust bundle waits for the root of trust, which is offline; 0 while none does',

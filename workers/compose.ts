@@ -11,6 +11,7 @@ import { destroyUnknownRecords } from './jobs/destroy-unknown-records.ts'
 import { makePartitionsAhead } from './jobs/make-session-partitions.ts'
 import { destroyOverdueKeys, makeKeysAhead } from './jobs/schedule-temporal-keys.ts'
 import { observeCollateral } from './observe-collateral.ts'
+import { observeIncidents } from './observe-incidents.ts'
 import type { WorkerParts } from './parts.ts'
 import { jobs } from './queues.ts'
 import { createCheckpointSigner } from './sequencer/sign-checkpoint.ts'
@@ -55,6 +56,7 @@ export async function composeWorkers(composed: ComposeWorkersParts): Promise<Run
   await makeKeysAhead(parts, clock.now())
   observe(parts)
   observeCollateral(parts)
+  observeIncidents(parts)
   return startWorkers({ backend, queues, jobs, parts })
 }
 

@@ -45,7 +45,7 @@ export const sessionEventTypes = {
   'session.revoked': {
     severity: 'notice',
     meaning:
-      'A session was ended by request, with its device, its quarantine, or the identity key that it was made under.',
+      'A session was ended by request, with its device, its quarantine, an incident, or the identity key that it was made under.',
     subject: ['deviceId', 'sessionId'],
     data: ['with'],
   },
