@@ -36,6 +36,7 @@ import { runRounds } from '../support/run-rounds.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 import { listServiceSecrets, recordWireSecrets } from '../support/service-secrets.ts'
 import { makeApiToken, makeTenant } from '../support/tenants.ts'
+import { watchEverything } from '../support/watch-everything.ts'
 
 /** A service that does everything it can, and then every row of its log is searched for what must not be in there. */
 
@@ -81,6 +82,7 @@ async function runEverything(): Promise<void> {
   await exchangeAndRenew(enrolled)
   for (const party of await runRounds(service, secrets)) keepSession(party)
   await attestEverything(service)
+  await watchEverything(service)
   const device = await rotateIdentity(enrolled)
   await refuseEnrolments(device)
   await refuseAccess()

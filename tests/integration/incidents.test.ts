@@ -9,6 +9,7 @@ import {
   failedConfirmation,
   forgetIncidents,
   monitorPartsOf,
+  quarantinedDevice,
   series,
   setMonitorSettings,
   storedIncidents,
@@ -79,20 +80,12 @@ describe('an incident', () => {
       rules: { 'attestation-failed': { response: 'suspend' } },
     })
     const devices = [(await enterService(service)).deviceId, (await enterService(service)).deviceId].toSorted()
-    const quarantine = (deviceId: string) => ({
-      organizationId,
-      actor: { type: 'device', id: deviceId } as const,
-      type: 'device.quarantined' as const,
-      subject: { deviceId },
-      data: { attestationId: newId(), policyId: 'fleet@1', checks: ['tpm2.pcrs'], sessions: 1 },
-      requestId: newId(),
-    })
     const gone = newId()
     const at = service.time.now
     await watch(
       service,
       parts,
-      [...devices, gone].map((deviceId) => ({ draft: quarantine(deviceId), at })),
+      [...devices, gone].map((deviceId) => ({ draft: quarantinedDevice(organizationId, deviceId), at })),
     )
     const [id] = await idsOf()
     const [first, second] = devices

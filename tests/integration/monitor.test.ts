@@ -10,6 +10,7 @@ import {
   forgetIncidents,
   monitorPartsOf,
   outboxEvents,
+  quarantinedDevice,
   series,
   storedIncidents,
   watch,
@@ -36,16 +37,7 @@ beforeEach(async () => {
 
 const failed = (deviceId: string, organization = organizationId) => failedConfirmation(organization, deviceId)
 
-function quarantined(deviceId: string, checks = ['tpm2.pcrs']): EventDraft {
-  return {
-    organizationId,
-    actor: { type: 'device', id: deviceId },
-    type: 'device.quarantined',
-    subject: { deviceId },
-    data: { attestationId: newId(), policyId: 'fleet@1', checks, sessions: 1 },
-    requestId: newId(),
-  }
-}
+const quarantined = (deviceId: string, checks?: string[]) => quarantinedDevice(organizationId, deviceId, checks)
 
 const scoreOf = async (deviceId: string): Promise<number | undefined> =>
   (await service.database.sql.query('select score from threat_score where device_id = $1', [deviceId])).rows[0]?.score

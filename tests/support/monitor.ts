@@ -109,3 +109,15 @@ export function refusedAccess(organizationId: string, deviceId: string): EventDr
     requestId: newId(),
   }
 }
+
+/** The evidence of a device spoke against it. */
+export function quarantinedDevice(organizationId: string, deviceId: string, checks = ['tpm2.pcrs']): EventDraft {
+  return {
+    organizationId,
+    actor: { type: 'device', id: deviceId },
+    type: 'device.quarantined',
+    subject: { deviceId },
+    data: { attestationId: newId(), policyId: 'fleet@1', checks, sessions: 1 },
+    requestId: newId(),
+  }
+}
