@@ -105,7 +105,7 @@ function nextCommands({ id, status, events }: WholeIncident, devices: readonly I
       .slice(0, 1)
       .map(({ eventId }): [string, string] => [
         `qflare audit proof ${eventId}`,
-        'verify that the first event is in the log; the same with each of the others',
+        'as an auditor: verify that the first event is in the log; the same with each of the others',
       ]),
     ...of((device) => device.response === 'suspend' && device.status === 'SUSPENDED').map(
       (deviceId): [string, string] => [`qflare device resume ${deviceId}`, 'undo the suspension'],

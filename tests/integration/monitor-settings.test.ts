@@ -93,6 +93,9 @@ describe('the settings of the monitor', () => {
     const events = (await changes()).slice(told)
     expect(events).toHaveLength(6)
     expect(events.at(-1)?.data['settings']).toEqual((await show()).body.settings)
+    const same = monitorWish()
+    await Promise.all(Array.from({ length: 6 }, () => change(same)))
+    expect((await changes()).slice(told + 6)).toMatchObject([{ data: { settings: same } }])
   })
 
   test('are for an admin to change, and each organization has its own', async () => {
