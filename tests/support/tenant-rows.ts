@@ -249,6 +249,16 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
     incident_event: { organization_id, incident_id, index, event_id, at },
     incident_device: { organization_id, incident_id, device_id: principal_id, withheld: 'dry_run' },
     threat_score: { organization_id, device_id: principal_id, score: 50, scored_at: at },
+    exchange_rate: {
+      organization_id,
+      device_id: principal_id,
+      hour: 7,
+      count: 1,
+      mean: 1,
+      variance: 0,
+      hours: 1,
+      is_told: false,
+    },
   }
 }
 
