@@ -95,3 +95,8 @@ export { createMemoryStore } from './memory-store.ts'
 export type { Page, PageQuery } from './pages.ts'
 export { roundContext } from './round-context.ts'
 export type { RoundKey, RoundKeys, RoundRefusal } from './round-keys.ts'
+export {
+  type IncidentNotice,
+  type IncidentNoticeHeaders,
+  verifyIncidentNotice,
+} from './verify-incident-notice.ts'

@@ -8,6 +8,7 @@ export const clientErrorCodes = [
   'insecure_url',
   'token_invalid',
   'policy_refused',
+  'notice_refused',
   'attester_failed',
   'tpm_unavailable',
   'tpm_refused',

@@ -1,5 +1,6 @@
 import type { Generated } from 'kysely'
 import type { IncidentStatus } from '../protocol/monitor/incident.ts'
+import type { IncidentNoticeType } from '../protocol/monitor/incident-notice.ts'
 import type { IncidentSeverity, ResponseName } from '../protocol/monitor/rules.ts'
 import type { NullableTimestamp, Timestamp } from './column-types.ts'
 
@@ -52,6 +53,16 @@ export interface IncidentTables {
     variance: number
     hours: number
     is_told: boolean
+  }
+  incident_notice: {
+    organization_id: string
+    id: string
+    incident_id: string
+    type: IncidentNoticeType
+    body: string
+    created_at: Timestamp
+    attempts: Generated<number>
+    next_attempt_at: Timestamp
   }
   threat_score: { organization_id: string; device_id: string; score: number; scored_at: Timestamp }
 }

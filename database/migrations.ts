@@ -21,6 +21,7 @@ import { up as resultsUncompressed } from './migrations/0021-results-uncompresse
 import { up as collateral } from './migrations/0022-collateral.ts'
 import { up as collateralAlarms } from './migrations/0023-collateral-alarms.ts'
 import { up as incidents } from './migrations/0024-incidents.ts'
+import { up as incidentNotices } from './migrations/0027-incident-notices.ts'
 import { up as exchangeRates } from './migrations/0028-exchange-rates.ts'
 
 /** Forward only, in this order, each frozen once it has been released. */
@@ -48,5 +49,6 @@ export const migrations: readonly { name: string; up: string }[] = [
   { name: '0022-collateral', up: collateral },
   { name: '0023-collateral-alarms', up: collateralAlarms },
   { name: '0024-incidents', up: incidents },
+  { name: '0027-incident-notices', up: incidentNotices },
   { name: '0028-exchange-rates', up: exchangeRates },
 ]

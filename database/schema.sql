@@ -319,6 +319,25 @@ begin
 end $function$;
 -- of qflare_owner; may be executed by nobody else: keep_key_of_policy_macs()
 
+CREATE OR REPLACE FUNCTION public.list_due_incident_notices(due_at timestamp with time zone, page_size integer)
+ RETURNS TABLE(organization_id uuid, id uuid)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT d.organization_id,
+     d.id
+    FROM ( SELECT n.organization_id,
+             n.id,
+             n.next_attempt_at,
+             row_number() OVER (PARTITION BY n.organization_id ORDER BY n.next_attempt_at, n.id) AS turn
+            FROM incident_notice n
+           WHERE (n.next_attempt_at <= list_due_incident_notices.due_at)) d
+   ORDER BY d.turn, d.next_attempt_at, d.id
+  LIMIT list_due_incident_notices.page_size;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_due_incident_notices(timestamp with time zone,integer)
+
 CREATE OR REPLACE FUNCTION public.list_ended_sessions(of_bucket bigint, made timestamp with time zone, until timestamp with time zone, superseded timestamp with time zone, page_size integer)
  RETURNS TABLE(organization_id uuid, id uuid)
  LANGUAGE sql
@@ -1477,6 +1496,37 @@ create policy tenant_only on incident_event as restrictive for all to qflare_api
   with check ((organization_id = current_organization()));
 grant select on incident_event to qflare_api;
 grant insert, select on incident_event to qflare_worker;
+
+create table incident_notice (
+  organization_id uuid not null,
+  id uuid not null,
+  incident_id uuid not null,
+  type text not null,
+  body text not null,
+  created_at timestamp with time zone not null,
+  attempts integer not null default 0,
+  next_attempt_at timestamp with time zone not null,
+  constraint incident_notice_pkey PRIMARY KEY (organization_id, id),
+  constraint incident_notice_organization_id_incident_id_fkey FOREIGN KEY (organization_id, incident_id) REFERENCES incident(organization_id, id),
+  constraint incident_notice_attempts_check CHECK ((attempts >= 0)),
+  constraint incident_notice_body_check CHECK (((length(body) >= 2) AND (length(body) <= 4096))),
+  constraint incident_notice_type_check CHECK ((type = ANY (ARRAY['incident.opened'::text, 'incident.escalated'::text])))
+);
+alter table incident_notice owner to qflare_owner;
+CREATE INDEX incident_notice_due ON public.incident_notice USING btree (next_attempt_at);
+alter table incident_notice enable row level security;
+alter table incident_notice force row level security;
+create policy list_due on incident_notice as permissive for select to qflare_jobs
+  using (true);
+create policy tenant on incident_notice as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on incident_notice as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant delete, insert, select on incident_notice to qflare_worker;
+grant select (organization_id, id, next_attempt_at) on incident_notice to qflare_jobs;
+grant update (attempts, next_attempt_at) on incident_notice to qflare_worker;
 
 create table kek_version (
   purpose integer not null,

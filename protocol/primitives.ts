@@ -45,6 +45,8 @@ export interface Primitives {
   hash256(data: Uint8Array): Uint8Array
   /** SHA-256 (FIPS 180-4), 32 bytes: for the audit log alone, whose tree is that of RFC 6962. */
   sha256(data: Uint8Array): Uint8Array
+  /** HMAC with SHA-256, 32 bytes: for notices of incidents alone, whose form is that of Standard Webhooks. */
+  hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array
   /** HMAC with SHA3-512 (FIPS 198-1), 64 bytes. */
   hmac512(key: Uint8Array, data: Uint8Array): Uint8Array
   /** HMAC with SHA3-256, 32 bytes. */

@@ -2,8 +2,15 @@ import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import type { FederationPolicyName } from '../protocol/rounds/federation-policies.ts'
+import { addressProblems } from './address-problems.ts'
 import { defaultCheckpointFile } from './checkpoint-file.ts'
 import { type DatabaseUrls, databaseProblems, databaseUrls } from './database-settings.ts'
+import {
+  type IncidentWebhookSetting,
+  incidentWebhookProblems,
+  incidentWebhookSetting,
+  incidentWebhookVariables,
+} from './incident-webhook-setting.ts'
 import { type ProfileName, profileNames } from './profile.ts'
 import { type RotationTimes, rotationTimes, rotationVariables } from './rotation-setting.ts'
 import { temporalRedisProblems } from './temporal-redis-setting.ts'
@@ -49,6 +56,8 @@ export interface Config {
   identityKeyMaxAgeDays: number
   /** Before collateral ends; 0 tells of it when it has ended. */
   collateralWarningHours: number
+  /** Undefined: incidents are told of in the log alone. */
+  incidentWebhook: IncidentWebhookSetting | undefined
   crypto: 'native' | 'portable' | undefined
   exchangeQueueLength: number
   /** After the end of a day's last session its sessions are dropped. */
@@ -161,6 +170,7 @@ const environment = z.object({
   ...rotationVariables,
   QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: decimal(0, 3_650).default(365),
   QFLARE_COLLATERAL_WARNING_HOURS: decimal(0, 8_760).default(72),
+  ...incidentWebhookVariables,
   QFLARE_CRYPTO: z.enum(['native', 'portable']).optional(),
   QFLARE_EXCHANGE_QUEUE: decimal(1, 10_000).default(512),
   QFLARE_SESSION_RETENTION_DAYS: decimal(1, 3_650).default(7),
@@ -183,12 +193,11 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
   const issues = parsed.error?.issues ?? []
   const problems = [
     ...issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`),
-    ...hostProblems(present),
-    ...tlsProblems(present),
-    ...operatorProblems(present),
+    ...addressProblems(present),
     ...databaseProblems(present),
     ...rolesProblems(present),
     ...temporalRedisProblems(present),
+    ...incidentWebhookProblems(present),
   ]
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems)
   const variables = parsed.data
@@ -227,20 +236,12 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     rotation: rotationTimes(variables),
     identityKeyMaxAgeDays: variables.QFLARE_IDENTITY_KEY_MAX_AGE_DAYS,
     collateralWarningHours: variables.QFLARE_COLLATERAL_WARNING_HOURS,
+    incidentWebhook: incidentWebhookSetting(variables),
     crypto: variables.QFLARE_CRYPTO,
     exchangeQueueLength: variables.QFLARE_EXCHANGE_QUEUE,
     sessionRetentionDays: variables.QFLARE_SESSION_RETENTION_DAYS,
     logLevel: variables.QFLARE_LOG_LEVEL,
   }
-}
-
-export function isLoopback(host: string): boolean {
-  return (
-    host === 'localhost' ||
-    host === '::1' ||
-    host === '::ffff:127.0.0.1' ||
-    (isIP(host) === 4 && host.startsWith('127.'))
-  )
 }
 
 type Present = Record<string, string | undefined>
@@ -261,29 +262,6 @@ function tlsFiles(variables: Variables): TlsFiles | undefined {
 
 function operatorAddress({ QFLARE_OPERATOR_HOST: host, QFLARE_OPERATOR_PORT: port }: Variables): Config['operator'] {
   return port === undefined ? undefined : { host, port }
-}
-
-function hostProblems({ HOST: host, QFLARE_TRUST_PROXY: trustProxy, QFLARE_TLS_CERT_FILE: tls }: Present): string[] {
-  if (host === undefined || isLoopback(host) || trustProxy !== undefined || tls !== undefined) return []
-  return [
-    `HOST: ${host} is reachable from other machines, and this service speaks plain HTTP. Give it a certificate with` +
-      ' QFLARE_TLS_CERT_FILE and QFLARE_TLS_KEY_FILE, put a proxy that ends TLS before it and name its addresses in' +
-      ' QFLARE_TRUST_PROXY, or stay on 127.0.0.1.',
-  ]
-}
-
-function tlsProblems(variables: Present): string[] {
-  const names = ['QFLARE_TLS_CERT_FILE', 'QFLARE_TLS_KEY_FILE']
-  const [missing, ...others] = names.filter((name) => variables[name] === undefined)
-  if (missing === undefined || others.length > 0) return []
-  return [`${missing}: is required with ${names.find((name) => name !== missing)}: a certificate needs its key.`]
-}
-
-function operatorProblems(variables: Present): string[] {
-  const { QFLARE_OPERATOR_HOST: host, QFLARE_OPERATOR_PORT: port, HOST: apiHost, PORT: apiPort = '8470' } = variables
-  if (port === undefined || port === '0' || port !== apiPort) return []
-  if ((host ?? '127.0.0.1') !== (apiHost ?? '127.0.0.1')) return []
-  return [`QFLARE_OPERATOR_PORT: ${port} is the port of the API already; take another one.`]
 }
 
 /** The embedded PostgreSQL belongs to one process, and its keys are made by a worker. */

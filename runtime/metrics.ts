@@ -114,6 +114,12 @@ export function createMetrics() {
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 15, 60, 300, 1800, 7200],
       registers,
     }),
+    incidentNotices: new Counter({
+      name: 'qflare_incident_notices_total',
+      help: 'Tries to tell the receiver of notices of an incident, by result: delivered, failed (it is tried again), given_up',
+      labelNames: ['result'],
+      registers,
+    }),
     clockOffsetSeconds: new Gauge({
       name: 'qflare_clock_offset_seconds',
       help: 'What this process adds to its clock to have the database’s',

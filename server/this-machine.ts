@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { isLoopback } from '../runtime/config.ts'
+import { isLoopback } from '../runtime/address-problems.ts'
 
 /** What a proxy adds, by the standard (RFC 7239, RFC 9110 §7.6.3) or by habit. */
 const PROXY_HEADER = /^(via|forwarded|x-forwarded-.*|x-real-ip)$/

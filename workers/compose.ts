@@ -10,6 +10,7 @@ import { createDestructionLimit } from './jobs/destroy-temporal-keys.ts'
 import { destroyUnknownRecords } from './jobs/destroy-unknown-records.ts'
 import { makePartitionsAhead } from './jobs/make-session-partitions.ts'
 import { destroyOverdueKeys, makeKeysAhead } from './jobs/schedule-temporal-keys.ts'
+import { openIncidentWebhook } from './monitor/open-incident-webhook.ts'
 import { observeCollateral } from './observe-collateral.ts'
 import { observeIncidents } from './observe-incidents.ts'
 import type { WorkerParts } from './parts.ts'
@@ -32,6 +33,7 @@ export interface ComposeWorkersParts extends Common, Pick<ComposedQueues, 'backe
     | 'sessionRetentionDays'
     | 'identityKeyMaxAgeDays'
     | 'collateralWarningHours'
+    | 'incidentWebhook'
   >
   serviceKeys: LiveServiceKeys
   /** As qflare_sequencer, to read the whole log. */
@@ -44,7 +46,8 @@ export interface ComposeWorkersParts extends Common, Pick<ComposedQueues, 'backe
  */
 export async function composeWorkers(composed: ComposeWorkersParts): Promise<RunningWorkers> {
   const { backend, queues, clock, logger } = composed
-  const parts = toParts(composed)
+  const { incidentWebhook } = composed.config
+  const parts = toParts(composed, incidentWebhook && (await openIncidentWebhook(incidentWebhook)))
   const unknown = await destroyUnknownRecords(parts, clock.now())
   if (unknown.length > 0)
     logger.warn('temporal keys that the database does not know were destroyed', { count: unknown.length })
@@ -60,7 +63,7 @@ export async function composeWorkers(composed: ComposeWorkersParts): Promise<Run
   return startWorkers({ backend, queues, jobs, parts })
 }
 
-function toParts(composed: ComposeWorkersParts): WorkerParts {
+function toParts(composed: ComposeWorkersParts, incidentWebhook: WorkerParts['incidentWebhook']): WorkerParts {
   const { backend, config, serviceKeys, database, store, crypto, clock, writeEvent, logger, metrics } = composed
   const { checkpointFile } = config.audit
   const checkpointSigner = createCheckpointSigner(crypto, logOrigin(config.trustDomain), serviceKeys)
@@ -82,6 +85,7 @@ function toParts(composed: ComposeWorkersParts): WorkerParts {
     retentionDays: config.sessionRetentionDays,
     identityKeyMaxAgeDays: config.identityKeyMaxAgeDays,
     collateralWarningHours: config.collateralWarningHours,
+    incidentWebhook,
     readRedisClock: backend.readClock,
     storedLog: {
       database: composed.storedLog,

@@ -12,6 +12,7 @@ import type { TemporalKeyStore } from '../runtime/temporal/temporal-key-store.ts
 import type { CheckAuditLogParts } from './jobs/check-audit-log.ts'
 import type { CheckClocksParts } from './jobs/check-clocks.ts'
 import type { DestructionLimit } from './jobs/destroy-temporal-keys.ts'
+import type { IncidentWebhook } from './monitor/open-incident-webhook.ts'
 
 /** What the jobs of a worker process work with; each takes what it uses. */
 export interface WorkerParts extends CheckClocksParts, CheckAuditLogParts {
@@ -31,6 +32,8 @@ export interface WorkerParts extends CheckClocksParts, CheckAuditLogParts {
   /** 0: never. */
   identityKeyMaxAgeDays: number
   collateralWarningHours: number
+  /** Undefined: incidents are told of in the log alone. */
+  incidentWebhook: IncidentWebhook | undefined
   crypto: Primitives
   clock: Clock
   writeEvent: WriteEvent

@@ -2,8 +2,8 @@
 export const queueSettings = {
   /** What keys live and die by; short, and every few seconds. */
   keys: { concurrency: 1 },
-  /** Everything else that is over within seconds. */
-  maintenance: { concurrency: 2 },
+  /** Everything else that is over within seconds; one of them may wait for the receiver of notices. */
+  maintenance: { concurrency: 3 },
   /** What reads or writes for a long time, one after another. */
   long: { concurrency: 1 },
 } as const

@@ -11,6 +11,7 @@ import { pruneOldSessions } from './jobs/prune-sessions.ts'
 import { rotateOldKeks } from './jobs/rotate-keks.ts'
 import { rotateOldSigningKeys } from './jobs/rotate-signing-keys.ts'
 import { destroyOverdueKeys, makeKeysAhead } from './jobs/schedule-temporal-keys.ts'
+import { sendIncidentNoticesInTime } from './jobs/send-incident-notices.ts'
 import { watchAttestationsInTime } from './jobs/watch-attestations.ts'
 
 /** Every job, by its name. What happens when one does not run stands in docs/operations.md. */
@@ -59,6 +60,12 @@ export const jobs = {
     schedule: { everyMs: 10_000 },
     attempts: 1,
     run: monitorEventsInTime,
+  }),
+  'send-incident-notices': defineJob({
+    queue: 'maintenance',
+    schedule: { everyMs: 10_000 },
+    attempts: 1,
+    run: sendIncidentNoticesInTime,
   }),
   'prune-revocations': defineJob({
     queue: 'maintenance',

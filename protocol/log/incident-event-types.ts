@@ -36,6 +36,18 @@ export const incidentEventTypes = {
     subject: ['incidentId', 'deviceId'],
     data: ['rule', 'response', 'because'],
   },
+  'incident.notice_delivered': {
+    severity: 'info',
+    meaning: 'The receiver of notices that whoever runs the service has set was told of the incident.',
+    subject: ['incidentId'],
+    data: ['notice', 'attempts'],
+  },
+  'incident.notice_given_up': {
+    severity: 'warning',
+    meaning: 'The receiver of notices was not told of the incident, and will not be.',
+    subject: ['incidentId'],
+    data: ['notice', 'attempts', 'because'],
+  },
   'monitor.settings_changed': {
     severity: 'notice',
     meaning: 'An admin changed how the security monitor works for the organization.',

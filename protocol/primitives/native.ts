@@ -37,6 +37,7 @@ export function createNativePrimitives(): Primitives {
     hash512: (data) => hash('sha3-512', data, 'buffer'),
     hash256: (data) => hash('sha3-256', data, 'buffer'),
     sha256: (data) => hash('sha256', data, 'buffer'),
+    hmacSha256: (key, data) => createHmac('sha256', key).update(data).digest(),
     hmac512: (key, data) => createHmac('sha3-512', key).update(data).digest(),
     hmac256: (key, data) => createHmac('sha3-256', key).update(data).digest(),
     sealAesGcm,

@@ -28,6 +28,7 @@ export function createPortablePrimitives(): Primitives {
     hash512: (data) => sha3_512(data),
     hash256: (data) => sha3_256(data),
     sha256: (data) => sha256(data),
+    hmacSha256: (key, data) => hmac(sha256, key, data),
     hmac512: (key, data) => hmac(sha3_512, key, data),
     hmac256: (key, data) => hmac(sha3_256, key, data),
     sealAesGcm(key, nonce, plaintext, additionalData) {

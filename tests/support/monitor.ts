@@ -11,6 +11,7 @@ export function monitorPartsOf(service: TestService): MonitorEventsParts {
     storedLog: { database: service.database.open('qflare_sequencer', 1) },
     writeEvent: createEventWriter(crypto),
     logger: createLogger('silent'),
+    incidentWebhook: undefined,
   }
 }
 
@@ -82,7 +83,7 @@ export async function setMonitorSettings(
 
 /** With no incident, and nothing counted. */
 export async function forgetIncidents({ database }: TestService): Promise<void> {
-  await database.sql.query(`truncate monitor_signal, incident, incident_event, incident_device, threat_score, exchange_rate,
+  await database.sql.query(`truncate monitor_signal, incident, incident_event, incident_device, incident_notice, threat_score, exchange_rate,
     monitor_settings`)
 }
 

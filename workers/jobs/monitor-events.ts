@@ -10,20 +10,17 @@ import {
   readMonitorPosition,
 } from '../../database/repositories/monitor.ts'
 import { watchedEventTypes } from '../../protocol/monitor/rules.ts'
-import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import type { Progress } from '../job.ts'
-import { judgeEntries } from '../monitor/judge-entries.ts'
+import { type JudgeEntriesParts, judgeEntries } from '../monitor/judge-entries.ts'
 
 /** Of the log, in one look. */
 const SPAN = 5_000
 
-export interface MonitorEventsParts {
+export interface MonitorEventsParts extends JudgeEntriesParts {
   database: Database
   /** As qflare_sequencer, who reads the log of all organizations. */
   storedLog: { database: Database }
-  writeEvent: WriteEvent
-  logger: Logger
 }
 
 /**

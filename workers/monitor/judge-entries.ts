@@ -1,5 +1,6 @@
 import type { Tx } from '../../database/open.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
+import { insertIncidentNotices } from '../../database/repositories/incident-notices.ts'
 import {
   addIncidentDevices,
   addIncidentEvents,
@@ -35,10 +36,18 @@ import type { Happening, LoggedEvent, WriteEvent } from '../../runtime/audit-eve
 import { newId } from '../../runtime/ids.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import { groupSignals, type SignalGroup } from './group-signals.ts'
+import { toIncidentNotices } from './incident-notices.ts'
 import { respond } from './respond.ts'
 
 /** Of one event that tells of many: more makes a device no more suspicious. */
 const MOST_COUNTED_FOR_A_SCORE = 10
+
+export interface JudgeEntriesParts {
+  writeEvent: WriteEvent
+  logger: Logger
+  /** Undefined: nobody but the log is told of incidents. */
+  incidentWebhook: object | undefined
+}
 
 /** What one transaction of the monitor works with. */
 export interface Judgement {
@@ -61,7 +70,7 @@ export interface Found {
  * left out, also when they were read twice, or by two at once.
  */
 export async function judgeEntries(
-  parts: { writeEvent: WriteEvent; logger: Logger },
+  parts: JudgeEntriesParts,
   tx: Tx,
   organizationId: string,
   entries: readonly LoggedEntry[],
@@ -87,6 +96,9 @@ export async function judgeEntries(
   await deleteSignalsBefore(tx, last.at - LONGEST_WINDOW_SECONDS * 1000)
   await deleteThreatScoresBefore(tx, last.at - 12 * THREAT_HALF_LIFE_MS)
   await setOwnPosition(tx, last.index + 1)
+  if (parts.incidentWebhook !== undefined) {
+    await insertIncidentNotices(tx, organizationId, toIncidentNotices(organizationId, found, now), now)
+  }
   if (events.length > 0) await insertEvents(tx, events)
   return found
 }

@@ -42,11 +42,12 @@ describe.each(providers)('$provider hashes', (crypto) => {
     )
   })
 
-  it.each([71, 72, 73, 200])(
-    'with an HMAC key of %i bytes as the definition says (FIPS 198-1; block 72 and 136)',
+  it.each([63, 64, 65, 71, 72, 73, 200])(
+    'with an HMAC key of %i bytes as the definition says (FIPS 198-1; block 64, 72 and 136)',
     (size) => {
       const key = crypto.randomBytes(size)
       const data = crypto.randomBytes(100)
+      expect(toHex(crypto.hmacSha256(key, data))).toBe(toHex(hmac((bytes) => crypto.sha256(bytes), 64, key, data)))
       expect(toHex(crypto.hmac512(key, data))).toBe(toHex(hmac((bytes) => crypto.hash512(bytes), 72, key, data)))
       expect(toHex(crypto.hmac256(key, data))).toBe(toHex(hmac((bytes) => crypto.hash256(bytes), 136, key, data)))
     },

@@ -74,6 +74,7 @@ describe('the two providers', () => {
         toHex(crypto.hash256(data)),
         toHex(crypto.sha256(data)),
         toHex(crypto.hash512(data)),
+        toHex(crypto.hmacSha256(data, data)),
         toHex(crypto.hmac256(data, data)),
         toHex(crypto.hmac512(data, data)),
       ])

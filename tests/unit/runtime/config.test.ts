@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { ConfigError, configVariables, isLoopback, loadConfig } from '../../../runtime/config.ts'
+import { isLoopback } from '../../../runtime/address-problems.ts'
+import { ConfigError, configVariables, loadConfig } from '../../../runtime/config.ts'
 
 function problemsOf(env: Record<string, string | undefined>): string[] {
   try {
