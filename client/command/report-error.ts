@@ -27,6 +27,7 @@ const clientErrors = {
   already_enrolled: [localState, '--state names a file for another device.'],
   no_session: [localState, 'qflare exchange makes one.'],
   epoch_gone: [localState, 'Ask for the current epoch; after a long pause, qflare exchange first.'],
+  notice_refused: [refused, ''],
   state_unusable: [localState, ''],
   state_changed: [localState, 'Try again when the other process is done.'],
   state_sealed: [localState, ''],
