@@ -28,6 +28,7 @@ export const slowFiles = [
   'tests/integration/offline-root-commands.test.ts',
   'tests/integration/operations-interrupted.test.ts',
   'tests/integration/process-audit-log.test.ts',
+  'tests/integration/process-incident-notices.test.ts',
   'tests/integration/process-nodes.test.ts',
   'tests/integration/process-redis.test.ts',
   'tests/integration/process-sequencers.test.ts',

@@ -82,7 +82,7 @@ async function runEverything(): Promise<void> {
   await exchangeAndRenew(enrolled)
   for (const party of await runRounds(service, secrets)) keepSession(party)
   await attestEverything(service)
-  await watchEverything(service)
+  secrets.push({ what: 'secret of notices', value: await watchEverything(service) })
   const device = await rotateIdentity(enrolled)
   await refuseEnrolments(device)
   await refuseAccess()

@@ -9,6 +9,7 @@ import {
   failedConfirmation,
   forgetIncidents,
   outboxEvents,
+  quarantinedDevice,
   series,
   storedIncidents,
   watch,
@@ -45,17 +46,6 @@ beforeEach(async () => {
 async function open(keys = [secret.key]) {
   const receiver = await startReceiver()
   return { receiver, parts: noticePartsOf(service, { url: receiver.url, keys, timeoutMs: 10_000 }) }
-}
-
-function quarantined(deviceId: string): EventDraft {
-  return {
-    organizationId,
-    actor: { type: 'device', id: deviceId },
-    type: 'device.quarantined',
-    subject: { deviceId },
-    data: { attestationId: newId(), policyId: 'fleet@1', checks: ['tpm2.pcrs'], sessions: 1 },
-    requestId: newId(),
-  }
 }
 
 test('an incident is told of once, with a signature that stands up to the library and to the standard', async () => {
@@ -113,7 +103,7 @@ test('one that becomes more pressing is told of again, and what only adds to it 
     await watch(
       service,
       parts,
-      series(service, () => quarantined(newId()), devices),
+      series(service, () => quarantinedDevice(organizationId, newId()), devices),
     )
     await send(parts)
   }
@@ -170,6 +160,10 @@ test('what is rolled back is not told of, and what is stored is, by whoever come
   expect([await send(parts), receiver.received]).toEqual([0, []])
   await monitorEvents(parts, service.time.now)
   expect(await storedNotices(service)).toMatchObject([{ type: 'incident.opened', attempts: 0, dueInMs: 0 }])
+  const { rows } = await sql.query(
+    'select i.xmin = n.xmin as is_one from incident i join incident_notice n on n.incident_id = i.id',
+  )
+  expect(rows, 'one transaction').toEqual([{ is_one: true }])
   // A process of its own: the one that found it was killed, let us say.
   expect(await send(noticePartsOf(service, parts.incidentWebhook))).toBe(1)
 })
@@ -222,7 +216,7 @@ test('no transaction is open while the receiver takes its time', async () => {
   await makeIncidents(service, parts, organizationId)
   const openTransactions: number[] = []
   receiver.answerWith((response) => {
-    service.database.sql
+    void service.database.sql
       .query(
         `select count(*)::int from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
           and state in ('active', 'idle in transaction') and backend_type = 'client backend'`,

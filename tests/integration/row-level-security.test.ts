@@ -83,6 +83,26 @@ describe('row-level security', () => {
     expect(ended.rows).toEqual([{ organization_id: tenants.a }])
   })
 
+  test('tells a worker of notices that are due ids and nothing else, and nobody else of them', async () => {
+    const call = `select * from list_due_incident_notices('infinity', 10)`
+    await sql.query('set local role qflare_worker')
+    const listed = await sql.query<{ organization_id: string }>(call)
+    expect(listed.fields.map(({ name }) => name)).toEqual(['organization_id', 'id'])
+    expect(listed.rows.map((row) => row.organization_id).toSorted()).toEqual([tenants.a, tenants.b].toSorted())
+    expect((await sql.query('select from incident_notice')).rowCount).toBe(0)
+    for (const [role, statement] of [
+      ['qflare_jobs', 'select body from incident_notice'],
+      ['qflare_api', call],
+      ['qflare_api', 'select from incident_notice'],
+      ['qflare_auditor', 'select from incident_notice'],
+    ]) {
+      await sql.query(`savepoint before`)
+      await sql.query(`set local role ${role}`)
+      await expect(sql.query(statement as string), `${role}: ${statement}`).rejects.toMatchObject({ code: '42501' })
+      await sql.query('rollback to before')
+    }
+  })
+
   test('shows qflare_jobs no device, no key material and nothing that a session was used for', async () => {
     await sql.query('set local role qflare_jobs')
     expect((await sql.query('select organization_id, id, bucket, last_epoch from session')).rowCount).toBe(2)

@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { buffer } from 'node:stream/consumers'
+import { text } from 'node:stream/consumers'
 import { onTestFinished } from 'vitest'
 import { newId } from '../../runtime/ids.ts'
 import { createMetrics } from '../../runtime/metrics.ts'
@@ -25,14 +25,23 @@ export interface NoticeReceiver {
   close(): Promise<void>
 }
 
-/** Somebody who is told of incidents, over real HTTP: 204 unless a test says otherwise. */
+/** Gone at the end of the test. */
 export async function startReceiver(options: { port?: number } = {}): Promise<NoticeReceiver> {
+  const receiver = await openReceiver(options)
+  onTestFinished(receiver.close)
+  return receiver
+}
+
+/** Somebody who is told of incidents, over real HTTP: 204 unless a test says otherwise. */
+export async function openReceiver(options: { port?: number } = {}): Promise<NoticeReceiver> {
   const received: Received[] = []
   let answer: Parameters<NoticeReceiver['answerWith']>[0] = (response) => void response.writeHead(204).end()
-  const server = createServer(async (req, res) => {
-    const request = { headers: req.headers, body: (await buffer(req)).toString('utf8') }
-    received.push(request)
-    answer(res, request)
+  const server = createServer((req, res) => {
+    void text(req).then((body) => {
+      const request = { headers: req.headers, body }
+      received.push(request)
+      answer(res, request)
+    })
   })
   await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve))
   const close = async () => {
@@ -40,7 +49,6 @@ export async function startReceiver(options: { port?: number } = {}): Promise<No
     server.closeAllConnections()
     await closed
   }
-  onTestFinished(close)
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/notices`,
     received,
@@ -60,7 +68,7 @@ export function makeSecret(): { text: string; key: Buffer } {
 
 /** What Standard Webhooks says, written down anew: the signature of a request under this key. */
 export function expectedSignature({ headers, body }: Received, key: Buffer): string {
-  const signed = `${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`
+  const signed = [headers['webhook-id'], headers['webhook-timestamp'], body].join('.')
   return `v1,${createHmac('sha256', key).update(signed).digest('base64')}`
 }
 

@@ -41,6 +41,7 @@ export const otherPolicies = [
   'identity_key rotate_keys: permissive r to qflare_jobs using (true)',
   'incident count_open: permissive r to qflare_jobs using (true)',
   'identity_key list_unflagged: permissive r to qflare_jobs using (true)',
+  'incident_notice list_due: permissive r to qflare_jobs using (true)',
   'organization list_organizations: permissive r to qflare_jobs using (true)',
   'principal list_overdue: permissive r to qflare_jobs using (true)',
   'revocation list_old: permissive r to qflare_jobs using (true)',

@@ -248,6 +248,15 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
     },
     incident_event: { organization_id, incident_id, index, event_id, at },
     incident_device: { organization_id, incident_id, device_id: principal_id, withheld: 'dry_run' },
+    incident_notice: {
+      organization_id,
+      id: randomUUID(),
+      incident_id,
+      type: 'incident.opened',
+      body: '{}',
+      created_at: at,
+      next_attempt_at: at,
+    },
     threat_score: { organization_id, device_id: principal_id, score: 50, scored_at: at },
     exchange_rate: {
       organization_id,

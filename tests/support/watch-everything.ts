@@ -1,13 +1,18 @@
 import { newId } from '../../runtime/ids.ts'
 import { call } from './api.ts'
 import { firstOrganization } from './audit.ts'
-import { monitorPartsOf, quarantinedDevice, refusedAccess, series, watch } from './monitor.ts'
+import { quarantinedDevice, refusedAccess, series, watch } from './monitor.ts'
+import { makeSecret, noticePartsOf, openReceiver, send } from './notice-receiver.ts'
 import { enterService } from './rounds.ts'
 import type { TestService } from './service.ts'
 
-/** All that the security monitor can find and do, and what people do about it. */
-export async function watchEverything(service: TestService): Promise<void> {
-  const parts = monitorPartsOf(service)
+/** All that the security monitor can find and do, whom it tells, and what people do about it. The secret that notices are signed with. */
+export async function watchEverything(service: TestService): Promise<Uint8Array> {
+  await using stack = new AsyncDisposableStack()
+  const receiver = await openReceiver()
+  stack.defer(receiver.close)
+  const { key } = makeSecret()
+  const parts = noticePartsOf(service, { url: receiver.url, keys: [key], timeoutMs: 10_000 })
   const organizationId = await firstOrganization(service)
   const response = { rules: { 'access-refused': { response: 'suspend' } } }
   for (const dryRun of [false, true]) {
@@ -26,10 +31,14 @@ export async function watchEverything(service: TestService): Promise<void> {
       series(service, () => quarantinedDevice(organizationId, newId()), 4),
     )
   }
+  let told = 0
+  receiver.answerWith((response) => void response.writeHead(told++ === 0 ? 204 : 410).end())
+  await send(parts)
   const { items } = await expectOk(service, 'GET', '/v1/incidents?rule=attestation-failed')
   for (const action of ['acknowledge', 'resolve']) {
     await expectOk(service, 'POST', `/v1/incidents/${items[0].id}/${action}`, {})
   }
+  return key
 }
 
 async function expectOk(service: TestService, method: string, path: string, body?: object) {

@@ -1,4 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { verifyIncidentNotice } from '../../../client/verify-incident-notice.ts'
 
@@ -116,4 +118,31 @@ describe('a notice of an incident', () => {
       })
     },
   )
+})
+
+describe('the receiver in docs/operations.md', () => {
+  it('takes what the library takes, and refuses what it refuses', async () => {
+    const document = await readFile(join(import.meta.dirname, '../../../docs/operations.md'), 'utf8')
+    const [, code = ''] = /^```js\n([\s\S]*?)^```$/m.exec(document) ?? []
+    const { isNotice } = await import(`data:text/javascript,${encodeURIComponent(code)}`)
+    const { headers, body } = request()
+    const known = (changes: object, text = body, now = NOW) =>
+      isNotice(secret, { ...headers, ...changes }, Buffer.from(text), now)
+    expect([known({}), known({}, body, NOW + 300_000), known({}, body, NOW - 300_000)]).toEqual([true, true, true])
+    const both = `v1a,x ${String(headers['webhook-signature'])}`
+    expect(known({ 'webhook-signature': both })).toBe(true)
+    for (const refusal of [
+      known({}, `${body} `),
+      known({}, body, NOW + 301_000),
+      known({}, body, NOW - 301_000),
+      known({ 'webhook-id': 'another' }),
+      known({ 'webhook-timestamp': undefined }),
+      known({ 'webhook-timestamp': 'soon' }),
+      known({ 'webhook-signature': undefined }),
+      known({ 'webhook-signature': 'v1,é'.padEnd(47, 'é') }),
+      isNotice(`whsec_${randomBytes(32).toString('base64')}`, headers, Buffer.from(body), NOW),
+    ]) {
+      expect(refusal).toBe(false)
+    }
+  })
 })
