@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { isLoopback } from './address-problems.ts'
 
 /** Where whoever runs the service is told of incidents. */
 export interface IncidentWebhookSetting {
@@ -7,8 +8,6 @@ export interface IncidentWebhookSetting {
   url: string
   secretFile: string
 }
-
-const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
 
 export const incidentWebhookVariables = {
   QFLARE_INCIDENT_WEBHOOK_URL: z
@@ -44,5 +43,5 @@ export function incidentWebhookProblems({
 function isReceiver(text: string): boolean {
   const url = URL.canParse(text) ? new URL(text) : undefined
   if (url === undefined || url.username !== '' || url.password !== '' || text.includes('#')) return false
-  return url.protocol === 'https:' || (url.protocol === 'http:' && loopback.test(url.hostname))
+  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname.replace(/^\[|\]$/g, '')))
 }

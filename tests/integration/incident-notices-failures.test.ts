@@ -16,6 +16,7 @@ import {
   storedNotices,
 } from '../support/notice-receiver.ts'
 import { startTestService, type TestService } from '../support/service.ts'
+import { makeServerCredential } from '../support/tls-files.ts'
 
 /** Receivers that are away, slow, wrong or hostile, and processes that end in the middle of it. */
 
@@ -96,6 +97,14 @@ describe('a receiver that was not told is asked again', () => {
     receiver.answerWith((response) => void response.socket?.destroy())
     expect(await send(parts)).toBe(0)
     expect(await storedNotices(service)).toMatchObject([{ attempts: 2 }])
+  })
+
+  test('when its certificate is not one to be trusted: it is told nothing', async () => {
+    const { parts } = await open()
+    const receiver = await startReceiver({ tls: makeServerCredential() })
+    expect(await send({ ...parts, incidentWebhook: { url: receiver.url, keys, timeoutMs: 10_000 } })).toBe(0)
+    expect(receiver.received).toEqual([])
+    expect(await storedNotices(service)).toMatchObject([{ attempts: 1 }])
   })
 
   test.each([301, 302, 303, 307, 308])('when it answered %i: nobody else is told in its place', async (status) => {

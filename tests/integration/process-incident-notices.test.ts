@@ -5,6 +5,7 @@ import { verifyIncidentNotice } from '../../client/verify-incident-notice.ts'
 import { call } from '../support/api.ts'
 import { makeSecret, startReceiver } from '../support/notice-receiver.ts'
 import { makeServiceFolder, readAdminToken, removeServiceFolder, spawnService } from '../support/service-process.ts'
+import { makeServerCredential, makeTlsFolder } from '../support/tls-files.ts'
 
 let folder: string
 beforeAll(async () => {
@@ -19,13 +20,18 @@ const forbidden = ['api-tokens', 'enrollment-tokens', 'trust-anchors', 'referenc
 )
 
 test('a service tells its receiver of an incident as its settings say, also after it was killed before it could', async () => {
-  const receiver = await startReceiver()
+  const tls = makeServerCredential()
+  const receiver = await startReceiver({ tls })
   receiver.answerWith((response) => void response.writeHead(503).end())
   const { text } = makeSecret()
   const secretFile = join(folder, 'webhook-secret')
   await writeFile(secretFile, `${text}\n`)
   await chmod(secretFile, 0o600)
-  const settings = { QFLARE_INCIDENT_WEBHOOK_URL: receiver.url, QFLARE_INCIDENT_WEBHOOK_SECRET_FILE: secretFile }
+  const settings = {
+    QFLARE_INCIDENT_WEBHOOK_URL: receiver.url,
+    QFLARE_INCIDENT_WEBHOOK_SECRET_FILE: secretFile,
+    NODE_EXTRA_CA_CERTS: (await makeTlsFolder(tls)).caFile,
+  }
   const first = spawnService(folder, settings)
   const url = await first.ready()
   const admin = { token: await readAdminToken(folder) }

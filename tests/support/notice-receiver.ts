@@ -1,5 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { onTestFinished } from 'vitest'
@@ -9,6 +10,7 @@ import type { MonitorEventsParts } from '../../workers/jobs/monitor-events.ts'
 import { type SendIncidentNoticesParts, sendIncidentNotices } from '../../workers/jobs/send-incident-notices.ts'
 import { failedConfirmation, monitorPartsOf, series, watch } from './monitor.ts'
 import { crypto, type TestService } from './service.ts'
+import type { TestCredential } from './tls-files.ts'
 
 /** A request as it came. */
 export interface Received {
@@ -25,18 +27,26 @@ export interface NoticeReceiver {
   close(): Promise<void>
 }
 
+export interface ReceiverOptions {
+  port?: number
+  /** HTTPS with this. */
+  tls?: TestCredential
+}
+
 /** Gone at the end of the test. */
-export async function startReceiver(options: { port?: number } = {}): Promise<NoticeReceiver> {
+export async function startReceiver(options: ReceiverOptions = {}): Promise<NoticeReceiver> {
   const receiver = await openReceiver(options)
   onTestFinished(receiver.close)
   return receiver
 }
 
 /** Somebody who is told of incidents, over real HTTP: 204 unless a test says otherwise. */
-export async function openReceiver(options: { port?: number } = {}): Promise<NoticeReceiver> {
+export async function openReceiver(options: ReceiverOptions = {}): Promise<NoticeReceiver> {
   const received: Received[] = []
   let answer: Parameters<NoticeReceiver['answerWith']>[0] = (response) => void response.writeHead(204).end()
-  const server = createServer((req, res) => {
+  const { tls } = options
+  const server = tls === undefined ? createServer() : createTlsServer({ cert: tls.certificate, key: tls.privateKey })
+  server.on('request', (req: IncomingMessage, res: ServerResponse) => {
     void text(req).then((body) => {
       const request = { headers: req.headers, body }
       received.push(request)
@@ -50,7 +60,7 @@ export async function openReceiver(options: { port?: number } = {}): Promise<Not
     await closed
   }
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/notices`,
+    url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${(server.address() as AddressInfo).port}/notices`,
     received,
     ids: () => received.map(({ headers }) => headers['webhook-id'] as string | undefined),
     answerWith(next) {
