@@ -2,6 +2,7 @@ import type { Json } from '../encoding.ts'
 import { attestationEventTypes } from './attestation-event-types.ts'
 import { federationEventTypes } from './federation-event-types.ts'
 import { keyEventTypes } from './key-event-types.ts'
+import { refusalEventTypes } from './refusal-event-types.ts'
 
 /**
  * What an event asks of a person: `info` nothing, a working service does this all day; `notice` to be read in a review; `warning`
@@ -59,13 +60,7 @@ export const auditEventTypes = {
     subject: [],
     data: ['logSize', 'count', 'index', 'what'],
   },
-  'access.refused': {
-    severity: 'warning',
-    meaning:
-      'Somebody with good credentials asked for what they do not allow; once a minute for each caller and route.',
-    subject: [],
-    data: ['route'],
-  },
+  ...refusalEventTypes,
   'job.run_requested': {
     severity: 'notice',
     meaning: 'An administrator of the service had a job run once, besides its schedule.',
