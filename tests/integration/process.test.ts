@@ -99,8 +99,9 @@ test('the second start keeps devices, keys and the admin token', async () => {
   await expectDeviceGoesOn(url)
   // What the first start refused, it told when it stopped.
   const path = '/v1/audit/events?type=enrollment_token.refused'
-  const { items: told } = (await call({ url }, 'GET', path, { token: first.adminToken })).body
-  expect(told).toMatchObject([{ event: { data: { used: 1, secret: 0, ended: 0 } } }])
+  await expect
+    .poll(async () => (await call({ url }, 'GET', path, { token: first.adminToken })).body.items, { timeout: 10_000 })
+    .toMatchObject([{ event: { data: { used: 1, secret: 0, ended: 0 } } }])
 })
 
 /** The device of the first start has a session, and can have another. */

@@ -97,6 +97,8 @@ function open() {
   const since = () => minuteOf({ time })
   return { refusals: createRefusals(parts, 5), time, lines, metrics, turn, untold, since }
 }
+const caller = (id: string) =>
+  ({ type: 'api_token', id, organizationId: tenant.organizationId, roles: [], isServiceAdmin: false }) as const
 const owned = () => ({ id: newId(), organizationId: tenant.organizationId })
 
 describe('a database that is away at the turn of the minute', () => {
@@ -168,30 +170,35 @@ describe('a database that is away at the turn of the minute', () => {
     )
     refusals.note.apiToken(owned(), 'secret')
     refusals.note.apiToken({ id: newId(), organizationId: another.organizationId }, 'secret')
+    const asking = { ...caller(newId()), organizationId: another.organizationId }
+    refusals.note.notFound(asking, 'GET /v1/devices/:id', newId())
     turn()
-    await vi.waitFor(async () => expect(await toldTo(another)).toHaveLength(1), WITHIN)
+    await vi.waitFor(async () => expect(await toldTo(another)).toHaveLength(2), WITHIN)
     expect(await toldTo(tenant)).toEqual([])
     await service.database.sql.query('alter table audit_outbox drop constraint refuse')
     await refusals.close()
     expect(await toldTo(tenant)).toHaveLength(1)
-    expect(await toldTo(another)).toHaveLength(1)
+    expect(await toldTo(another)).toHaveLength(2)
   })
 })
 
 describe('more than there is room for', () => {
-  test('of one organization is counted, and what was proved is told first', async () => {
+  test('of one organization is counted, and what was proved is told first, then what came most often', async () => {
     await begin()
     const { refusals, untold } = open()
     for (let i = 0; i < MAX_EVENTS_OF_ORGANIZATION; i++) {
       const token = owned()
       for (let times = 0; times < 2; times++) refusals.note.apiToken(token, 'secret')
     }
+    const loudest = owned()
+    for (let times = 0; times < 3; times++) refusals.note.apiToken(loudest, 'secret')
     for (let i = 0; i < 4; i++) refusals.note.enrollmentToken(owned(), 'used')
     await refusals.close()
     const events = await toldTo(tenant)
     expect(events).toHaveLength(MAX_EVENTS_OF_ORGANIZATION)
     expect(events.slice(0, 4).map(({ data }) => data.used)).toEqual([1, 1, 1, 1])
-    expect(await untold()).toEqual({ events: 4 * 2 })
+    expect(events[4]).toMatchObject({ subject: { apiTokenId: loudest.id }, data: { secret: 3 } })
+    expect(await untold()).toEqual({ events: 5 * 2 })
   })
 
   test('of ids that somebody invents takes no room from ids that exist, nor those from what was proved', async () => {
@@ -207,13 +214,23 @@ describe('more than there is room for', () => {
     expect(await untold()).toEqual({ subjects: 15, events: 0 })
   })
 
+  test('of many callers at once is counted', async () => {
+    await begin()
+    const { refusals, untold } = open()
+    const callers = Array.from({ length: MAX_SUBJECTS / MAX_IDS_OF_CALLER }, () => caller(newId()))
+    for (const each of [...callers, caller(newId())]) {
+      for (let i = 0; i < MAX_IDS_OF_CALLER; i++) refusals.note.notFound(each, 'GET /v1/devices/:id', newId())
+    }
+    await refusals.close()
+    expect((await toldTo(tenant)).map(({ data }) => data.count)).toEqual(callers.map(() => MAX_IDS_OF_CALLER))
+    expect(await untold()).toEqual({ subjects: MAX_IDS_OF_CALLER, events: 0 })
+  })
+
   test('of one caller leaves room for the others, and tells the service’s operator what was foreign', async () => {
     await begin()
     const another = await makeTenant(service, newId())
     const { deviceId: foreign } = await enrollTestDevice(another)
     const { refusals, metrics, lines, untold } = open()
-    const caller = (id: string) =>
-      ({ type: 'api_token', id, organizationId: tenant.organizationId, roles: [], isServiceAdmin: false }) as const
     const [loud, quiet] = [caller(newId()), caller(newId())]
     for (let i = 0; i < MAX_IDS_OF_CALLER + 3; i++) refusals.note.notFound(loud, 'GET /v1/devices/:id', newId())
     refusals.note.notFound(quiet, 'GET /v1/devices/:id', foreign)
