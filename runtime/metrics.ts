@@ -56,6 +56,17 @@ export function createMetrics() {
       labelNames: ['limit'],
       registers,
     }),
+    refusalsUntold: new Counter({
+      name: 'qflare_refusals_untold_total',
+      help: 'Refusals that no event of the audit log tells of: over the subjects of a minute (subjects), over the events of an organization (events), or because the database was away for too long (outage)',
+      labelNames: ['why'],
+      registers,
+    }),
+    foreignIdsAsked: new Counter({
+      name: 'qflare_foreign_ids_asked_total',
+      help: 'Times that somebody with good credentials asked for an id of another organization, and was told that there is nothing',
+      registers,
+    }),
     tlsCertificateExpiresSeconds: new Gauge({
       name: 'qflare_tls_certificate_expires_timestamp_seconds',
       help: 'When the certificate that the API shows expires, as Unix time; 0 without TLS',

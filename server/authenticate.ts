@@ -8,6 +8,7 @@ import type { Access } from './route.ts'
 import { ACCESS_TOKEN_PREFIX, type AccessTokens } from './services/access-tokens.ts'
 import { apiTokenStatusAt } from './services/api-token-status.ts'
 import { API_TOKEN_PREFIX, hashCredential } from './services/credentials.ts'
+import type { NoteRefusal } from './services/refusal-tally.ts'
 
 const MAX_HEADER_LENGTH = 512
 
@@ -22,6 +23,7 @@ export function createAuthenticate(parts: {
   accessTokens: Pick<AccessTokens, 'read' | 'requireSession'>
   crypto: Primitives
   clock: Clock
+  noteRefusal: NoteRefusal
 }): Authenticate {
   const { crypto } = parts
   const refused = () => new ServiceError('unauthenticated', 'The token is unknown, expired or revoked.')
@@ -31,8 +33,12 @@ export function createAuthenticate(parts: {
     const id = credential.split('.')[0] ?? ''
     const stored = isUuid(id) ? await parts.findApiToken(id) : undefined
     const hash = hashCredential(crypto, credential)
-    if (stored === undefined || !crypto.equal(hash, stored.secretHash)) throw refused()
-    if (apiTokenStatusAt(stored, parts.clock.now()) !== 'open') throw refused()
+    if (stored === undefined) throw refused()
+    const isRight = crypto.equal(hash, stored.secretHash)
+    if (!isRight || apiTokenStatusAt(stored, parts.clock.now()) !== 'open') {
+      parts.noteRefusal.apiToken(stored, isRight ? 'ended' : 'secret')
+      throw refused()
+    }
     const { organizationId, roles, isServiceAdmin } = stored
     return { type: 'api_token', id, organizationId, roles, isServiceAdmin }
   }

@@ -19,6 +19,7 @@ import { createAccessTokens } from './services/access-tokens.ts'
 import { createNoteRefusedAccess } from './services/note-refused-access.ts'
 import { createPublishedKeys } from './services/published-keys.ts'
 import { createReadiness } from './services/readiness.ts'
+import { createRefusals } from './services/refusals.ts'
 import { createRevocationFeed } from './services/revocation-feed.ts'
 import { createTemporalKeys } from './services/temporal-keys.ts'
 import { createVerifyStoredKeys } from './services/verify-stored-keys.ts'
@@ -46,6 +47,8 @@ export interface ServerParts {
   writeEvent: WriteEvent
   logger: Logger
   metrics: Metrics
+  /** How often it is looked whether a minute of refusals is over; each second without it. */
+  lookForRefusalsEveryMs?: number
 }
 
 export interface RunningServer {
@@ -91,6 +94,9 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     jobQueues: parts.jobQueues,
   })
   const revocationFeed = createRevocationFeed({ database, clock, logger: parts.logger })
+  const refusals = createRefusals(parts, parts.lookForRefusalsEveryMs)
+  stack.defer(() => refusals.close())
+  const noteRefusal = refusals.note
   observe(metrics, { database, clock, waiting: queue.waiting })
   const pin = parts.serviceKeys.rootKid
   const routes = listRoutes({
@@ -117,6 +123,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     logger: parts.logger,
     metrics,
     announceRevoked: shared.announceRevoked,
+    noteRefusal,
   })
   const readApiToken = (id: string) => findApiToken(database, id)
   const authenticate = createAuthenticate({
@@ -124,12 +131,14 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     accessTokens,
     crypto,
     clock,
+    noteRefusal,
   })
   const listeners = await startListeners(parts, {
     routes,
     authenticate,
     limits,
     noteRefusedAccess: createNoteRefusedAccess({ ...parts, limit: shared.createRateLimit('refused_access', 1) }),
+    noteRefusal,
     trustProxy: config.http.trustProxy,
     corsOrigins: config.http.corsOrigins,
     queues: parts.queues,

@@ -24,6 +24,8 @@ import { readBody } from './read-body.ts'
 import { logError, toProblem } from './respond-error.ts'
 import type { Route, RouteAnswer } from './route.ts'
 import type { NoteRefusedAccess } from './services/note-refused-access.ts'
+import type { NoteRefusal } from './services/refusal-tally.ts'
+import { noteNotFound } from './services/refusals.ts'
 import { requireStrictHttp } from './strict-http.ts'
 import { isFromThisMachine } from './this-machine.ts'
 import { warnOfProxy } from './warn-of-proxy.ts'
@@ -33,6 +35,7 @@ export interface HttpParts {
   authenticate: Authenticate
   limits: RateLimits
   noteRefusedAccess: NoteRefusedAccess
+  noteRefusal: NoteRefusal
   /** Whoever reaches this port may call what is for the machine itself. */
   isOperatorPort: boolean
   /** Shown on the operator port. */
@@ -144,8 +147,10 @@ function answerRoute(route: Route, parts: HttpParts) {
       }
       await send(res, await route.answer(request))
     } catch (error) {
-      const isForbidden = error instanceof ServiceError && error.code === 'forbidden'
-      if (isForbidden && caller.type !== 'anonymous') await parts.noteRefusedAccess(caller, route, requestId)
+      if (caller.type !== 'anonymous' && error instanceof ServiceError) {
+        if (error.code === 'forbidden') await parts.noteRefusedAccess(caller, route, requestId)
+        if (error.code === 'not_found') noteNotFound(parts.noteRefusal, caller, route, joinParams(req.params))
+      }
       throw error
     }
   }

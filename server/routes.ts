@@ -74,6 +74,7 @@ import { createOrganizations } from './services/organizations.ts'
 import type { PublishedKeys } from './services/published-keys.ts'
 import type { Readiness } from './services/readiness.ts'
 import { createReferenceValues } from './services/reference-values.ts'
+import type { NoteRefusal } from './services/refusal-tally.ts'
 import { createRenewAccessToken } from './services/renew-access-token.ts'
 import type { RevocationFeed } from './services/revocation-feed.ts'
 import { createGetRoundCertificate } from './services/round-certificates.ts'
@@ -113,6 +114,7 @@ export interface RouteParts {
   logger: Logger
   metrics: Metrics
   announceRevoked: (apiTokenId: string) => void
+  noteRefusal: NoteRefusal
 }
 
 /** Every route of the API with the service behind it. */

@@ -81,6 +81,16 @@ export async function findPrincipal(tx: Tx, id: string): Promise<Principal | und
   return row && toPrincipal(row)
 }
 
+/** Those of the ids that are a device's or a coordinator's in the organization of the transaction. */
+export async function findPrincipalIds(tx: Tx, ids: readonly string[]): Promise<Set<string>> {
+  const rows = await tx
+    .selectFrom('principal')
+    .select('id')
+    .where('id', '=', sql<string>`any(${ids}::uuid[])`)
+    .execute()
+  return new Set(rows.map(({ id }) => id))
+}
+
 export type LockedPrincipal = Pick<Principal, 'status'>
 
 /**

@@ -3,6 +3,7 @@ import { attestationEventTypes } from './attestation-event-types.ts'
 import { federationEventTypes } from './federation-event-types.ts'
 import { incidentEventTypes } from './incident-event-types.ts'
 import { keyEventTypes } from './key-event-types.ts'
+import { refusalEventTypes } from './refusal-event-types.ts'
 import { sessionEventTypes } from './session-event-types.ts'
 
 /**
@@ -61,13 +62,7 @@ export const auditEventTypes = {
     subject: [],
     data: ['logSize', 'count', 'index', 'what'],
   },
-  'access.refused': {
-    severity: 'warning',
-    meaning:
-      'Somebody with good credentials asked for what they do not allow; once a minute for each caller and route.',
-    subject: [],
-    data: ['route'],
-  },
+  ...refusalEventTypes,
   'job.run_requested': {
     severity: 'notice',
     meaning: 'An administrator of the service had a job run once, besides its schedule.',

@@ -8,8 +8,11 @@ import type { RateLimits } from '../rate-limits.ts'
  */
 export function createRunOnce() {
   const underWay = new Set<string>()
-  return async <T>(key: string, work: () => Promise<T>): Promise<T> => {
-    if (underWay.has(key)) throw replayed()
+  return async <T>(key: string, work: () => Promise<T>, onReplayed: () => void): Promise<T> => {
+    if (underWay.has(key)) {
+      onReplayed()
+      throw replayed()
+    }
     underWay.add(key)
     try {
       return await work()

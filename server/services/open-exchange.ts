@@ -23,6 +23,7 @@ import type { RateLimitState } from '../rate-limit.ts'
 import type { RateLimits } from '../rate-limits.ts'
 import { createRunOnce, replayed, runWithinLimits } from './admit-exchange.ts'
 import { observeExchange } from './observe-exchange.ts'
+import type { NoteRefusal } from './refusal-tally.ts'
 import { retryOnConflict } from './retry-on-conflict.ts'
 import { sealChains } from './session-chains.ts'
 import { sessionEvent, timedOut } from './session-events.ts'
@@ -38,6 +39,7 @@ export interface OpenExchangeParts {
   limits: RateLimits
   writeEvent: WriteEvent
   metrics: Metrics
+  noteRefusal: NoteRefusal
 }
 
 export type OpenExchange = (
@@ -56,8 +58,10 @@ export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
     const th1 = initiateHash(crypto, request, bucketKey.certificate)
     const sessionId = sessionIdOf(request.bucket, th1)
     // With the signature: who takes part of a message and signs it wrongly does not keep the right one out.
-    return runOnce(`${sessionId} ${toBase64url(request.signature)}`, () =>
-      open(request, requestId, { bucketKey, th1, sessionId }),
+    return runOnce(
+      `${sessionId} ${toBase64url(request.signature)}`,
+      () => open(request, requestId, { bucketKey, th1, sessionId }),
+      () => parts.noteRefusal.exchange(request.deviceId, 'replayed', undefined),
     )
   })
 
@@ -67,7 +71,7 @@ export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
     { bucketKey, th1, sessionId }: { bucketKey: BucketKey; th1: Uint8Array; sessionId: string },
   ) {
     const party = await findExchangeParty(database, request.deviceId, sessionId, clock.now())
-    refuseReplay(party, sessionId)
+    refuseReplay(parts.noteRefusal, party, sessionId)
 
     return runQueued(parts, async () => {
       const clientKey = await importClientKey(parts, request)
@@ -76,6 +80,7 @@ export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
       const identityKey = await importIdentityKey(parts, claimed)
       const isSigned = identityKey?.verify(th1, signatureContexts.exchange, request.signature) === true
       if (!isSigned || clientKey === undefined || party?.principal.status !== 'ACTIVE') {
+        noteRefused(parts.noteRefusal, request.deviceId, party, isSigned)
         throw new ServiceError('exchange_refused', 'The device, its key or its signature is not accepted.')
       }
       const principal = { id: request.deviceId, organizationId: party.organizationId }
@@ -94,6 +99,7 @@ function observed(metrics: Metrics, open: OpenExchange): OpenExchange {
 async function getOpenBucketKey(parts: OpenExchangeParts, request: ExchangeRequest): Promise<BucketKey> {
   const now = parts.clock.now()
   if (!isBucketAccepted(request.bucket, now)) {
+    parts.noteRefusal.window(request.deviceId, request.bucket - bucketAt(now))
     throw new ServiceError(
       'bucket_out_of_window',
       `Bucket ${request.bucket} is not open; it is ${bucketAt(now)} now.`,
@@ -105,8 +111,16 @@ async function getOpenBucketKey(parts: OpenExchangeParts, request: ExchangeReque
   throw new ServiceError('unavailable', 'The key of this bucket is being made anew; fetch the certificates again.')
 }
 
-function refuseReplay(party: ExchangeParty | undefined, sessionId: string): void {
-  if (party?.sessions.some((session) => session.id === sessionId)) throw replayed()
+function refuseReplay(note: NoteRefusal, party: ExchangeParty | undefined, sessionId: string): void {
+  if (party?.sessions.some((session) => session.id === sessionId) !== true) return
+  note.exchange(party.principal.id, 'replayed', party.organizationId)
+  throw replayed()
+}
+
+/** For an unknown device as for a known one. Who signs rightly and may not exchange is told apart; all else anybody can send. */
+function noteRefused(note: NoteRefusal, deviceId: string, party: ExchangeParty | undefined, isSigned: boolean): void {
+  const isInactive = isSigned && party !== undefined && party.principal.status !== 'ACTIVE'
+  note.exchange(deviceId, isInactive ? 'inactive' : 'signature', party?.organizationId)
 }
 
 async function runQueued<T>(parts: OpenExchangeParts, task: () => Promise<T>): Promise<T> {
@@ -194,9 +208,10 @@ async function answer(
   let read: ExchangeParty | undefined = party
   await retryOnConflict(async () => {
     read ??= await findExchangeParty(parts.database, request.deviceId, sessionId, createdAt)
-    refuseReplay(read, sessionId)
+    refuseReplay(parts.noteRefusal, read, sessionId)
     const isSameKey = read?.principal.keyGeneration === party.principal.keyGeneration
     if (read?.principal.status !== 'ACTIVE' || !isSameKey) {
+      noteRefused(parts.noteRefusal, request.deviceId, read, isSameKey)
       throw new ServiceError('exchange_refused', 'The device, its key or its signature is not accepted.')
     }
     const { principal } = read
@@ -223,6 +238,7 @@ async function answer(
       })
     } catch (error) {
       if (!(error instanceof DatabaseError) || error.code !== 'duplicate') throw error
+      parts.noteRefusal.exchange(principal.id, 'replayed', organizationId)
       throw replayed(error)
     }
   })

@@ -15,6 +15,7 @@ import { ServiceError } from '../errors.ts'
 import { CHALLENGE_MS, sealChallenge } from './challenges.ts'
 import { hashCredential } from './credentials.ts'
 import { getPolicy, toDevicePolicy } from './policies.ts'
+import type { NoteRefusal } from './refusal-tally.ts'
 
 export interface StartEnrollmentParts {
   database: Database
@@ -25,6 +26,7 @@ export interface StartEnrollmentParts {
   profile: ProfileName
   /** The newest trust bundle. */
   getTrust: () => Promise<WireTrustBundle>
+  noteRefusal: NoteRefusal
 }
 
 export interface StartedEnrollment {
@@ -51,8 +53,13 @@ export function createStartEnrollment(parts: StartEnrollmentParts): StartEnrollm
     return database.withOrganization(organizationId, async (tx) => {
       const now = parts.clock.now()
       const token = await lockEnrollmentToken(tx, id)
-      if (token === undefined || !crypto.equal(hashCredential(crypto, credential), token.secretHash)) throw refused()
-      requireOpenToken(token, now)
+      if (token === undefined) throw refused()
+      const isRight = crypto.equal(hashCredential(crypto, credential), token.secretHash)
+      if (!isRight || !isOpen(token, now)) {
+        const ended = token.usedAt === undefined ? 'ended' : 'used'
+        parts.noteRefusal.enrollmentToken({ id, organizationId }, isRight ? ended : 'secret')
+        throw refused()
+      }
       const challenge = crypto.randomBytes(32)
       const expiresAt = now + CHALLENGE_MS
       await replaceEnrollmentChallenge(tx, organizationId, {
@@ -81,7 +88,11 @@ export function createStartEnrollment(parts: StartEnrollmentParts): StartEnrollm
 
 /** Throws `enrollment_refused` unless the token may still enrol somebody. */
 export function requireOpenToken(token: EnrollmentToken, now: number): void {
-  if (token.usedAt !== undefined || token.revokedAt !== undefined || token.expiresAt <= now) throw refused()
+  if (!isOpen(token, now)) throw refused()
+}
+
+function isOpen(token: EnrollmentToken, now: number): boolean {
+  return token.usedAt === undefined && token.revokedAt === undefined && now < token.expiresAt
 }
 
 function refused(): ServiceError {

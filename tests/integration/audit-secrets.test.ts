@@ -7,6 +7,7 @@ import type { EstablishedExchange } from '../../protocol/exchange/initiate.ts'
 import { SESSION_MS, SUPERSEDED_MS } from '../../protocol/exchange/session-states.ts'
 import { auditEventTypes } from '../../protocol/log/audit-event-types.ts'
 import { createEventWriter } from '../../runtime/audit-events.ts'
+import { newId } from '../../runtime/ids.ts'
 import { createLogger } from '../../runtime/logger.ts'
 import { destroyUnknownRecords } from '../../workers/jobs/destroy-unknown-records.ts'
 import { endSessions } from '../../workers/jobs/end-sessions.ts'
@@ -53,7 +54,12 @@ let log: string[]
 
 beforeAll(async () => {
   vi.stubGlobal('fetch', recordWireSecrets(fetch, secrets, headers))
-  service = await startTestService({ rootKey, trustProxy: ['127.0.0.1'], limits: { addressRefused: 3 } })
+  service = await startTestService({
+    rootKey,
+    trustProxy: ['127.0.0.1'],
+    limits: { addressRefused: 3 },
+    tellsRefusals: true,
+  })
   await runEverything()
   log = await readWholeLog(service.database.sql)
 })
@@ -92,6 +98,16 @@ async function runEverything(): Promise<void> {
   await rotateEverything(service, rootKey)
   await destroyKeys()
   await endSessionsByTime()
+  await tellRefusals()
+}
+
+/** The time of the service has passed on to another minute. */
+async function tellRefusals(): Promise<void> {
+  const types = ['exchange.refused', 'api_token.refused', 'enrollment_token.refused', 'access.elsewhere']
+  await vi.waitFor(async () => {
+    const written = (await readWholeLog(service.database.sql)).join()
+    for (const type of types) expect(written).toContain(`"${type}"`)
+  })
 }
 
 async function enrolAndChange(): Promise<TestDevice> {
@@ -175,6 +191,7 @@ async function refuseAccess(): Promise<void> {
   const tenant = await makeTenant(service, 'another')
   await asAdmin(201, 'POST', '/v1/enrollment-tokens/bulk', { items: [{ kind: 'device' }] }, tenant.adminToken)
   await asAdmin(403, 'GET', '/v1/organizations', undefined, tenant.adminToken)
+  await asAdmin(404, 'GET', `/v1/devices/${newId()}`, undefined, tenant.adminToken)
   const { id, token } = await makeApiToken(service, ['auditor'])
   await asAdmin(403, 'GET', '/v1/api-tokens', undefined, token)
   await asAdmin(204, 'DELETE', `/v1/api-tokens/${id}`)

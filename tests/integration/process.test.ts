@@ -74,6 +74,9 @@ test('the first start makes what it needs, says where it listens, and tells no s
   const { deviceId, session } = await device.exchange()
   expect(session).toBeDefined()
   first = { adminToken, rootKey, trust: await getTrust(url), deviceId }
+  // It is counted in memory alone until the process stops.
+  const again = { token: token.split('.').slice(0, 2).join('.') }
+  expect((await call({ url }, 'POST', '/v1/enrollments', { body: again })).status).toBe(401)
 
   expect(await findPostmasters(folder)).toHaveLength(1)
   service.kill('SIGTERM')
@@ -94,6 +97,11 @@ test('the second start keeps devices, keys and the admin token', async () => {
   expect(items.map(({ id, status }) => [id, status])).toEqual([[first.deviceId, 'ACTIVE']])
   expect((await call({ url }, 'GET', '/ready')).body.status).toBe('ready')
   await expectDeviceGoesOn(url)
+  // What the first start refused, it told when it stopped.
+  const path = '/v1/audit/events?type=enrollment_token.refused'
+  await expect
+    .poll(async () => (await call({ url }, 'GET', path, { token: first.adminToken })).body.items, { timeout: 10_000 })
+    .toMatchObject([{ event: { data: { used: 1, secret: 0, ended: 0 } } }])
 })
 
 /** The device of the first start has a session, and can have another. */

@@ -54,12 +54,12 @@ export interface Ledger {
   counts(): LedgerCounts
 }
 
-/** Keys that are made and destroyed in their time, and sessions that end in theirs, whoever asks for what. */
+/** Keys that are made and destroyed in their time, sessions that end in theirs, and what was refused in a minute, whoever asks for what. */
 function isOfSchedule({ type, actor }: LoggedEvent): boolean {
   return (
     type.startsWith('temporal_key.') ||
     type === 'sessions.pruned' ||
-    (type.startsWith('session.') && actor.type === 'service')
+    (/^session\.|\.refused$/.test(type) && actor.type === 'service')
   )
 }
 

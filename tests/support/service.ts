@@ -59,6 +59,8 @@ export interface NodeOptions {
   redisUrl?: string
   limits?: Partial<LimitsPerMinute>
   isScheduleHealthy?: () => boolean
+  /** At the turn of a minute, within a moment; without it when it closes, so that no other event comes in between. */
+  tellsRefusals?: boolean
 }
 
 /** The real service on a real database, in this process, with a clock that the test owns. */
@@ -84,6 +86,7 @@ export async function startTestService(
     wrapStore?: (store: TemporalKeyStore) => TemporalKeyStore
     /** Of limits and caches. */
     redisUrl?: string
+    tellsRefusals?: boolean
     /** Of the API alone, to hold a request where a test wants it. */
     wrapDatabase?: (database: Database) => Database
     /** 32 bytes. */
@@ -182,6 +185,7 @@ export async function startTestService(
       writeEvent,
       logger: options.logger ?? createLogger('silent'),
       metrics: createMetrics(),
+      lookForRefusalsEveryMs: node.tellsRefusals === true ? 20 : NEVER_MS,
     })
   const server = await startServer(api, database.open('qflare_auditor'), options)
   const nodes: RunningServer[] = []
@@ -213,6 +217,9 @@ export async function startTestService(
     },
   }
 }
+
+/** The longest that a timer takes. */
+const NEVER_MS = 2 ** 31 - 1
 
 /** Queues with one job in them, which nobody runs. */
 export const noJobs: JobQueues = {
