@@ -78,6 +78,8 @@ function problemText(refusal: ServiceError): string {
     'Content-Type: application/problem+json',
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Cache-Control: no-store',
+    "Content-Security-Policy: default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+    'Strict-Transport-Security: max-age=31536000; includeSubDomains',
     'X-Content-Type-Options: nosniff',
     `X-Request-Id: ${requestId}`,
   ]

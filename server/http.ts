@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Queue } from 'bullmq'
 import express, { type Express, type NextFunction, type Request, type Response } from 'express'
-import helmet from 'helmet'
+import helmet, { type HelmetOptions } from 'helmet'
 import { isUuid } from '../protocol/encoding.ts'
 import { newId } from '../runtime/ids.ts'
 import type { Logger } from '../runtime/logger.ts'
@@ -57,7 +57,7 @@ export function createHttpApp(parts: HttpParts): Express {
   app.set('query parser', 'simple')
   app.set('trust proxy', parts.trustProxy ?? false)
   app.use(boundPipelining())
-  app.use(helmet())
+  app.use(helmet(browserRules))
   app.use(identifyRequest)
   app.use(observeRequest(parts))
   app.use(requireStrictHttp)
@@ -74,6 +74,12 @@ export function createHttpApp(parts: HttpParts): Express {
   app.use(answerError(parts.logger))
   return app
 }
+
+/** Beside what helmet forbids by itself: no page frames an answer, and none moves where its links lead. */
+const browserRules = {
+  contentSecurityPolicy: { directives: { baseUri: ["'none'"], frameAncestors: ["'none'"] } },
+  xFrameOptions: { action: 'deny' },
+} as const satisfies HelmetOptions
 
 /** Who sends requests and reads no answer fills our memory: so many at once per connection, and no more. */
 const MAX_REQUESTS_UNDER_WAY = 16

@@ -115,7 +115,7 @@ describe('documents', () => {
     expect(broken).toEqual([])
   })
 
-  it.each(['ARCHITECTURE.md', 'docs/threat-model.md'])('%s names only files that exist', (path) => {
+  it.each(['ARCHITECTURE.md', 'docs/threat-model.md', 'docs/asvs.md'])('%s names only files that exist', (path) => {
     const gone = codeSpans(path)
       .filter(isPath)
       .filter((named) => !isPresent(normalize(named.replace(/:\d+$/, ''))))

@@ -55,3 +55,36 @@ function withoutCode(text: string): string {
 function withoutFences(text: string): string {
   return text.replace(/^ {0,3}(```+|~~~+)[^\n]*\n[\s\S]*?(?:^ {0,3}\1[`~]*\s*$|(?![\s\S]))/gm, '')
 }
+
+export interface Table {
+  /** The heading that stands before it. */
+  readonly heading: string
+  /** Without its head; cells as written. */
+  readonly rows: string[][]
+}
+
+/** The tables of a document, in its order. */
+export function tables(document: string): Table[] {
+  const found: Table[] = []
+  let heading = ''
+  let lines: string[] = []
+  for (const line of `${withoutFences(readText(document))}\n`.split('\n')) {
+    if (line.startsWith('|')) lines.push(line)
+    else if (lines.length > 0) {
+      found.push({ heading, rows: lines.slice(2).map(cellsOf) })
+      lines = []
+    }
+    heading = /^ {0,3}#{1,6}\s+(.+?)\s*#*\s*$/.exec(line)?.[1] ?? heading
+  }
+  return found
+}
+
+function cellsOf(line: string): string[] {
+  const cells = line.replace(/^\|/, '').replace(/\|\s*$/, '')
+  return cells.split(/(?<!\\)\|/).map((cell) => cell.trim())
+}
+
+/** Files of tests that a text names in backticks. */
+export function namedTests(text: string): string[] {
+  return [...text.matchAll(/`(tests\/[^`\s]+\.test\.ts)`/g)].map(([, path = '']) => path)
+}

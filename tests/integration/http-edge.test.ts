@@ -167,13 +167,16 @@ describe('headers', () => {
     ] as const) {
       const { headers } = await sendRaw(service, method, path)
       expect(Object.fromEntries(headers), path).toMatchObject({
-        'content-security-policy': expect.stringContaining("default-src 'self'"),
-        'strict-transport-security': expect.stringMatching(/^max-age=\d{8}/),
+        'strict-transport-security': expect.stringMatching(/^max-age=\d{8}; includeSubDomains$/),
         'x-content-type-options': 'nosniff',
-        'x-frame-options': 'SAMEORIGIN',
+        'x-frame-options': 'DENY',
         'referrer-policy': 'no-referrer',
         'cross-origin-resource-policy': 'same-origin',
       })
+      const policy = headers.get('content-security-policy')?.split(';')
+      for (const rule of ["default-src 'self'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"]) {
+        expect(policy, path).toContain(rule)
+      }
       for (const name of ['x-powered-by', 'server', 'etag', 'access-control-allow-origin']) {
         expect(headers.has(name), name).toBe(false)
       }

@@ -44,6 +44,9 @@ function expectProblem(text: string, status: number, code: string): void {
   expect(headers.get('connection')).toBe('close')
   expect(headers.get('content-type')).toBe('application/problem+json')
   expect(headers.get('cache-control')).toBe('no-store')
+  expect(headers.get('content-security-policy')).toBe("default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
+  expect(headers.get('strict-transport-security')).toBe('max-age=31536000; includeSubDomains')
+  expect(headers.get('x-content-type-options')).toBe('nosniff')
   expect(headers.get('content-length')).toBe(String(Buffer.byteLength(body)))
   expect(JSON.parse(body)).toMatchObject({
     type: `docs/errors.md#${code}`,
