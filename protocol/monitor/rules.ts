@@ -59,6 +59,15 @@ const ofEnrollmentToken = ({ subject: { enrollmentTokenId } }: WatchedEvent): Si
     ? { subject: `enrollment_token ${enrollmentTokenId}`, deviceId: undefined }
     : undefined
 
+const ofApiToken = ({ subject: { apiTokenId } }: WatchedEvent): SignalSubject | undefined =>
+  typeof apiTokenId === 'string' ? { subject: `api_token ${apiTokenId}`, deviceId: undefined } : undefined
+
+/** What the event counted under this name. */
+const counted =
+  (member: string) =>
+  ({ data }: WatchedEvent): number =>
+    typeof data[member] === 'number' ? data[member] : 0
+
 /** Devices that fail the same checks of the same policy fail for one reason, most likely. */
 const ofCause = (event: WatchedEvent): SignalSubject | undefined => {
   const { policyId, checks } = event.data
@@ -157,13 +166,90 @@ export const monitorRules = {
     score: 10,
     subjectOf: ofActor,
   },
+  'ids-sought': {
+    meaning: 'A caller asks for ids that nothing in its organization has: those of another, or guesses.',
+    types: ['access.elsewhere'],
+    severity: 'warning',
+    threshold: 10,
+    windowSeconds: 10 * MINUTE_S,
+    isProved: true,
+    score: 2,
+    count: counted('count'),
+    subjectOf: ofActor,
+  },
+  'exchanges-forged': {
+    meaning: 'Exchanges come in the name of a device that its identity key did not sign.',
+    types: ['exchange.refused'],
+    severity: 'warning',
+    threshold: 20,
+    windowSeconds: 10 * MINUTE_S,
+    isProved: false,
+    score: 1,
+    count: counted('signature'),
+    subjectOf: ofDevice,
+  },
+  'messages-replayed': {
+    meaning: 'Messages of a device come again: from a recording, or from a client with a defect.',
+    types: ['exchange.refused'],
+    severity: 'warning',
+    threshold: 5,
+    windowSeconds: 10 * MINUTE_S,
+    isProved: false,
+    score: 1,
+    count: counted('replayed'),
+    subjectOf: ofDevice,
+  },
+  'clock-astray': {
+    meaning: 'Exchanges of a device come for buckets that are not open: its clock is wrong, most likely.',
+    types: ['exchange.refused'],
+    severity: 'notice',
+    threshold: 20,
+    windowSeconds: HOUR_S,
+    isProved: false,
+    score: 0,
+    count: counted('window'),
+    subjectOf: ofDevice,
+  },
+  'barred-device-tries': {
+    meaning: 'A device that is quarantined, suspended or revoked goes on trying.',
+    types: ['exchange.refused'],
+    severity: 'warning',
+    threshold: 5,
+    windowSeconds: 10 * MINUTE_S,
+    isProved: false,
+    score: 2,
+    count: counted('inactive'),
+    subjectOf: ofDevice,
+  },
+  'token-guessed': {
+    meaning: 'Somebody who knows the id of an API token tries secrets for it.',
+    types: ['api_token.refused'],
+    severity: 'warning',
+    threshold: 10,
+    windowSeconds: 10 * MINUTE_S,
+    isProved: false,
+    score: 0,
+    count: counted('secret'),
+    subjectOf: ofApiToken,
+  },
+  'enrollment-token-reused': {
+    meaning: 'An enrolment token that was used came again, with its secret: two have it.',
+    types: ['enrollment_token.refused'],
+    severity: 'critical',
+    threshold: 1,
+    windowSeconds: HOUR_S,
+    isProved: false,
+    score: 0,
+    count: counted('used'),
+    subjectOf: ofEnrollmentToken,
+  },
   'log-differs': {
     meaning: 'The audit log is not what was signed, or something was put into its way.',
     types: ['audit_log.difference_found', 'audit_log.entry_refused', 'audit_log.checkpoint_lost'],
     severity: 'critical',
     threshold: 1,
     windowSeconds: HOUR_S,
-    isProved: true,
+    isProved: false,
     score: 0,
     subjectOf: ofLog,
   },

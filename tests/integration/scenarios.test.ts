@@ -1,11 +1,23 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { newId } from '../../runtime/ids.ts'
 import type { MonitorEventsParts } from '../../workers/jobs/monitor-events.ts'
-import { establish } from '../support/api.ts'
+import {
+  call,
+  createToken,
+  establish,
+  initiate,
+  makeIdentity,
+  sendExchange,
+  signCompletion,
+  startEnrollment,
+} from '../support/api.ts'
 import { attest } from '../support/attestation.ts'
 import { firstOrganization } from '../support/audit.ts'
 import { forgetIncidents, monitorPartsOf, setMonitorSettings, storedIncidents, watch } from '../support/monitor.ts'
+import { startTellingNode } from '../support/refusal-events.ts'
 import { askKeys, enterService, makeFederation, openAnswer, openRound, type TestParty } from '../support/rounds.ts'
 import type { TestService } from '../support/service.ts'
+import { makeTenant } from '../support/tenants.ts'
 import { enterWithTpm, otherPcrs, quoteOf } from '../support/tpm/device.ts'
 import { newTpm, startTpmService } from '../support/tpm/service.ts'
 import type { SoftwareTpm } from '../support/tpm/software-tpm.ts'
@@ -77,4 +89,81 @@ test('a device was cloned: both take sessions from each other, and its one ident
   ])
   await expect(establish(service, device)).rejects.toThrow()
   await establish(service, other)
+})
+
+/** What `work` does to a process of its own, which has told what it refused when this resolves, and what the monitor makes of it. */
+async function watched(work: (node: TestService) => Promise<void>): Promise<void> {
+  const { node, tell } = await startTellingNode(service)
+  await work(node)
+  await tell()
+  await watch(service, parts)
+}
+
+test('an enrolment token was stolen: whoever comes second gets nothing, and it is told at once', async () => {
+  const { id, credential } = await createToken(service)
+  const identity = makeIdentity()
+  const started = await startEnrollment(service, credential)
+  const completed = await call(service, 'POST', `/v1/enrollments/${started.enrollmentId}/complete`, {
+    body: signCompletion(started, identity.identityKey),
+  })
+  expect(completed.status).toBe(201)
+  await watched(async (node) => {
+    expect(await call(node, 'POST', '/v1/enrollments', { body: { token: credential } })).toMatchObject({ status: 401 })
+  })
+  expect(await storedIncidents(service)).toMatchObject([
+    { rule: 'enrollment-token-reused', severity: 'critical', subject: `enrollment_token ${id}` },
+  ])
+})
+
+test('a proxy replays what a device sends: it gets nothing, the device goes on, and the replays are told', async () => {
+  const device = await enterService(service)
+  await watched(async (node) => {
+    for (let i = 0; i < 3; i++) {
+      const { wire } = await initiate(node, device)
+      expect((await sendExchange(node, wire)).status).toBe(201)
+      for (let again = 0; again < 2; again++) expect((await sendExchange(node, wire)).status).toBe(409)
+    }
+  })
+  expect(await storedIncidents(service)).toMatchObject([
+    { rule: 'messages-replayed', subject: `device ${device.deviceId}`, count: 6 },
+  ])
+  await establish(service, device)
+})
+
+test('a curious tenant with a valid token learns nothing, not even from what it is told, and is told of', async () => {
+  const device = await enterService(service)
+  const curious = await makeTenant(service, newId())
+  const asked: unknown[] = []
+  await watched(async (node) => {
+    for (let i = 0; i < 6; i++) {
+      for (const id of [device.deviceId, newId()]) {
+        const { status, body } = await call(node, 'GET', `/v1/devices/${id}`, { token: curious.adminToken })
+        asked.push([status, body.code])
+      }
+    }
+  })
+  expect(asked).toEqual(Array.from({ length: 12 }, () => [404, 'not_found']))
+  expect(await storedIncidents(service)).toMatchObject([
+    { organization_id: curious.organizationId, rule: 'ids-sought', count: 12 },
+  ])
+})
+
+test('a flood of forged exchanges in the name of a device alarms, and does nothing to the device', async () => {
+  const rules = Object.fromEntries(
+    ['sessions-contended', 'access-refused', 'exchange-rate', 'ids-sought', 'attestation-failed'].map((rule) => [
+      rule,
+      { response: 'suspend' },
+    ]),
+  )
+  await setMonitorSettings(service, organizationId, { rules })
+  const device = await enterService(service)
+  const forged = { ...device, ...makeIdentity() }
+  await watched(async (node) => {
+    for (let i = 0; i < 30; i++) {
+      const { wire } = await initiate(node, forged)
+      expect((await sendExchange(node, wire)).status).toBe(401)
+    }
+  })
+  expect(await storedIncidents(service)).toMatchObject([{ rule: 'exchanges-forged', count: 30 }])
+  await establish(service, device)
 })
