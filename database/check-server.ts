@@ -21,8 +21,9 @@ export async function checkServer(connection: ClientConfig, role: string | undef
 }
 
 async function roleProblems(client: Client): Promise<string[]> {
-  const { rows } = await client.query<{ name: string; rolsuper: boolean; rolbypassrls: boolean; owner: boolean }>(
-    `select current_user as name, rolsuper, rolbypassrls,
+  const { rows } = await client.query<RoleFacts>(
+    `select current_user as name, rolsuper, rolbypassrls, current_database() as database,
+      has_database_privilege(current_user, current_database(), 'temporary') as temporary,
       (pg_has_role(current_user, 'qflare_owner', 'member')
         or current_user = (select tableowner from pg_tables where schemaname = 'public' and tablename = 'principal')) as owner
      from pg_roles where rolname = current_user`,
@@ -33,7 +34,21 @@ async function roleProblems(client: Client): Promise<string[]> {
   if (role.rolsuper) problems.push(`${role.name} is a superuser.`)
   if (role.rolbypassrls) problems.push(`${role.name} has BYPASSRLS.`)
   if (role.owner) problems.push(`${role.name} owns the schema, or can become its owner.`)
+  if (role.temporary && !role.rolsuper && !role.owner) {
+    problems.push(
+      `${role.name} can make temporary tables, which would stand before ours: revoke temporary on database ${role.database} from public.`,
+    )
+  }
   return problems
+}
+
+interface RoleFacts {
+  name: string
+  database: string
+  rolsuper: boolean
+  rolbypassrls: boolean
+  owner: boolean
+  temporary: boolean
 }
 
 const workingRoles = ['qflare_api', 'qflare_worker', 'qflare_sequencer', 'qflare_auditor', 'qflare_queues']

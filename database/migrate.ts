@@ -18,6 +18,7 @@ export async function migrate(connection: ClientConfig): Promise<string[]> {
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
     await requireRoles(client)
     await becomeOwner(client)
+    await refuseTemporaryTables(client)
     await client.query(`create table if not exists schema_migration (
       name text primary key, applied_at timestamptz not null default clock_timestamp())`)
     await client.query(
@@ -58,6 +59,17 @@ async function becomeOwner(client: Client): Promise<void> {
       { cause },
     )
   }
+}
+
+/**
+ * A temporary table stands before ours of the same name, for all who get its connection next, whatever their organization. The
+ * right is the database's, not the schema's: a copy of the database begins without it being taken. Of a database that
+ * qflare_owner does not own this changes nothing, and `checkServer` says so.
+ */
+async function refuseTemporaryTables(client: Client): Promise<void> {
+  await client.query(
+    `do $$ begin execute format('revoke temporary on database %I from public', current_database()); end $$`,
+  )
 }
 
 async function appliedMigrations(client: Client): Promise<string[]> {
