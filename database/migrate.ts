@@ -1,5 +1,6 @@
 import { Client, type ClientConfig } from 'pg'
 import { DatabaseError } from './errors.ts'
+import { requireDirect } from './find-pooler.ts'
 import { migrateQueues } from './migrate-queues.ts'
 import { migrations } from './migrations.ts'
 import { roles } from './roles.ts'
@@ -9,12 +10,14 @@ const MIGRATION_LOCK = 7_236_417_001
 
 /**
  * Brings the schema to this release. Two migrators at once are safe: the second waits and finds nothing to do. Returns the
- * names of what was applied. `refused` when the schema is newer than this release, or the roles are missing.
+ * names of what was applied. `refused` when the schema is newer than this release, the roles are missing,
+ * or a pooler is in between.
  */
 export async function migrate(connection: ClientConfig): Promise<string[]> {
   const client = new Client({ ...connection, application_name: 'qflare_migrator' })
   await client.connect()
   try {
+    await requireDirect(client, 'Migrations')
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
     await requireRoles(client)
     await becomeOwner(client)
