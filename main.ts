@@ -92,7 +92,7 @@ export async function startService(
       config,
       database: holdsKeys ? await open('sequencer', SEQUENCER_CONNECTIONS) : keeper,
       observer: await open('sequencer', 1),
-      connection: connections.sequencer.connection,
+      connection: connections.locks,
       signers: serviceKeys,
       acceptLostCheckpoint: options.acceptLostCheckpoint ?? false,
       onFatal(error) {
@@ -193,15 +193,16 @@ const FIRST_KEYS_WITHIN_MS = 60_000
 const SEQUENCER_CONNECTIONS = 2
 
 async function openRole(
-  { connection, role }: RoleConnection,
+  { connection, role, isPooled }: RoleConnection,
   maxConnections: number,
   logger: Logger,
   stack: AsyncDisposableStack,
 ): Promise<Database> {
-  await checkServer(connection, role)
+  await checkServer(connection, role, isPooled)
   const database = openDatabase({
     connection,
     role,
+    isPooled,
     maxConnections,
     onConnectionLost: (error) => logger.warn(`a database connection was lost: ${error.message}`),
   })

@@ -1,10 +1,14 @@
 import type { ClientConfig } from 'pg'
 import { Client } from 'pg'
 import { DatabaseError } from './errors.ts'
+import { isBehindPooler } from './find-pooler.ts'
 import { migrations } from './migrations.ts'
 
-/** Refuses (`refused`) a server or a login that would break what QFLARE promises; the message names all reasons. */
-export async function checkServer(connection: ClientConfig, role: string | undefined): Promise<void> {
+/**
+ * Refuses (`refused`) a server or a login that would break what QFLARE promises; the message names all reasons. A pooler in between
+ * is one of them, unless `isPooled` says that it is known.
+ */
+export async function checkServer(connection: ClientConfig, role: string | undefined, isPooled = false): Promise<void> {
   const client = new Client({ ...connection, ...(role === undefined ? {} : { options: `-c role=${role}` }) })
   await client.connect()
   try {
@@ -12,6 +16,7 @@ export async function checkServer(connection: ClientConfig, role: string | undef
       ...(await roleProblems(client)),
       ...(role === undefined ? await loginProblems(client) : []),
       ...(await durabilityProblems(client)),
+      ...(isPooled ? [] : await poolerProblems(client)),
       ...(await schemaProblems(client)),
     ]
     if (reasons.length > 0) throw new DatabaseError('refused', `This PostgreSQL cannot be used: ${reasons.join(' ')}`)
@@ -21,8 +26,9 @@ export async function checkServer(connection: ClientConfig, role: string | undef
 }
 
 async function roleProblems(client: Client): Promise<string[]> {
-  const { rows } = await client.query<{ name: string; rolsuper: boolean; rolbypassrls: boolean; owner: boolean }>(
-    `select current_user as name, rolsuper, rolbypassrls,
+  const { rows } = await client.query<RoleFacts>(
+    `select current_user as name, rolsuper, rolbypassrls, current_database() as database,
+      has_database_privilege(current_user, current_database(), 'temporary') as temporary,
       (pg_has_role(current_user, 'qflare_owner', 'member')
         or current_user = (select tableowner from pg_tables where schemaname = 'public' and tablename = 'principal')) as owner
      from pg_roles where rolname = current_user`,
@@ -33,7 +39,21 @@ async function roleProblems(client: Client): Promise<string[]> {
   if (role.rolsuper) problems.push(`${role.name} is a superuser.`)
   if (role.rolbypassrls) problems.push(`${role.name} has BYPASSRLS.`)
   if (role.owner) problems.push(`${role.name} owns the schema, or can become its owner.`)
+  if (role.temporary && !role.rolsuper && !role.owner) {
+    problems.push(
+      `${role.name} can make temporary tables, which would stand before ours: revoke temporary on database ${role.database} from public.`,
+    )
+  }
   return problems
+}
+
+interface RoleFacts {
+  name: string
+  database: string
+  rolsuper: boolean
+  rolbypassrls: boolean
+  owner: boolean
+  temporary: boolean
 }
 
 const workingRoles = ['qflare_api', 'qflare_worker', 'qflare_sequencer', 'qflare_auditor', 'qflare_queues']
@@ -54,6 +74,12 @@ async function durabilityProblems(client: Client): Promise<string[]> {
     `select name, setting from pg_settings where name in ('fsync', 'synchronous_commit', 'full_page_writes')`,
   )
   return rows.filter(({ setting }) => setting === 'off').map(({ name }) => `${name} is off.`)
+}
+
+/** It would keep prepared statements and settings that others get, or none of ours. */
+async function poolerProblems(client: Client): Promise<string[]> {
+  if (!(await isBehindPooler(client))) return []
+  return ['A pooler is in between: set QFLARE_DATABASE_URL_DIRECT for one in transaction mode.']
 }
 
 async function schemaProblems(client: Client): Promise<string[]> {

@@ -8,20 +8,32 @@ export const databaseRoles = ['api', 'auditor', 'worker', 'sequencer', 'queues']
 export type DatabaseRole = (typeof databaseRoles)[number]
 
 /** `role` is set on every connection; undefined where the login has it. */
-export interface RoleConnection {
+export interface DirectConnection {
   connection: ClientConfig
   role: string | undefined
 }
 
+export interface RoleConnection extends DirectConnection {
+  /** Behind a pooler in transaction mode. */
+  isPooled: boolean
+}
+
 export type RoleConnections = Record<Exclude<DatabaseRole, 'queues'>, RoleConnection> & {
   /** Undefined where there is no login for it: the queues are on Redis then. */
-  queues: RoleConnection | undefined
+  queues: DirectConnection | undefined
   migrator: ClientConfig
+  /** For locks that last as long as their connection. */
+  locks: ClientConfig
 }
 
 export interface ConnectOptions {
-  /** One login for each role; undefined: the embedded PostgreSQL of the data folder. */
-  urls: (Record<Exclude<DatabaseRole, 'queues'> | 'migrator', string> & { queues: string | undefined }) | undefined
+  /**
+   * One login for each role; undefined: the embedded PostgreSQL of the data folder. With `direct`, which is PostgreSQL itself as any
+   * of them, the others but `queues` and `migrator` go through a pooler in transaction mode.
+   */
+  urls:
+    | (Record<Exclude<DatabaseRole, 'queues'> | 'migrator', string> & Record<'queues' | 'direct', string | undefined>)
+    | undefined
   dataDirectory: string
   /** How the process holds the database for its temporal keys; undefined: it has none of them. */
   claim: 'alone' | 'shared' | undefined
@@ -36,10 +48,11 @@ export async function connectRoles(options: ConnectOptions, stack: AsyncDisposab
   const { urls, dataDirectory, log, onLost } = options
   if (urls !== undefined) {
     if (options.claim !== undefined) {
-      const use = await claimDatabase({ connectionString: urls.api }, options.claim === 'shared', onLost)
+      const use = await claimDatabase({ connectionString: urls.direct ?? urls.api }, options.claim === 'shared', onLost)
       stack.defer(() => use.release())
     }
-    const withLogin = (connectionString: string) => ({ connection: { connectionString }, role: undefined })
+    const isPooled = urls.direct !== undefined
+    const withLogin = (connectionString: string) => ({ connection: { connectionString }, role: undefined, isPooled })
     return {
       api: withLogin(urls.api),
       auditor: withLogin(urls.auditor),
@@ -47,6 +60,7 @@ export async function connectRoles(options: ConnectOptions, stack: AsyncDisposab
       sequencer: withLogin(urls.sequencer),
       queues: urls.queues === undefined ? undefined : withLogin(urls.queues),
       migrator: { connectionString: urls.migrator },
+      locks: { connectionString: urls.direct ?? urls.sequencer },
     }
   }
   const postgres = await startEmbeddedPostgres({
@@ -57,7 +71,7 @@ export async function connectRoles(options: ConnectOptions, stack: AsyncDisposab
   })
   stack.defer(() => postgres.stop())
   const { login, superuser } = await prepareEmbedded(postgres)
-  const asRole = (name: DatabaseRole) => ({ connection: login, role: `qflare_${name}` })
+  const asRole = (name: DatabaseRole) => ({ connection: login, role: `qflare_${name}`, isPooled: false })
   return {
     api: asRole('api'),
     auditor: asRole('auditor'),
@@ -65,5 +79,6 @@ export async function connectRoles(options: ConnectOptions, stack: AsyncDisposab
     sequencer: asRole('sequencer'),
     queues: asRole('queues'),
     migrator: superuser,
+    locks: login,
   }
 }

@@ -1,4 +1,5 @@
 import { Client, type ClientConfig } from 'pg'
+import { requireDirect } from './find-pooler.ts'
 
 /** An advisory lock that lasts as long as its connection. */
 export interface HeldLock {
@@ -6,7 +7,10 @@ export interface HeldLock {
   release(): Promise<void>
 }
 
-/** Undefined when another process has it. `onBroken`: the connection broke, and the lock with it. Throws when there is no server. */
+/**
+ * Undefined when another process has it. `onBroken`: the connection broke, and the lock with it. Throws when there is no server, and
+ * `refused` behind a pooler.
+ */
 export async function tryHoldLock(
   connection: ClientConfig,
   lock: { key: number; applicationName: string; isShared?: boolean },
@@ -21,6 +25,7 @@ export async function tryHoldLock(
   })
   try {
     await client.connect()
+    await requireDirect(client, 'Locks')
     const take = lock.isShared ? 'pg_try_advisory_lock_shared' : 'pg_try_advisory_lock'
     const { rows } = await client.query<{ held: boolean }>(`select ${take}($1) as held`, [lock.key])
     isHeld = rows[0]?.held === true

@@ -1,5 +1,6 @@
 import { Client, type ClientConfig } from 'pg'
 import { DatabaseError } from './errors.ts'
+import { requireDirect } from './find-pooler.ts'
 import { migrateQueues } from './migrate-queues.ts'
 import { migrations } from './migrations.ts'
 import { roles } from './roles.ts'
@@ -9,15 +10,18 @@ const MIGRATION_LOCK = 7_236_417_001
 
 /**
  * Brings the schema to this release. Two migrators at once are safe: the second waits and finds nothing to do. Returns the
- * names of what was applied. `refused` when the schema is newer than this release, or the roles are missing.
+ * names of what was applied. `refused` when the schema is newer than this release, the roles are missing,
+ * or a pooler is in between.
  */
 export async function migrate(connection: ClientConfig): Promise<string[]> {
   const client = new Client({ ...connection, application_name: 'qflare_migrator' })
   await client.connect()
   try {
+    await requireDirect(client, 'Migrations')
     await client.query('select pg_advisory_lock($1)', [MIGRATION_LOCK])
     await requireRoles(client)
     await becomeOwner(client)
+    await refuseTemporaryTables(client)
     await client.query(`create table if not exists schema_migration (
       name text primary key, applied_at timestamptz not null default clock_timestamp())`)
     await client.query(
@@ -58,6 +62,17 @@ async function becomeOwner(client: Client): Promise<void> {
       { cause },
     )
   }
+}
+
+/**
+ * A temporary table stands before ours of the same name, for all who get its connection next, whatever their organization. The
+ * right is the database's, not the schema's: a copy of the database begins without it being taken. Of a database that
+ * qflare_owner does not own this changes nothing, and `checkServer` says so.
+ */
+async function refuseTemporaryTables(client: Client): Promise<void> {
+  await client.query(
+    `do $$ begin execute format('revoke temporary on database %I from public', current_database()); end $$`,
+  )
 }
 
 async function appliedMigrations(client: Client): Promise<string[]> {

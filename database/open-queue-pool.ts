@@ -1,10 +1,10 @@
 import type { PgPool } from 'bullmq'
 import { Pool, DatabaseError as PostgresError } from 'pg'
-import type { RoleConnection } from './connect-roles.ts'
+import type { DirectConnection } from './connect-roles.ts'
 import { QUEUE_SCHEMA } from './migrate-queues.ts'
 
 export interface QueuePoolOptions {
-  connection: RoleConnection
+  connection: DirectConnection
   /** Workers in this process: each listens on a connection of its own. */
   workers: number
   onAway: (error: Error) => void

@@ -1,4 +1,4 @@
-import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient, type Transaction } from 'kysely'
+import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient, sql, type Transaction } from 'kysely'
 import { type ClientConfig, Pool, DatabaseError as PostgresError, types } from 'pg'
 import { toDatabaseError } from './errors.ts'
 import { runPipelined, type StatementResult } from './pipelined-transaction.ts'
@@ -48,6 +48,11 @@ export interface DatabaseOptions {
   connection: ClientConfig
   /** Set on every connection; undefined where the login is the role. */
   role: string | undefined
+  /**
+   * Behind a pooler in transaction mode, which gives each transaction another connection: nothing is prepared, and settings are made
+   * in each transaction, in the round trip that names its organization. Without a role.
+   */
+  isPooled?: boolean
   maxConnections: number
   /** Milliseconds after which a connection that gives no answer is given up; default 35,000. */
   answerWithinMs?: number
@@ -67,15 +72,21 @@ function findTypeParser(oid: number): (text: string) => unknown {
 }
 
 export function openDatabase(options: DatabaseOptions): Database {
+  const { isPooled = false } = options
+  const settings: Record<string, string> = {
+    timezone: 'UTC',
+    statement_timeout: '30000',
+    idle_in_transaction_session_timeout: '30000',
+  }
+  if (options.readOnly === true) settings[isPooled ? 'transaction_read_only' : 'default_transaction_read_only'] = 'on'
+  const inTransaction = isPooled ? settingCalls(settings) : ''
   // The planner would take every execution over partitions for worth a plan of its own, and planning costs more than running.
-  const settings = ['-c plan_cache_mode=force_generic_plan', '-c timezone=UTC']
-  settings.push('-c statement_timeout=30000', '-c idle_in_transaction_session_timeout=30000')
-  if (options.role !== undefined) settings.push(`-c role=${options.role}`)
-  if (options.readOnly === true) settings.push('-c default_transaction_read_only=on')
+  if (!isPooled) settings.plan_cache_mode = 'force_generic_plan'
+  if (options.role !== undefined) settings.role = options.role
   const pool = new Pool({
     ...options.connection,
     max: options.maxConnections,
-    options: settings.join(' '),
+    ...(isPooled ? {} : { options: startOptions(settings) }),
     connectionTimeoutMillis: 5_000,
     // A connection that a network dropped silently: the server's own limit cannot reach us then.
     query_timeout: options.answerWithinMs ?? 35_000,
@@ -89,7 +100,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   pool.on('connect', (client) => client.on('error', () => {}))
   const kyselies = {
     unprepared: openKysely(pool, (text) => ({ text })),
-    prepared: openKysely(pool, nameStatements()),
+    prepared: openKysely(pool, isPooled ? (text) => ({ text }) : nameStatements()),
   }
 
   async function transact<T>(
@@ -99,11 +110,9 @@ export function openDatabase(options: DatabaseOptions): Database {
   ): Promise<T> {
     try {
       return await kyselies[statements].transaction().execute(async (tx) => {
-        await tx
-          .selectNoFrom((eb) =>
-            eb.fn('set_config', [eb.val('qflare.organization_id'), eb.val(organizationId), eb.lit(true)]).as('set'),
-          )
-          .execute()
+        await sql`select set_config('qflare.organization_id', ${organizationId}, true)${sql.raw(inTransaction)}`.execute(
+          tx,
+        )
         return await work(tx)
       })
     } catch (error) {
@@ -114,7 +123,8 @@ export function openDatabase(options: DatabaseOptions): Database {
   return {
     withOrganization: transact,
     withoutOrganization: (work) => transact('', work),
-    sendTransaction: (scope, statements) => sendTransaction(pool, scope, statements),
+    sendTransaction: (scope, statements) =>
+      sendTransaction(pool, [scopeStatement(scope, inTransaction), ...statements], !isPooled),
     async readClock() {
       try {
         const { rows } = await pool.query<{ now: number }>('select extract(epoch from clock_timestamp()) * 1000 as now')
@@ -126,6 +136,19 @@ export function openDatabase(options: DatabaseOptions): Database {
     connections: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close: () => pool.end(),
   }
+}
+
+function startOptions(settings: Record<string, string>): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `-c ${name}=${value}`)
+    .join(' ')
+}
+
+/** For the end of a list of what is selected. */
+function settingCalls(settings: Record<string, string>): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `, set_config('${name}', '${value}', true)`)
+    .join('')
 }
 
 interface NamedText {
@@ -173,13 +196,13 @@ function openKysely(pool: Pool, toText: (text: string, values: readonly unknown[
 
 async function sendTransaction(
   pool: Pool,
-  scope: Scope,
   statements: readonly Statement[],
+  keepsPrepared: boolean,
 ): Promise<[string, ...StatementResult[]]> {
   try {
     const client = await pool.connect()
     try {
-      const [scoped, ...results] = await runPipelined(client, [scopeStatement(scope), ...statements], findTypeParser)
+      const [scoped, ...results] = await runPipelined(client, statements, findTypeParser, keepsPrepared)
       client.release()
       return [String(scoped?.rows[0]?.organization_id ?? ''), ...results]
     } catch (error) {
@@ -202,18 +225,18 @@ function arePreparedGood({ code }: PostgresError): boolean {
   return code !== '0A000' && code !== '26000'
 }
 
-function scopeStatement(scope: Scope): Statement {
+function scopeStatement(scope: Scope, settings: string): Statement {
   if ('organizationId' in scope) {
     return {
       name: 'scope',
-      text: `select set_config('qflare.organization_id', $1, true) as organization_id`,
+      text: `select set_config('qflare.organization_id', $1, true) as organization_id${settings}`,
       values: [scope.organizationId],
     }
   }
   return {
     name: 'scope_of',
     text: `select set_config('qflare.organization_id',
-      (select organization_id::text from directory where id = $1), true) as organization_id`,
+      (select organization_id::text from directory where id = $1), true) as organization_id${settings}`,
     values: [scope.organizationOf],
   }
 }

@@ -32,7 +32,8 @@ export async function openLocalDatabase(
 ): Promise<LocalDatabase> {
   if (config.database !== undefined) {
     const connection = { connectionString: config.database[as] }
-    return open({ connection, role: undefined, superuser: undefined, stop: async () => {} }, schema)
+    const isPooled = config.database.direct !== undefined
+    return open({ connection, role: undefined, isPooled, superuser: undefined, stop: async () => {} }, schema)
   }
   const found = await inspectEmbedded(config.dataDirectory)
   if (found.state === 'none') throw noDatabase(config.dataDirectory)
@@ -62,23 +63,24 @@ export function openOwnDatabase(superuser: ClientConfig): Promise<LocalDatabase>
 interface Server {
   connection: ClientConfig
   role: string | undefined
+  isPooled: boolean
   superuser: ClientConfig | undefined
   stop(): Promise<void>
 }
 
 function asRole(role: LocalRole, superuser: ClientConfig, stop: () => Promise<void>): Server {
-  return { connection: superuser, role: `qflare_${role}`, superuser, stop }
+  return { connection: superuser, role: `qflare_${role}`, isPooled: false, superuser, stop }
 }
 
 async function open(
-  { connection, role, superuser, stop }: Server,
+  { connection, role, isPooled, superuser, stop }: Server,
   schema: SchemaWish | 'migrated',
 ): Promise<LocalDatabase> {
   await using stack = new AsyncDisposableStack()
   stack.defer(stop)
   if (schema === 'migrated' && superuser !== undefined) await migrate(superuser)
-  if (schema !== 'any') await checkServer(connection, role)
-  const database = openDatabase({ connection, role, maxConnections: 2, onConnectionLost: () => {} })
+  if (schema !== 'any') await checkServer(connection, role, isPooled)
+  const database = openDatabase({ connection, role, isPooled, maxConnections: 2, onConnectionLost: () => {} })
   stack.defer(() => database.close())
   const opened = stack.move()
   return { database, superuser, [Symbol.asyncDispose]: () => opened.disposeAsync() }

@@ -152,6 +152,7 @@ const environment = z.object({
   QFLARE_DATABASE_URL_SEQUENCER: postgresUrl.optional(),
   QFLARE_DATABASE_URL_QUEUES: postgresUrl.optional(),
   QFLARE_DATABASE_URL_MIGRATOR: postgresUrl.optional(),
+  QFLARE_DATABASE_URL_DIRECT: postgresUrl.optional(),
   QFLARE_DATABASE_CONNECTIONS: decimal(2, 200).default(10),
   REDIS_URL: redisUrl.optional(),
   QFLARE_TEMPORAL_REDIS_URL: redisUrl.optional(),

@@ -7,6 +7,8 @@ export interface DatabaseUrls {
   /** Undefined where the queues are on Redis. */
   queues: string | undefined
   migrator: string
+  /** PostgreSQL itself, where the roles but queues and migrator go through a pooler in transaction mode. */
+  direct: string | undefined
 }
 
 type Variables = Record<string, unknown>
@@ -18,6 +20,7 @@ const required = [
   'QFLARE_DATABASE_URL_MIGRATOR',
 ]
 const QUEUES = 'QFLARE_DATABASE_URL_QUEUES'
+const DIRECT = 'QFLARE_DATABASE_URL_DIRECT'
 
 export function databaseUrls(variables: {
   DATABASE_URL?: string | undefined
@@ -26,6 +29,7 @@ export function databaseUrls(variables: {
   QFLARE_DATABASE_URL_SEQUENCER?: string | undefined
   QFLARE_DATABASE_URL_QUEUES?: string | undefined
   QFLARE_DATABASE_URL_MIGRATOR?: string | undefined
+  QFLARE_DATABASE_URL_DIRECT?: string | undefined
 }): DatabaseUrls | undefined {
   const {
     DATABASE_URL: api,
@@ -34,16 +38,18 @@ export function databaseUrls(variables: {
     QFLARE_DATABASE_URL_SEQUENCER: sequencer,
     QFLARE_DATABASE_URL_QUEUES: queues,
     QFLARE_DATABASE_URL_MIGRATOR: migrator,
+    QFLARE_DATABASE_URL_DIRECT: direct,
   } = variables
   return api && auditor && worker && sequencer && migrator
-    ? { api, auditor, worker, sequencer, queues, migrator }
+    ? { api, auditor, worker, sequencer, queues, migrator, direct }
     : undefined
 }
 
 /** Each begins with the name of its variable. */
 export function databaseProblems(variables: Variables): string[] {
   const isOwn = variables.DATABASE_URL !== undefined
-  const logins = isOwn && variables.REDIS_URL !== undefined ? required : [...required, QUEUES]
+  const logins = isOwn && variables.REDIS_URL !== undefined ? [...required] : [...required, QUEUES]
+  if (!isOwn) logins.push(DIRECT)
   return logins
     .filter((name) => (variables[name] !== undefined) !== isOwn)
     .map((name) => {

@@ -25,8 +25,10 @@ if (Number(process.versions.node.split('.')[0]) < 20) {
   process.exit(1)
 }
 
+const manifest = readFileSync(join(root, 'package.json'), 'utf8')
+const { bin, allowScripts = {} } = JSON.parse(manifest)
 const wanted = createHash('sha256')
-  .update(readFileSync(join(root, 'package.json')))
+  .update(manifest)
   .update(readFileSync(join(root, 'package-lock.json')))
   .update(`${process.platform}-${process.arch}`)
   .digest('hex')
@@ -34,19 +36,12 @@ const installed = existsSync(stampFile) ? readFileSync(stampFile, 'utf8') : ''
 
 if (installed !== wanted) {
   console.error('Installing dependencies (npm ci); this happens once per lockfile.')
-  const npm = process.env.npm_execpath
-  const command = npm === undefined ? ['npm'] : [process.execPath, npm]
-  const { status, error } = spawnSync(
-    command[0],
-    [...command.slice(1), 'ci', '--no-audit', '--no-fund', '--loglevel=error'],
-    { cwd: root, stdio: ['ignore', 2, 2] },
+  // No package runs a program of its own here but those that are named, whatever this npm makes of `allowScripts`.
+  runNpm('ci', '--ignore-scripts', '--no-audit', '--no-fund')
+  const allowed = Object.keys(allowScripts).filter(
+    (name) => allowScripts[name] === true && existsSync(join(root, 'node_modules', name)),
   )
-  if (status !== 0) {
-    console.error(
-      `npm ci failed${error ? `: ${error.message}` : ''}. Nothing was started; mend the cause and try again.`,
-    )
-    process.exit(1)
-  }
+  if (allowed.length > 0) runNpm('rebuild', '--ignore-scripts=false', ...allowed)
   writeFileSync(stampFile, wanted)
 }
 
@@ -57,13 +52,27 @@ try {
   console.error(`npx --no qflare may not find its command: ${error.message}`)
 }
 
+/** Ends this process where npm fails. */
+function runNpm(...args) {
+  const npm = process.env.npm_execpath
+  const [program, ...before] = npm === undefined ? ['npm'] : [process.execPath, npm]
+  const { status, error } = spawnSync(program, [...before, ...args, '--loglevel=error'], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+  })
+  if (status === 0) return
+  const reason = error ? `: ${error.message}` : ''
+  console.error(`npm ${args[0]} failed${reason}. Nothing was started; mend the cause and try again.`)
+  process.exit(1)
+}
+
 /**
  * `npx --no qflare` looks here first. Without this link npm makes one in its cache, once for each checkout, which is dead as soon
  * as the file that it names is moved. npm links the commands of dependencies only, not those of the package itself.
  */
 function linkCommand() {
   const folder = join(root, 'node_modules', '.bin')
-  const target = join('..', '..', JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).bin.qflare)
+  const target = join('..', '..', bin.qflare)
   const link = join(folder, 'qflare')
   if (lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() && readlinkSync(link) === target) return
   mkdirSync(folder, { recursive: true })

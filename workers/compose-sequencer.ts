@@ -31,6 +31,7 @@ export interface ComposeSequencerParts {
   database: Database
   /** The same, for metrics and for what prunes: they never take a connection from the writer. */
   observer: Database
+  /** Of its lock. */
   connection: ClientConfig
   signers: AuditSigners
   crypto: Primitives

@@ -6,7 +6,8 @@ import {
   Queue,
   type QueueOptions,
 } from 'bullmq'
-import type { RoleConnection } from '../database/connect-roles.ts'
+import type { DirectConnection } from '../database/connect-roles.ts'
+import { checkDirect } from '../database/find-pooler.ts'
 import { openQueuePool } from '../database/open-queue-pool.ts'
 import type { Logger } from '../runtime/logger.ts'
 import { openRedis, RedisError, readRedisSetting, waitForRedis } from '../runtime/redis.ts'
@@ -34,15 +35,18 @@ export interface QueueBackendOptions {
   /** Keeps services on one Redis apart: a job of one is no other's to run. */
   rootKid: string
   /** As qflare_queues; undefined only where there is a Redis. */
-  connection: RoleConnection | undefined
+  connection: DirectConnection | undefined
   /** Workers that this process will have: each waits for its jobs on a connection of its own. */
   workers: number
   logger: Logger
 }
 
-/** Opens Redis where it is set, else PostgreSQL. Throws RedisError for one that is away, or that may throw jobs away. */
+/**
+ * Opens Redis where it is set, else PostgreSQL. Throws RedisError for one that is away, or that may throw jobs away, and DatabaseError
+ * `refused` for a pooler: workers LISTEN.
+ */
 export async function openQueueBackend(options: QueueBackendOptions): Promise<QueueBackend> {
-  return options.redisUrl === undefined ? openPostgres(options) : openOnRedis(options.redisUrl, options)
+  return options.redisUrl === undefined ? openOnPostgres(options) : openOnRedis(options.redisUrl, options)
 }
 
 /** Seconds. BullMQ ignores a look at the next job that fails while PostgreSQL is away: nobody may sleep on it for long. */
@@ -50,8 +54,9 @@ const MAX_BLOCK_SECONDS = 10
 
 const CLOSE_WITHIN_MS = 2_000
 
-function openPostgres({ connection, rootKid, workers, logger }: QueueBackendOptions): QueueBackend {
+async function openOnPostgres({ connection, rootKid, workers, logger }: QueueBackendOptions): Promise<QueueBackend> {
   if (connection === undefined) throw new Error('There is neither a Redis nor a login for the queues.')
+  await checkDirect(connection.connection, 'Queues')
   const pool = openQueuePool({
     connection,
     workers,

@@ -60,8 +60,8 @@ async function examineInside(parts: InsideParts, postgres: PostgresExamination):
     findings.push(...(await guarded('admin token', () => examineAdminToken(dataDirectory, undefined))))
     return findings
   }
-  const { connection, role } = postgres.connection
-  const database = openDatabase({ connection, role, readOnly: true, maxConnections: 2, onConnectionLost: () => {} })
+  const options = { ...postgres.connection, readOnly: true, maxConnections: 2, onConnectionLost: () => {} }
+  const database = openDatabase(options)
   try {
     return await examineDatabase({ ...parts, database }, postgres.isInUse)
   } finally {

@@ -1,5 +1,5 @@
-import type { ClientConfig } from 'pg'
 import { checkServer } from '../../database/check-server.ts'
+import type { RoleConnection } from '../../database/connect-roles.ts'
 import { inspectEmbedded } from '../../database/inspect-embedded.ts'
 import { isMigrator, readServerFacts } from '../../database/inspect-server.ts'
 import type { Config } from '../../runtime/config.ts'
@@ -11,7 +11,7 @@ const { ok, warning, problem, unseen } = findingsOf('database')
 export interface PostgresExamination {
   findings: Finding[]
   /** As the worker; undefined when the database cannot be asked. */
-  connection: { connection: ClientConfig; role: string | undefined } | undefined
+  connection: RoleConnection | undefined
   /** A service works on it now. */
   isInUse: boolean
   /** There is no embedded one yet. */
@@ -45,7 +45,7 @@ async function examineEmbedded(dataDirectory: string, isOurs: boolean): Promise<
     findings.push(unseen(`PostgreSQL in ${found.folder} does not run, and is not started for this`, advice))
     return { findings, ...nothing }
   }
-  const connection = { connection: found.superuser, role: 'qflare_worker' }
+  const connection = { connection: found.superuser, role: 'qflare_worker', isPooled: false }
   const answers = await examineServer(connection)
   findings.push(ok(`PostgreSQL runs as process ${found.processId} in ${found.folder}`), ...answers.findings)
   if (answers.canAsk && !answers.isInUse) {
@@ -68,23 +68,25 @@ function programFindings(programs: { version: string } | { problem: string }, ma
 
 async function examineUrls(urls: NonNullable<Config['database']>): Promise<PostgresExamination> {
   const findings: Finding[] = []
-  for (const [name, connectionString] of [
-    ['DATABASE_URL', urls.api],
-    ['QFLARE_DATABASE_URL_AUDITOR', urls.auditor],
-    ['QFLARE_DATABASE_URL_WORKER', urls.worker],
-    ['QFLARE_DATABASE_URL_SEQUENCER', urls.sequencer],
-    ['QFLARE_DATABASE_URL_QUEUES', urls.queues],
+  const isPooled = urls.direct !== undefined
+  for (const [name, connectionString, mayBePooled] of [
+    ['DATABASE_URL', urls.api, isPooled],
+    ['QFLARE_DATABASE_URL_AUDITOR', urls.auditor, isPooled],
+    ['QFLARE_DATABASE_URL_WORKER', urls.worker, isPooled],
+    ['QFLARE_DATABASE_URL_SEQUENCER', urls.sequencer, isPooled],
+    ['QFLARE_DATABASE_URL_QUEUES', urls.queues, false],
+    ['QFLARE_DATABASE_URL_DIRECT', urls.direct, false],
   ] as const) {
     if (connectionString === undefined) continue
     try {
-      await checkServer({ connectionString, connectionTimeoutMillis: 5_000 }, undefined)
+      await checkServer({ connectionString, connectionTimeoutMillis: 5_000 }, undefined, mayBePooled)
       findings.push(ok(`${name} answers, with the rights of one role and this release's schema`))
     } catch (error) {
       findings.push(problem(`${name}: ${errorText(error)}`, 'docs/operations.md says how its logins are made.'))
     }
   }
   findings.push(await migratorFinding(urls.migrator))
-  const connection = { connection: { connectionString: urls.worker }, role: undefined }
+  const connection = { connection: { connectionString: urls.worker }, role: undefined, isPooled }
   const answers = await examineServer(connection)
   findings.push(...answers.findings)
   return { findings, connection: answers.canAsk ? connection : undefined, isInUse: answers.isInUse, isNew: false }
@@ -100,12 +102,12 @@ async function migratorFinding(connectionString: string): Promise<Finding> {
   }
 }
 
-async function examineServer({ connection, role }: { connection: ClientConfig; role: string | undefined }) {
+async function examineServer({ connection, role, isPooled }: RoleConnection) {
   try {
     const { version, sizeBytes, isInUse } = await readServerFacts(connection)
     const findings = [ok(`PostgreSQL ${version} answers; the database has ${formatBytes(sizeBytes)}`)]
     try {
-      if (role !== undefined) await checkServer(connection, role)
+      if (role !== undefined) await checkServer(connection, role, isPooled)
     } catch (error) {
       findings.push(
         problem(errorText(error), 'A start of this release migrates an older schema; for the rest see the text.'),

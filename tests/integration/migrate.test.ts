@@ -164,6 +164,18 @@ describe('checkServer', () => {
     await expect(checkServer(database.superuser, role)).rejects.toMatchObject(refusedBecause(`${role} has BYPASSRLS`))
   })
 
+  test('refuses a role that can make temporary tables, until the migrator has taken that from all', async () => {
+    const { connection, sql } = await createEmptyDatabase()
+    await migrate(connection)
+    await checkServer(connection, 'qflare_api')
+    await sql.query(`grant temporary on database ${connection.database} to public`)
+    await expect(checkServer(connection, 'qflare_api')).rejects.toMatchObject(
+      refusedBecause(`revoke temporary on database ${connection.database} from public`),
+    )
+    await migrate(connection)
+    await checkServer(connection, 'qflare_api')
+  })
+
   test('refuses a database where commits are not durable', async () => {
     const { connection, sql } = await createEmptyDatabase()
     await migrate(connection)

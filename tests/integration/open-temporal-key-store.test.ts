@@ -16,6 +16,7 @@ const database = {
   worker: 'postgresql://db',
   sequencer: 'postgresql://db',
   queues: undefined,
+  direct: undefined,
   migrator: 'postgresql://db',
 }
 

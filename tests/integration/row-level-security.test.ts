@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { findLeaks } from '../support/row-level-leaks.ts'
 import {
   findCatalogueProblems,
-  findLeaks,
   listExpectedPolicies,
   listPolicies,
   listTenantTables,
@@ -57,50 +57,6 @@ describe('row-level security', () => {
     const { rows } = await sql.query<{ organization_id: string }>('select organization_id from audit_outbox')
     expect(new Set(rows.map((row) => row.organization_id))).toEqual(new Set([tenants.a, tenants.b]))
     await expect(sql.query('select from principal')).rejects.toMatchObject({ code: '42501' })
-  })
-
-  test('lets a worker count the sessions of all organizations, and see none of them', async () => {
-    await sql.query('set local role qflare_worker')
-    const { rows } = await sql.query('select bucket::int, last_epoch::int, sessions::int from count_open_sessions()')
-    expect(rows).toEqual([{ bucket: 7, last_epoch: 7, sessions: 2 }])
-    expect((await sql.query('select id from session')).rows).toEqual([])
-    await expect(sql.query('select chains from session')).rejects.toMatchObject({ code: '42501' })
-  })
-
-  test('tells a worker of ended sessions ids and nothing else, and lets it end those of its organization only', async () => {
-    await sql.query('set local role qflare_worker')
-    expect((await sql.query('select list_open_buckets()::int as bucket')).rows).toEqual([{ bucket: 7 }])
-    const listed = await sql.query<{ organization_id: string }>(
-      `select * from list_ended_sessions(7, 'infinity', 'infinity', 'infinity', 10)`,
-    )
-    expect(listed.fields.map(({ name }) => name)).toEqual(['organization_id', 'id'])
-    expect(listed.rows.map((row) => row.organization_id).toSorted()).toEqual([tenants.a, tenants.b].toSorted())
-    await sql.query(`select set_config('qflare.organization_id', $1, true)`, [tenants.a])
-    const ended = await sql.query<{ organization_id: string }>(
-      `update session set state = 'TIMED_OUT', chains = null, confirmation_hash = null, ended_at = now()
-        returning organization_id`,
-    )
-    expect(ended.rows).toEqual([{ organization_id: tenants.a }])
-  })
-
-  test('tells a worker of notices that are due ids and nothing else, and nobody else of them', async () => {
-    const call = `select * from list_due_incident_notices('infinity', 10)`
-    await sql.query('set local role qflare_worker')
-    const listed = await sql.query<{ organization_id: string }>(call)
-    expect(listed.fields.map(({ name }) => name)).toEqual(['organization_id', 'id'])
-    expect(listed.rows.map((row) => row.organization_id).toSorted()).toEqual([tenants.a, tenants.b].toSorted())
-    expect((await sql.query('select from incident_notice')).rowCount).toBe(0)
-    for (const [role, statement] of [
-      ['qflare_jobs', 'select body from incident_notice'],
-      ['qflare_api', call],
-      ['qflare_api', 'select from incident_notice'],
-      ['qflare_auditor', 'select from incident_notice'],
-    ]) {
-      await sql.query(`savepoint before`)
-      await sql.query(`set local role ${role}`)
-      await expect(sql.query(statement as string), `${role}: ${statement}`).rejects.toMatchObject({ code: '42501' })
-      await sql.query('rollback to before')
-    }
   })
 
   test('shows qflare_jobs no device, no key material and nothing that a session was used for', async () => {
@@ -182,6 +138,28 @@ describe('the checks of row-level security turn red', () => {
     }
   })
 
+  test('when any one policy lets everything through, is for somebody else, or is for everybody', async () => {
+    const { rows } = await sql.query<{ name: string; has_using: boolean; has_check: boolean }>(
+      `select polname || ' on ' || polrelid::regclass as name, coalesce(pg_get_expr(polqual, polrelid) <> 'true', false) as has_using,
+          coalesce(pg_get_expr(polwithcheck, polrelid) <> 'true', false) as has_check from pg_policy`,
+    )
+    for (const { name, has_using, has_check } of rows) {
+      const changes = ['to public', 'to qflare_queues', 'to qflare_api']
+      if (has_using) changes.push('using (true)')
+      if (has_check) changes.push('with check (true)')
+      for (const change of changes) {
+        const problems = await undone(async () => {
+          await sql.query(`alter policy ${name} ${change}`)
+          return findCatalogueProblems(sql)
+        })
+        expect(problems, `${name} ${change}`).toEqual([
+          expect.stringContaining('missing: '),
+          expect.stringContaining('unexpected: '),
+        ])
+      }
+    }
+  })
+
   test.each(['disable', 'no force'])('when RLS of any one table or partition is changed to %s', async (change) => {
     const { rows } = await sql.query<{ name: string }>(
       'select oid::regclass::text as name from pg_class where relforcerowsecurity',
@@ -204,9 +182,24 @@ describe('the checks of row-level security turn red', () => {
           return findLeaks(sql, table, 'qflare_api', tenants)
         })
       const open = (policy: string) => `alter policy ${policy} on ${table.name} using (true) with check (true)`
-      const all = /select[^]*update[^]*update[^]*delete[^]*insert/
-      expect((await leaks(`alter table ${table.name} disable row level security`)).join('\n')).toMatch(all)
-      expect((await leaks(open('tenant'), open('tenant_only'))).join('\n')).toMatch(all)
+      const kinds = [
+        'select',
+        'for update',
+        'update',
+        'returning old',
+        'delete',
+        'insert',
+        'do update',
+        'merge',
+        'copy',
+      ]
+      for (const changes of [
+        [`alter table ${table.name} disable row level security`],
+        [open('tenant'), open('tenant_only')],
+      ]) {
+        const seen = (await leaks(...changes)).join('\n')
+        for (const kind of kinds) expect(seen, table.name).toContain(kind)
+      }
       expect(await leaks(`drop policy tenant on ${table.name}`)).not.toEqual([])
       expect(await leaks(`alter table ${table.name} no force row level security`)).not.toEqual([])
       // either of the two policies is enough: that is why there are two
@@ -243,6 +236,15 @@ describe('the checks of row-level security turn red', () => {
     ['grant execute on function list_organizations to public', 'list_organizations: is a SECURITY DEFINER'],
     ['alter policy list_organizations on organization to qflare_api', 'missing: organization list_organizations'],
     ['alter function make_session_partition reset all', 'make_session_partition: is a SECURITY DEFINER'],
+    ['grant execute on function list_ended_sessions to qflare_api', 'qflare_api list_ended_sessions: is a SECURITY'],
+    [
+      'grant execute on function list_organizations to qflare_auditor',
+      'qflare_auditor list_organizations: is a SECURITY',
+    ],
+    ['alter function sealed_under security definer', 'qflare_worker sealed_under: is a SECURITY DEFINER'],
+    ['grant usage on schema bullmq to qflare_api', 'qflare_api: may use schema bullmq'],
+    ['grant create on schema public to qflare_auditor', 'qflare_auditor: may make objects in schema public'],
+    ['grant qflare_queues to qflare_worker', 'qflare_worker: may use schema bullmq'],
   ])('after: %s', async (change, problem) => {
     await sql.query(change)
     expect(await findCatalogueProblems(sql)).toContainEqual(expect.stringContaining(problem))

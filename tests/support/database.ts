@@ -30,6 +30,8 @@ export async function createTestDatabase(template = TEMPLATE_DATABASE): Promise<
   const login = { host, port, user: 'qflare', password: loginPassword, database }
   const sql = new Client(superuser)
   await sql.connect()
+  // As migrating does: what a database grants is not cloned with it.
+  await sql.query(`revoke temporary on database ${database} from public`)
   const opened: Database[] = []
   async function disconnect(): Promise<void> {
     for (const database of opened.splice(0)) await database.close()

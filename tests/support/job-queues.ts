@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { DatabaseError } from 'pg'
 import { onTestFinished } from 'vitest'
 import { z } from 'zod'
-import type { RoleConnection } from '../../database/connect-roles.ts'
+import type { DirectConnection } from '../../database/connect-roles.ts'
 import { createLogger, type Logger } from '../../runtime/logger.ts'
 import { createMetrics } from '../../runtime/metrics.ts'
 import { defineJob, type JobDefinition } from '../../workers/job.ts'
@@ -29,7 +29,7 @@ export const shortTimes: QueueTimes = {
 export interface QueuePlace {
   redisUrl: string | undefined
   rootKid: string
-  connection: RoleConnection | undefined
+  connection: DirectConnection | undefined
 }
 
 /** A real server for queues, with nothing in them. */

@@ -20,6 +20,7 @@ test('logins for roles without DATABASE_URL are refused: the embedded database w
     QFLARE_DATABASE_URL_SEQUENCER: 'postgresql://sequencer@db/qflare',
     QFLARE_DATABASE_URL_MIGRATOR: 'postgresql://migrator@db/qflare',
     QFLARE_DATABASE_URL_QUEUES: 'postgresql://queues@db/qflare',
+    QFLARE_DATABASE_URL_DIRECT: 'postgresql://api@db:5433/qflare',
   }
   expect(problemsOf(logins)).toEqual(
     Object.keys(logins).map((name) =>

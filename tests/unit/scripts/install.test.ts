@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { chmod, cp, mkdir, mkdtemp, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -82,6 +82,64 @@ describe.skipIf(systemNode === undefined)('npx --no qflare', { timeout: 120_000 
       expect(await readlink(link())).toBe('../../operations/qflare.ts')
     }
     expect(await npx('help')).toMatchObject({ code: 0 })
+  })
+})
+
+describe.skipIf(systemNode === undefined)('installing', { timeout: 120_000 }, () => {
+  // As npm comes: it would run them all.
+  beforeEach(() => {
+    env['npm_config_ignore_scripts'] = 'false'
+  })
+
+  /** A package that leaves a file where npm runs its program, packed so that npm unpacks it as one of the registry. */
+  async function packPackage(name: string): Promise<string> {
+    const source = join(folder, 'sources', name)
+    await mkdir(source, { recursive: true })
+    const scripts = { postinstall: `node -e "require('fs').appendFileSync('${join(folder, name)}.ran', 'ran ')"` }
+    await writeFile(join(source, 'package.json'), JSON.stringify({ name, version: '1.0.0', scripts }))
+    await run('npm', ['pack', '--pack-destination', folder], { cwd: source, env })
+    return `file:${join(folder, `${name}-1.0.0.tgz`)}`
+  }
+
+  async function makeCheckoutOf(allowScripts: Record<string, boolean>): Promise<void> {
+    await makeCheckout('operations/qflare.ts')
+    const names = ['named', 'refused', 'unnamed', 'failing']
+    const packed = await Promise.all(names.map(async (name) => [name, await packPackage(name)] as const))
+    const manifest = { name: 'qflare', version: '1.0.0', type: 'module', bin: { qflare: 'operations/qflare.ts' } }
+    const dependencies = Object.fromEntries(packed)
+    await writeFile(join(checkout(), 'package.json'), JSON.stringify({ ...manifest, dependencies, allowScripts }))
+    await rm(join(checkout(), 'package-lock.json'))
+    await run('npm', ['install', '--package-lock-only'], { cwd: checkout(), env })
+  }
+
+  const ran = async () => (await readdir(folder)).filter((name) => name.endsWith('.ran'))
+
+  it.each(['false', 'true'])(
+    'runs programs of the packages that are named, of no other, and each once (ignore-scripts: %s)',
+    async (ignored) => {
+      env['npm_config_ignore_scripts'] = ignored
+      await makeCheckoutOf({ named: true, refused: false, absent: true })
+      expect(await install()).toContain('npm ci')
+      expect(await ran()).toEqual(['named.ran'])
+      expect((await readdir(join(checkout(), 'node_modules'))).sort()).toEqual(
+        expect.arrayContaining(['named', 'refused', 'unnamed']),
+      )
+      expect(await install()).toBe('')
+      expect(await readFile(join(folder, 'named.ran'), 'utf8')).toBe('ran ')
+    },
+  )
+
+  it('is not done when such a program fails, and is done again at the next start', async () => {
+    await makeCheckoutOf({ failing: true })
+    // the program cannot write: its file is a folder
+    await mkdir(join(folder, 'failing.ran'))
+    await expect(install()).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('npm rebuild failed. Nothing was started'),
+    })
+    await rm(join(folder, 'failing.ran'), { recursive: true })
+    expect(await install()).toContain('npm ci')
+    expect(await ran()).toEqual(['failing.ran'])
   })
 })
 
