@@ -55,7 +55,9 @@ try {
 /** Ends this process where npm fails. */
 function runNpm(...args) {
   const npm = process.env.npm_execpath
-  const [program, ...before] = npm === undefined ? ['npm'] : [process.execPath, npm]
+  // This Node may be the one of node_modules, which `npm ci` has just taken away.
+  const node = existsSync(process.execPath) ? process.execPath : 'node'
+  const [program, ...before] = npm === undefined ? ['npm'] : [node, npm]
   const { status, error } = spawnSync(program, [...before, ...args, '--loglevel=error'], {
     cwd: root,
     stdio: ['ignore', 2, 2],
