@@ -137,7 +137,7 @@ function describePath({ path }: Route): JsonObject[] {
 }
 
 function schemaOfPart(name: string): JsonObject {
-  if (name === 'round') return number
+  if (name === 'round') return { ...number, minimum: 1 }
   return /^id$|Id$/.test(name) ? { type: 'string', format: 'uuid' } : { type: 'string' }
 }
 
@@ -249,7 +249,9 @@ function describe(schema: ZodType, components: Components): JsonObject {
     unrepresentable: 'any',
     // A number in a query is checked as text and described as a number.
     override({ jsonSchema }) {
-      if (jsonSchema.type === 'integer') delete jsonSchema.pattern
+      if (jsonSchema.type !== 'integer' || jsonSchema.pattern === undefined) return
+      delete jsonSchema.pattern
+      jsonSchema.minimum ??= 0
     },
   })
   const { properties, $defs = {} } = JSON.parse(

@@ -14,7 +14,7 @@ export const pageQuery = {
   limit: decimal
     .pipe(z.int().min(1).max(200))
     .default(50)
-    .meta({ description: 'items per page: 1 to 200, 50 without it', type: 'integer' }),
+    .meta({ description: 'items per page; 50 without it', type: 'integer', minimum: 1, maximum: 200 }),
   cursor: cursorOf((id) => (isUuid(id) ? id : undefined)),
 }
 

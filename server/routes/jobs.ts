@@ -55,13 +55,13 @@ export function jobRoutes(jobs: Jobs): Route[] {
     }),
     defineRoute({
       method: 'post',
-      path: '/v1/jobs/failed/:id/retry',
+      path: '/v1/jobs/failed/:run/retry',
       access: 'service_admin',
       summary: 'Run again what was kept as failed',
       body: nothing,
       answers: { 202: { description: 'It is in its queue again.', body: z.strictObject({ id: z.string() }) } },
       errors: ['not_found'],
-      async answer({ caller, params: { id = '' }, requestId }) {
+      async answer({ caller, params: { run: id = '' }, requestId }) {
         await jobs.retry(caller, id, requestId)
         return { status: 202, body: { id } }
       },

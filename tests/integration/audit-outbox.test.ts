@@ -112,7 +112,7 @@ const changes: Record<string, Change> = {
     status: 201,
   },
   'POST /v1/jobs/:name/run': { prepare: async () => () => asAdmin('POST', '/v1/jobs/idle/run', {}), status: 202 },
-  'POST /v1/jobs/failed/:id/retry': {
+  'POST /v1/jobs/failed/:run/retry': {
     prepare: async () => () => asAdmin('POST', '/v1/jobs/failed/long:1/retry', {}),
     status: 202,
   },

@@ -97,7 +97,7 @@ const asks: Record<string, () => Promise<{ path: string; body?: unknown }>> = {
   'DELETE /v1/federations/:id/coordinators/:principalId': () => ofFederation('coordinators', 'coordinator', 'PUT'),
   'POST /v1/federations/:id/rounds': async () => ({ path: `${await newFederation()}/rounds`, body: {} }),
   'POST /v1/jobs/:name/run': async () => ({ path: '/v1/jobs/idle/run', body: {} }),
-  'POST /v1/jobs/failed/:id/retry': async () => ({ path: '/v1/jobs/failed/long:1/retry', body: {} }),
+  'POST /v1/jobs/failed/:run/retry': async () => ({ path: '/v1/jobs/failed/long:1/retry', body: {} }),
   'POST /v1/trust': async () => ({ path: '/v1/trust', body: await awaitSigned(service) }),
 }
 

@@ -46,7 +46,7 @@ export const bodyRoutes = {
   membership: 'POST /v1/federations/:id/rounds/:round/membership',
   close: 'POST /v1/federations/:id/rounds/:round/close',
   runJob: 'POST /v1/jobs/:name/run',
-  retryJob: 'POST /v1/jobs/failed/:id/retry',
+  retryJob: 'POST /v1/jobs/failed/:run/retry',
   trust: 'POST /v1/trust',
   policy: 'POST /v1/policies',
   anchor: 'POST /v1/trust-anchors',

@@ -16,7 +16,7 @@ export function serviceRows(world: AccessWorld): Record<string, Row> {
   return {
     'GET /v1/jobs': { outcomes: serviceAdmins(200) },
     'GET /v1/jobs/failed': { outcomes: serviceAdmins(200) },
-    'POST /v1/jobs/failed/:id/retry': {
+    'POST /v1/jobs/failed/:run/retry': {
       path: () => '/v1/jobs/failed/long:1/retry',
       body: {},
       outcomes: serviceAdmins(202),
