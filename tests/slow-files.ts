@@ -5,6 +5,7 @@
  */
 export const slowFiles = [
   'tests/integration/access.test.ts',
+  'tests/integration/api-fuzz.test.ts',
   'tests/integration/audit-check-removed.test.ts',
   'tests/integration/audit-outbox.test.ts',
   'tests/integration/backup-hostile.test.ts',
