@@ -1,0 +1,25 @@
+import { parseQuote } from '../../protocol/attestation/formats/tdx/quote.ts'
+import { toFormat } from '../confidential/confidential-attester.ts'
+import { readReport } from '../confidential/read-report.ts'
+import { toReport } from '../confidential/sev-snp-evidence.ts'
+import { openTsmReports, TSM_REPORTS_FOLDER } from '../confidential/tsm-reports.ts'
+import { reportsFolder } from './settings.ts'
+
+/** What was launched of this confidential virtual machine, as its own report says it and starter policies call it. */
+export async function measureMachine(): Promise<{
+  format: string
+  name: string
+  values: object[]
+  rows: [string, string][]
+}> {
+  const reports = openTsmReports(reportsFolder() ?? TSM_REPORTS_FOLDER)
+  const { provider, outblob } = await readReport(reports, new Uint8Array(64))
+  const format = toFormat(provider)
+  if (format === 'sev-snp') {
+    const { measurement } = toReport(outblob).facts
+    return { format, name: 'guest', values: [{ measurements: [measurement] }], rows: [['measurement', measurement]] }
+  }
+  const { mrTd, rtmr0, rtmr1, rtmr2 } = parseQuote(outblob).report.registers
+  const values = { mrTd, rtmr0, rtmr1, rtmr2 }
+  return { format, name: 'trust-domain', values: [values], rows: Object.entries(values) }
+}
