@@ -19,7 +19,10 @@ export async function measureMachine(): Promise<{
     const { measurement } = toReport(outblob).facts
     return { format, name: 'guest', values: [{ measurements: [measurement] }], rows: [['measurement', measurement]] }
   }
-  const { mrTd, rtmr0, rtmr1, rtmr2 } = parseQuote(outblob).report.registers
+  const { report, certificates } = parseQuote(outblob)
+  const { mrTd, rtmr0, rtmr1, rtmr2 } = report.registers
   const values = { mrTd, rtmr0, rtmr1, rtmr2 }
-  return { format, name: 'trust-domain', values: [values], rows: Object.entries(values) }
+  // Not of the trust domain, but what Intel's TCB info has to be fetched for.
+  const rows = Object.entries({ ...values, FMSPC: certificates.platform.fmspc })
+  return { format, name: 'trust-domain', values: [values], rows }
 }
