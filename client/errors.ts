@@ -12,6 +12,8 @@ export const clientErrorCodes = [
   'attester_failed',
   'tpm_unavailable',
   'tpm_refused',
+  'report_unavailable',
+  'certificates_missing',
   'quarantined',
   'suite_refused',
   'clock_refused',

@@ -3,6 +3,6 @@
  * programs of tpm2-tools.
  */
 
-export { openAttesters } from './tpm/open-attesters.ts'
+export { openAttesters, type StoredAttestersOptions } from './open-attesters.ts'
 export { createSealedFileStore, type SealOptions } from './tpm/sealed-file-store.ts'
 export { openTpmAttester, type TpmAttesterOptions } from './tpm/tpm-attester.ts'

@@ -92,6 +92,7 @@ async function writeManifest(folder: string): Promise<{ name: string; version: s
     exports: {
       '.': { types: './client/qflare.d.ts', default: './client/qflare.js' },
       './tpm': { types: './client/tpm.d.ts', default: './client/tpm.js' },
+      './confidential': { types: './client/confidential.d.ts', default: './client/confidential.js' },
       './browser': { types: './client/browser.d.ts', default: './browser/qflare.js' },
     },
     // Read by bundlers, and by our own bundle below.

@@ -1,8 +1,11 @@
 import { hostname } from 'node:os'
 import { enrollmentCompletion, principalKinds } from '../../protocol/enrollment.ts'
 import { signatureAlgorithmNames } from '../../protocol/suites.ts'
+import type { Attester } from '../attester.ts'
+import { type ConfidentialAttesterOptions, openConfidentialAttester } from '../confidential/confidential-attester.ts'
 import { enrollDevice } from '../enroll-device.ts'
-import { openTpmAttester } from '../tpm/tpm-attester.ts'
+import { openTpmAttester, type TpmAttesterOptions } from '../tpm/tpm-attester.ts'
+import { confidentialFlags, toConfidentialOptions } from './confidential-flags.ts'
 import { defineCommand } from './define-command.ts'
 import { usageError } from './exit-codes.ts'
 import { printResult, toList } from './print.ts'
@@ -31,15 +34,17 @@ export const enroll = defineCommand({
       help: 'of the identity key; default: what the server names first',
     },
     ...tpmFlags,
+    ...confidentialFlags,
     ...stateFlag,
   },
   examples: [
     'qflare enroll --name edge-1 --token-file device.token',
     'qflare token create | qflare enroll',
     'qflare enroll --tpm --seal --token-file device.token',
+    'qflare enroll --confidential --token-file device.token',
   ],
   notes:
-    'The state holds the private key: mode 0600, never in a backup, never copied to another machine. With --tpm the device proves in what state it is, and goes on to: qflare keep-fresh. It needs tpm2-tools and the right to use the TPM (group tss).',
+    'The state holds the private key: mode 0600, never in a backup, never copied to another machine. With --tpm the device proves in what state it is, and goes on to: qflare keep-fresh. It needs tpm2-tools and the right to use the TPM (group tss). With --confidential the same of a machine of SEV-SNP or TDX: as root, on Linux 6.7 or later; QFLARE_TSM_REPORTS names its folder of reports where that is not /sys/kernel/config/tsm/report.',
   async run({ values }) {
     const { kind, alg } = values
     const name = values.name ?? hostname()
@@ -48,10 +53,10 @@ export const enroll = defineCommand({
     }
     const path = statePath(values)
     const token = await readToken(values['token-file'])
-    const attesterOptions = toAttesterOptions(values)
+    const wanted = { tpm: toAttesterOptions(values), confidential: toConfidentialOptions(values) }
     const device = await withProgress(async () => {
       const store = await makeStateStore(path, toSealOptions(values))
-      const attesters = attesterOptions === undefined ? [] : [await openTpmAttester(attesterOptions)]
+      const attesters = await openWanted(wanted)
       return enrollDevice({ ...serverOptions(values), token, name, kind, alg, store, attesters })
     })
     const status = await device.status()
@@ -70,6 +75,16 @@ export const enroll = defineCommand({
     return undefined
   },
 })
+
+async function openWanted(wanted: {
+  tpm: TpmAttesterOptions | undefined
+  confidential: ConfidentialAttesterOptions | undefined
+}): Promise<Attester[]> {
+  return [
+    ...(wanted.tpm === undefined ? [] : [await openTpmAttester(wanted.tpm)]),
+    ...(wanted.confidential === undefined ? [] : [await openConfidentialAttester(wanted.confidential)]),
+  ]
+}
 
 async function readToken(file: string | undefined): Promise<string> {
   if (file !== undefined) return readSecretFile(file, 'enrolment token')

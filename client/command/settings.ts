@@ -9,9 +9,9 @@ import { openAuditor, type QflareAuditor } from '../auditor.ts'
 import { type DeviceOptions, openDevice, type QflareDevice } from '../device.ts'
 import { openFederations, type QflareFederations } from '../federations.ts'
 import { openIncidents, type QflareIncidents } from '../incidents.ts'
+import { openAttesters } from '../open-attesters.ts'
 import { openOperator, type QflareOperator } from '../operator.ts'
 import { parseServerUrl } from '../server-url.ts'
-import { openAttesters } from '../tpm/open-attesters.ts'
 import { CommandError, exitCodes } from './exit-codes.ts'
 import { openStateStore } from './state-store.ts'
 
@@ -63,7 +63,9 @@ export async function openDeviceOf(flags: ServerFlags & StateFlags, crypto?: Pri
 /** The same with what it attests with, as it enrolled. */
 export async function openAttestingDeviceOf(flags: ServerFlags & StateFlags): Promise<QflareDevice> {
   const store = await openStateStore(statePath(flags))
-  return openDevice(deviceOptions(flags, { store, attesters: await openAttesters(store) }))
+  return openDevice(
+    deviceOptions(flags, { store, attesters: await openAttesters(store, { reports: reportsFolder() }) }),
+  )
 }
 
 function deviceOptions(
@@ -145,6 +147,11 @@ export async function readSecretFile(path: string, what: string): Promise<string
     throw new CommandError(exitCodes.localState, `${path} does not hold one ${what} and nothing else.`)
   }
   return secret
+}
+
+/** Where the kernel is asked for reports, where that is not the folder of configfs-tsm: never from a file. */
+export function reportsFolder(): string | undefined {
+  return readVariable('QFLARE_TSM_REPORTS')
 }
 
 /** An empty variable is as good as none. */

@@ -1,10 +1,10 @@
-import { open } from 'node:fs/promises'
 import { z } from 'zod'
 import type { CredentialAnswer } from '../../protocol/attestation/messages.ts'
 import { toBase64url } from '../../protocol/encoding.ts'
 import type { Attester, EvidenceJson } from '../attester.ts'
 import { QflareError } from '../errors.ts'
 import { parseInput } from '../parse-input.ts'
+import { readAtMost } from '../read-at-most.ts'
 import { akTypes, DEFAULT_AK_HANDLE, findOrMakeAk, getAk } from './attestation-key.ts'
 import { openCredential } from './credential.ts'
 import { type EkCertificate, ekTypes, loadEk, readEkCertificate } from './endorsement-key.ts'
@@ -135,23 +135,6 @@ async function readEventLog(path: string | false, { isRequired }: { isRequired: 
     if (!isRequired) return {}
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new QflareError('tpm_unavailable', `The event log cannot be read (${reason}).`, { cause })
-  }
-}
-
-/** The kernel says no length of such a file. */
-async function readAtMost(path: string, limit: number): Promise<Uint8Array> {
-  const file = await open(path, 'r')
-  try {
-    const bytes = new Uint8Array(limit + 1)
-    let length = 0
-    for (;;) {
-      const { bytesRead } = await file.read(bytes, length, bytes.length - length)
-      if (bytesRead === 0) return bytes.slice(0, length)
-      length += bytesRead
-      if (length > limit) throw new Error(`it is longer than ${limit} bytes`)
-    }
-  } finally {
-    await file.close()
   }
 }
 

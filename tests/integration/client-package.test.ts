@@ -71,6 +71,20 @@ describe('the built package', () => {
     expect(stderr).toContain("code: 'tls_failed'")
   })
 
+  test.skipIf(systemNode === undefined)(
+    'has entries for what a device attests with, which need nothing that is not installed with it',
+    async () => {
+      const names = `const entries = await Promise.all(['tpm', 'confidential'].map((name) => import('qflare/' + name)))
+        console.log(JSON.stringify(entries.map((entry) => Object.keys(entry).sort())))`
+      await writeFile(join(project.folder, 'entries.mjs'), names)
+      const { stdout } = await run(systemNode as string, ['entries.mjs'], { cwd: project.folder })
+      expect(JSON.parse(stdout)).toEqual([
+        ['createSealedFileStore', 'openAttesters', 'openTpmAttester'],
+        ['openAttesters', 'openConfidentialAttester'],
+      ])
+    },
+  )
+
   test('has the same bytes each time, and brings nothing that it does not need', async () => {
     const again = await mkdtemp(join(tmpdir(), 'qflare-built-'))
     try {

@@ -1,4 +1,8 @@
-import { describe, expect, test } from 'vitest'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { toSevSnpEvidence } from '../../client/confidential/sev-snp-evidence.ts'
 import { sevSnp } from '../../protocol/attestation/formats/sev-snp.ts'
 import { parseCertificate } from '../../protocol/attestation/x509/parse-certificate.ts'
 import { toBase64url } from '../../protocol/encoding.ts'
@@ -47,6 +51,29 @@ describe.skipIf(fixtures === undefined)('a report of QFLARE_FIXTURES; unset, non
         .map(({ check }) => check)
     expect(bad({})).toEqual(['sev-snp.guest_policy'])
     expect(bad({ allowed: ['debug', 'smt'] })).toEqual([])
+  })
+
+  test('is sent by the attester with files as AMD gives them out, and asks for them by the chip and its firmware', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'qflare-foreign-'))
+    onTestFinished(() => rm(folder, { recursive: true }))
+    const files = ['vcek.testcer', 'ask_ark_milan.pem'].map((name) => join(folder, name)) as [string, string]
+    await writeFile(files[0], readFixture('public/sev-snp/vcek.testcer'))
+    await writeFile(files[1], readFixture('public/sev-snp/ask_ark_milan.pem'))
+    const report = {
+      provider: 'sev_guest',
+      outblob: readFixture('public/sev-snp/attestation.bin'),
+      auxblob: new Uint8Array(),
+    }
+    const { claims } = sevSnp
+      .parse(await toSevSnpEvidence(report, files))
+      .verify([rootOf('ask_ark_milan.pem')], expected)
+    const { chipId } = claims as { chipId: string }
+    await expect(toSevSnpEvidence(report, [files[1]])).rejects.toMatchObject({
+      code: 'certificates_missing',
+      message: expect.stringContaining(
+        `https://kdsintf.amd.com/vcek/v1/Milan/${chipId}?blSPL=2&teeSPL=0&snpSPL=5&ucodeSPL=68 and`,
+      ),
+    })
   })
 
   test('is refused with another binding, another root, a bit of another value, and when its key has expired', () => {

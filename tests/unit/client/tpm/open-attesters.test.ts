@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { createMemoryStore } from '../../../../client/memory-store.ts'
-import { openAttesters } from '../../../../client/tpm/open-attesters.ts'
+import { openAttesters } from '../../../../client/open-attesters.ts'
 import { toStoredTcti } from '../../../../client/tpm/stored-tcti.ts'
 import { createTpmAttester } from '../../../../client/tpm/tpm-attester.ts'
 import { newState } from '../../../support/device-store-contract.ts'
