@@ -48,6 +48,7 @@ export const slowFiles = [
   'tests/integration/sealed-file-store.test.ts',
   'tests/integration/sequencer.test.ts',
   'tests/integration/session-ended-meanwhile.test.ts',
+  'tests/integration/session-model.test.ts',
   'tests/integration/witness-collect.test.ts',
   'tests/integration/witnessed-log.test.ts',
   'tests/unit/client/audit-tail.test.ts',

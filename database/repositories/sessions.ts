@@ -1,5 +1,5 @@
 import type { Selectable } from 'kysely'
-import type { SessionState } from '../../protocol/exchange/session-states.ts'
+import type { SessionState, SessionTimes } from '../../protocol/exchange/session-states.ts'
 import type { Suite } from '../../protocol/suites.ts'
 import type { Tx } from '../open.ts'
 import type { Tables } from '../tables.ts'
@@ -54,28 +54,35 @@ export async function listSessions(
 }
 
 /** Those that still hold key material. The principal's row is locked by the caller. */
-export async function listOpenSessionIds(tx: Tx, principalId: string): Promise<string[]> {
+export async function listOpenSessions(tx: Tx, principalId: string): Promise<Session[]> {
   const rows = await tx
     .selectFrom('session')
-    .select('id')
+    .select(columns)
     .where('principal_id', '=', principalId)
     .where('chains', 'is not', null)
     .orderBy('id')
     .execute()
-  return rows.map(({ id }) => id)
+  return rows.map(toSession)
 }
 
 /** The same for whoever may not look at key material. */
-export async function listUnendedSessionIds(tx: Tx, principalId: string): Promise<string[]> {
+export async function listUnendedSessions(tx: Tx, principalId: string): Promise<(SessionTimes & UnendedSession)[]> {
   const rows = await tx
     .selectFrom('session')
-    .select('id')
+    .select(['id', 'state', 'created_at', 'expires_at', 'superseded_at'])
     .where('principal_id', '=', principalId)
     .where('state', 'in', ['PENDING', 'ACTIVE', 'SUPERSEDED'])
     .orderBy('id')
     .execute()
-  return rows.map(({ id }) => id)
+  return rows.map(({ id, state, ...row }) => ({
+    id,
+    state,
+    createdAt: row.created_at,
+    expiresAt: row.expires_at,
+    supersededAt: row.superseded_at ?? undefined,
+  }))
 }
+type UnendedSession = Pick<Session, 'id' | 'state'>
 
 /** False when it was over before. The principal's row is locked by the caller. */
 export async function revokeSession(tx: Tx, id: string, endedAt: number): Promise<boolean> {

@@ -19,14 +19,17 @@ export const CONFIRMATION_REPEAT_MS = 60_000
 export const SESSION_MS = 3_600_000
 export const MAX_PENDING_SESSIONS = 2
 
+export interface SessionTimes {
+  createdAt: number
+  expiresAt: number
+  supersededAt: number | undefined
+}
+
 /**
  * The state that a stored session is in at `now`. What time alone brings about (TIMED_OUT, EXPIRED, CLOSED) is computed, so
  * that nobody may use a session for longer because nobody wrote it down yet. All times in milliseconds since the Unix epoch.
  */
-export function sessionStateAt(
-  session: { state: SessionState; createdAt: number; expiresAt: number; supersededAt: number | undefined },
-  now: number,
-): SessionState {
+export function sessionStateAt(session: SessionTimes & { state: SessionState }, now: number): SessionState {
   if (session.state === 'PENDING' && now >= session.createdAt + PENDING_MS) return 'TIMED_OUT'
   const closesAt = (session.supersededAt ?? 0) + SUPERSEDED_MS
   if (session.state === 'SUPERSEDED' && closesAt <= session.expiresAt && now >= closesAt) return 'CLOSED'

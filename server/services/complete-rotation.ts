@@ -10,7 +10,6 @@ import { findOrganizationOf } from '../../database/repositories/directory.ts'
 import { getIdentityKey, insertIdentityKey, replaceIdentityKey } from '../../database/repositories/identity-keys.ts'
 import { lockPrincipal, type Principal } from '../../database/repositories/principals.ts'
 import { findRotationChallenge, type RotationChallengeRow } from '../../database/repositories/rotation-challenges.ts'
-import { listOpenSessionIds, revokeSession } from '../../database/repositories/sessions.ts'
 import { canonicalJson, encode } from '../../protocol/encoding.ts'
 import { attestationBinding } from '../../protocol/enrollment.ts'
 import type { RotationAnswer, RotationCompletion } from '../../protocol/identity-rotation.ts'
@@ -29,6 +28,7 @@ import { claimAttesters, expectedAttester, readAttesters, requireActivated } fro
 import { openChallenge } from './challenges.ts'
 import { countAppraisal } from './count-appraisal.ts'
 import { getDevice } from './devices.ts'
+import { endOpenSessions } from './end-open-sessions.ts'
 import type { IssueAttestationResult } from './issue-attestation-result.ts'
 import { requireNewKey, withDuplicateKeyRefused } from './new-identity-key.ts'
 import { type AppraisalPolicy, getPolicy, requireIdentityAlgorithm } from './policies.ts'
@@ -195,8 +195,8 @@ async function storeRotation(
   const { principal, challenge, completion, now, requestId } = attempt
   const { id: principalId, organizationId, kind, spiffeId } = principal
   const { alg, publicKey } = completion.identityKey
-  const sessionIds = await listOpenSessionIds(tx, principalId)
-  for (const sessionId of sessionIds) await revokeSession(tx, sessionId, now)
+  const party = { organizationId, principalId, requestId }
+  const { revokedIds, ended } = await endOpenSessions(parts.writeEvent, tx, party, now)
   await replaceIdentityKey(tx, { principalId, kid: challenge.oldKid, by: kid }, now)
   const identity = { organizationId, principalId, kid, alg, publicKey }
   const { mac, version: macKeyVersion } = macIdentityKey(parts.keyring, identity)
@@ -205,20 +205,21 @@ async function storeRotation(
   const attestation = await storeAttestation(parts, tx, device, appraised, now)
   await nameChallengeResult(tx, 'rotation_challenge', challenge.id, attestation.id)
   const { tier, policyId } = appraised.appraisal
-  const ended = { type: 'session.revoked', data: { with: 'identity_key' } } as const
+  const revoked = { type: 'session.revoked', data: { with: 'identity_key' } } as const
   const rotated = parts.writeEvent(
     {
       organizationId,
       actor: { type: kind, id: principalId },
       type: 'device.identity_rotated',
       subject: { deviceId: principalId },
-      data: { oldKid: challenge.oldKid, kid, alg, tier, policyId, sessions: sessionIds.length },
+      data: { oldKid: challenge.oldKid, kid, alg, tier, policyId, sessions: revokedIds.length },
       requestId,
     },
     now,
   )
   const actor = { organizationId, principal, requestId }
-  await insertEvents(tx, [...sessionIds.map((id) => sessionEvent(parts.writeEvent, actor, ended, id, now)), rotated])
+  const revocations = revokedIds.map((id) => sessionEvent(parts.writeEvent, actor, revoked, id, now))
+  await insertEvents(tx, [...ended, ...revocations, rotated])
   return toAnswer(principal, { kid, alg }, attestation)
 }
 

@@ -8,7 +8,6 @@ import {
   markPrincipalSuspended,
 } from '../../database/repositories/principals.ts'
 import { insertRevocation } from '../../database/repositories/revocations.ts'
-import { listOpenSessionIds, revokeSession } from '../../database/repositories/sessions.ts'
 import type { PrincipalStatus } from '../../protocol/enrollment.ts'
 import type { Happening, LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
@@ -16,6 +15,7 @@ import { actorOf, type Operator } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
 import { changeAs } from './change-as.ts'
 import { type Device, getDevice, notFound } from './devices.ts'
+import { endOpenSessions } from './end-open-sessions.ts'
 
 export type DeviceLifeCycle = ReturnType<typeof createDeviceLifeCycle>
 
@@ -73,11 +73,13 @@ export function createDeviceLifeCycle(parts: { database: Database; clock: Clock;
         if (step.from !== undefined && locked.status !== step.from) {
           throw new ServiceError('session_state', `The device is ${locked.status}.`)
         }
-        const sessionIds = await listOpenSessionIds(tx, id)
-        for (const sessionId of sessionIds) await revokeSession(tx, sessionId, now)
+        const { organizationId } = operator
+        const party = { organizationId, principalId: id, requestId }
+        const { revokedIds: sessionIds, ended } = await endOpenSessions(parts.writeEvent, tx, party, now)
         await step.mark(tx, id, now)
         await insertRevocation(tx, { principalId: id, status: step.to }, now)
-        await insertEvents(tx, eventsOf(parts.writeEvent, { step, operator, id, sessionIds, requestId, now }))
+        const events = eventsOf(parts.writeEvent, { step, operator, id, sessionIds, requestId, now })
+        await insertEvents(tx, [...ended, ...events])
         return getDevice(tx, id)
       })
   }

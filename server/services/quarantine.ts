@@ -1,10 +1,10 @@
 import type { Tx } from '../../database/open.ts'
 import { markPrincipalQuarantined } from '../../database/repositories/principals.ts'
 import { insertRevocation } from '../../database/repositories/revocations.ts'
-import { listOpenSessionIds, revokeSession } from '../../database/repositories/sessions.ts'
 import { tierOfValue } from '../../protocol/attestation/appraisal.ts'
 import type { LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
 import type { Appraisal } from './appraise-evidence.ts'
+import { endOpenSessions } from './end-open-sessions.ts'
 import { type SessionActor, sessionEvent } from './session-events.ts'
 
 /**
@@ -19,11 +19,11 @@ export async function quarantineDevice(
   now: number,
 ): Promise<LoggedEvent[]> {
   const { organizationId, principal, requestId } = actor
-  const sessionIds = await listOpenSessionIds(tx, principal.id)
-  for (const sessionId of sessionIds) await revokeSession(tx, sessionId, now)
+  const party = { organizationId, principalId: principal.id, requestId }
+  const { revokedIds, ended } = await endOpenSessions(writeEvent, tx, party, now)
   await markPrincipalQuarantined(tx, principal.id)
   await insertRevocation(tx, { principalId: principal.id, status: 'QUARANTINED' }, now)
-  const ended = { type: 'session.revoked', data: { with: 'quarantine' } } as const
+  const revoked = { type: 'session.revoked', data: { with: 'quarantine' } } as const
   const quarantined = writeEvent(
     {
       organizationId,
@@ -34,13 +34,13 @@ export async function quarantineDevice(
         attestationId: because.attestationId,
         policyId: because.appraisal.policyId,
         checks: contraindicatedChecks(because.appraisal),
-        sessions: sessionIds.length,
+        sessions: revokedIds.length,
       },
       requestId,
     },
     now,
   )
-  return [...sessionIds.map((id) => sessionEvent(writeEvent, actor, ended, id, now)), quarantined]
+  return [...ended, ...revokedIds.map((id) => sessionEvent(writeEvent, actor, revoked, id, now)), quarantined]
 }
 
 function contraindicatedChecks({ appraisals }: Appraisal): string[] {

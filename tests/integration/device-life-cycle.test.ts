@@ -51,6 +51,17 @@ describe('a device that is suspended', () => {
     expect(events).toMatchObject({ 'device.suspended': 1, 'session.revoked': 2 })
   })
 
+  test('leaves a session that time had ended what it was, though nobody had written that down', async () => {
+    const other = await enrollTestDevice(service)
+    await openExchange(service, other)
+    service.time.now += 60_000
+    await step('suspend', other.deviceId)
+    const { sessions, events } = await stored(service, other.deviceId)
+    expect(sessions).toMatchObject([{ state: 'TIMED_OUT', has_keys: false }])
+    expect(events).not.toHaveProperty('session.revoked')
+    expect(events).toMatchObject({ 'session.timed_out': 1, 'device.suspended': 1 })
+  })
+
   test('stays as it is when it is suspended again, without a second event', async () => {
     const before = await databaseContents(service)
     const again = await Promise.all(Array.from({ length: 4 }, () => step('suspend')))

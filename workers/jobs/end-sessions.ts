@@ -9,11 +9,11 @@ import {
   listEndedSessions,
   listOpenBuckets,
   lockOpenSessions,
-  type OpenSession,
 } from '../../database/repositories/session-ends.ts'
-import { PENDING_MS, type SessionState, SUPERSEDED_MS, sessionStateAt } from '../../protocol/exchange/session-states.ts'
+import { PENDING_MS, SUPERSEDED_MS, sessionStateAt } from '../../protocol/exchange/session-states.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
+import { type EndByTime, endsByTime, isEndByTime } from '../../runtime/ends-by-time.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { Logger } from '../../runtime/logger.ts'
 
@@ -22,15 +22,7 @@ export interface EndSessionsParts {
   writeEvent: WriteEvent
 }
 
-/** What time brings about: the event that tells of it, and when it came about. */
-const ends = {
-  TIMED_OUT: { type: 'session.timed_out', endedAt: ({ createdAt }) => createdAt + PENDING_MS },
-  EXPIRED: { type: 'session.expired', endedAt: ({ expiresAt }) => expiresAt },
-  CLOSED: { type: 'session.closed', endedAt: ({ supersededAt = 0 }) => supersededAt + SUPERSEDED_MS },
-} as const satisfies Partial<Record<SessionState, { type: string; endedAt: (session: OpenSession) => number }>>
-type End = keyof typeof ends
-
-export type EndedSessions = Record<End, number>
+export type EndedSessions = Record<EndByTime, number>
 
 /** Ids that are looked up at once, and sessions of one transaction: who exchanges meanwhile waits for one of these at most. */
 const PAGE = 20_000
@@ -92,11 +84,11 @@ async function endBatch(
   organizationId: string,
   ids: readonly string[],
   now: number,
-): Promise<End[]> {
+): Promise<EndByTime[]> {
   return parts.database.withOrganization(organizationId, async (tx) => {
     const over = (await lockOpenSessions(tx, ids)).flatMap((session) => {
       const to = sessionStateAt(session, now)
-      return isEnd(to) ? [{ ...session, from: session.state, to, endedAt: ends[to].endedAt(session) }] : []
+      return isEndByTime(to) ? [{ ...session, from: session.state, to, endedAt: endsByTime[to].endedAt(session) }] : []
     })
     if (over.length === 0) return []
     await endSessionRows(tx, over)
@@ -106,7 +98,7 @@ async function endBatch(
         {
           organizationId,
           actor: { type: 'service', id: NIL_UUID },
-          type: ends[to].type,
+          type: endsByTime[to].type,
           subject: { deviceId: principalId, sessionId: id },
           data: {},
           requestId,
@@ -117,10 +109,6 @@ async function endBatch(
     await insertEvents(tx, events)
     return over.map(({ to }) => to)
   })
-}
-
-function isEnd(state: SessionState): state is End {
-  return state in ends
 }
 
 function sumOf(ended: EndedSessions): number {

@@ -1,8 +1,10 @@
 import { countResponses, type Incident, markIncidentDevice } from '../../database/repositories/incidents.ts'
 import { lockPrincipal, markPrincipalSuspended, markSessionsEnded } from '../../database/repositories/principals.ts'
 import { insertRevocation } from '../../database/repositories/revocations.ts'
-import { listUnendedSessionIds, revokeSession } from '../../database/repositories/sessions.ts'
+import { listUnendedSessions, revokeSession } from '../../database/repositories/sessions.ts'
+import { sessionStateAt } from '../../protocol/exchange/session-states.ts'
 import type { EffectiveRule } from '../../protocol/monitor/settings.ts'
+import { isEndByTime } from '../../runtime/ends-by-time.ts'
 import type { Judgement } from './judge-entries.ts'
 
 const LIMIT_MS = 3_600_000
@@ -54,10 +56,11 @@ export async function respond(
 }
 
 async function endSessions({ tx, now, tell }: Judgement, deviceId: string): Promise<number> {
-  const sessionIds = await listUnendedSessionIds(tx, deviceId)
-  for (const sessionId of sessionIds) {
+  // Of one that time has ended the job of that tells, as that.
+  const open = (await listUnendedSessions(tx, deviceId)).filter((session) => !isEndByTime(sessionStateAt(session, now)))
+  for (const { id: sessionId } of open) {
     await revokeSession(tx, sessionId, now)
     tell({ type: 'session.revoked', subject: { deviceId, sessionId }, data: { with: 'incident' } })
   }
-  return sessionIds.length
+  return open.length
 }
