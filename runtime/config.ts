@@ -2,10 +2,17 @@ import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import type { FederationPolicyName } from '../protocol/rounds/federation-policies.ts'
+import { proxyAddress, webOrigin } from './address-settings.ts'
 import { defaultCheckpointFile } from './checkpoint-file.ts'
 import { type DatabaseUrls, databaseProblems, databaseUrls } from './database-settings.ts'
 import { type ProfileName, profileNames } from './profile.ts'
 import { type RotationTimes, rotationTimes, rotationVariables } from './rotation-setting.ts'
+import {
+  type SecurityContact,
+  securityContact,
+  securityContactProblems,
+  securityContactVariables,
+} from './security-contact-setting.ts'
 import { temporalRedisProblems } from './temporal-redis-setting.ts'
 import { type WitnessSetting, witnessSetting } from './witness-setting.ts'
 
@@ -23,6 +30,8 @@ export interface Config {
   /** Where health and metrics are served apart from the API; undefined: at the API's port, to this machine only. */
   operator: { host: string; port: number } | undefined
   limits: LimitsPerMinute
+  /** Undefined: nobody is named. */
+  securityContact: SecurityContact | undefined
   dataDirectory: string
   /** Undefined: the embedded PostgreSQL. */
   database: DatabaseUrls | undefined
@@ -101,17 +110,6 @@ const decimal = (min: number, max: number) =>
 
 const MAX_PER_MINUTE = 100_000_000
 
-/** An address or a network; a name could be made to mean another machine. */
-const proxyAddress = z.string().refine(isAddressOrNetwork, 'is not an IP address or a network such as 10.0.0.0/8')
-
-/** Exactly as a browser writes it, without a slash at its end. `*` is none: whose pages may call is a decision. */
-const webOrigin = z
-  .string()
-  .refine(
-    (text) => /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text,
-    'is not an origin such as https://console.example',
-  )
-
 const roleNames = ['api', 'worker', 'sequencer'] as const
 
 /** One entry per variable: what it means, its unit, default and maximum stand in config.example.env. */
@@ -157,6 +155,7 @@ const environment = z.object({
   QFLARE_WITNESSES: commaSeparated
     .pipe(z.array(witnessSetting).min(1, 'names no witness').max(16, 'names more than 16 witnesses'))
     .default([]),
+  ...securityContactVariables,
   ...rotationVariables,
   QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: decimal(0, 3_650).default(365),
   QFLARE_CRYPTO: z.enum(['native', 'portable']).optional(),
@@ -187,6 +186,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     ...databaseProblems(present),
     ...rolesProblems(present),
     ...temporalRedisProblems(present),
+    ...securityContactProblems(present),
   ]
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems)
   const variables = parsed.data
@@ -208,6 +208,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
       device: variables.QFLARE_LIMIT_DEVICE,
       organization: variables.QFLARE_LIMIT_ORGANIZATION,
     },
+    securityContact: securityContact(variables),
     dataDirectory,
     database: databaseUrls(variables),
     redisUrl: variables.REDIS_URL,
@@ -241,12 +242,6 @@ export function isLoopback(host: string): boolean {
 }
 
 type Present = Record<string, string | undefined>
-
-function isAddressOrNetwork(text: string): boolean {
-  const [address = '', prefix, ...rest] = text.split('/')
-  if (isIP(address) === 0 || rest.length > 0) return false
-  return prefix === undefined || (/^[0-9]{1,3}$/.test(prefix) && Number(prefix) <= (isIP(address) === 4 ? 32 : 128))
-}
 
 type Variables = z.output<typeof environment>
 
