@@ -1,8 +1,8 @@
-import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import type { FederationPolicyName } from '../protocol/rounds/federation-policies.ts'
 import { addressProblems } from './address-problems.ts'
+import { proxyAddress, webOrigin } from './address-settings.ts'
 import { defaultCheckpointFile } from './checkpoint-file.ts'
 import { type DatabaseUrls, databaseProblems, databaseUrls } from './database-settings.ts'
 import {
@@ -13,6 +13,12 @@ import {
 } from './incident-webhook-setting.ts'
 import { type ProfileName, profileNames } from './profile.ts'
 import { type RotationTimes, rotationTimes, rotationVariables } from './rotation-setting.ts'
+import {
+  type SecurityContact,
+  securityContact,
+  securityContactProblems,
+  securityContactVariables,
+} from './security-contact-setting.ts'
 import { temporalRedisProblems } from './temporal-redis-setting.ts'
 import { type WitnessSetting, witnessSetting } from './witness-setting.ts'
 
@@ -30,6 +36,8 @@ export interface Config {
   /** Where health and metrics are served apart from the API; undefined: at the API's port, to this machine only. */
   operator: { host: string; port: number } | undefined
   limits: LimitsPerMinute
+  /** Undefined: nobody is named. */
+  securityContact: SecurityContact | undefined
   dataDirectory: string
   /** Undefined: the embedded PostgreSQL. */
   database: DatabaseUrls | undefined
@@ -112,17 +120,6 @@ const decimal = (min: number, max: number) =>
 
 const MAX_PER_MINUTE = 100_000_000
 
-/** An address or a network; a name could be made to mean another machine. */
-const proxyAddress = z.string().refine(isAddressOrNetwork, 'is not an IP address or a network such as 10.0.0.0/8')
-
-/** Exactly as a browser writes it, without a slash at its end. `*` is none: whose pages may call is a decision. */
-const webOrigin = z
-  .string()
-  .refine(
-    (text) => /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text,
-    'is not an origin such as https://console.example',
-  )
-
 const roleNames = ['api', 'worker', 'sequencer'] as const
 
 /** One entry per variable: what it means, its unit, default and maximum stand in config.example.env. */
@@ -168,6 +165,7 @@ const environment = z.object({
   QFLARE_WITNESSES: commaSeparated
     .pipe(z.array(witnessSetting).min(1, 'names no witness').max(16, 'names more than 16 witnesses'))
     .default([]),
+  ...securityContactVariables,
   ...rotationVariables,
   QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: decimal(0, 3_650).default(365),
   QFLARE_COLLATERAL_WARNING_HOURS: decimal(0, 8_760).default(72),
@@ -199,6 +197,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     ...rolesProblems(present),
     ...temporalRedisProblems(present),
     ...incidentWebhookProblems(present),
+    ...securityContactProblems(present),
   ]
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems)
   const variables = parsed.data
@@ -220,6 +219,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
       device: variables.QFLARE_LIMIT_DEVICE,
       organization: variables.QFLARE_LIMIT_ORGANIZATION,
     },
+    securityContact: securityContact(variables),
     dataDirectory,
     database: databaseUrls(variables),
     redisUrl: variables.REDIS_URL,
@@ -246,12 +246,6 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
 }
 
 type Present = Record<string, string | undefined>
-
-function isAddressOrNetwork(text: string): boolean {
-  const [address = '', prefix, ...rest] = text.split('/')
-  if (isIP(address) === 0 || rest.length > 0) return false
-  return prefix === undefined || (/^[0-9]{1,3}$/.test(prefix) && Number(prefix) <= (isIP(address) === 4 ? 32 : 128))
-}
 
 type Variables = z.output<typeof environment>
 

@@ -7,6 +7,7 @@ export const otherVariables = [
   'QFLARE_ROOT_KEY',
   'QFLARE_STATE',
   'QFLARE_TEST_ANSWERS_FILE',
+  'QFLARE_TSM_REPORTS',
   'QFLARE_URL',
   'QFLARE_VECTORS',
 ] as const

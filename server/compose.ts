@@ -29,7 +29,14 @@ import { startListeners } from './start-listeners.ts'
 export interface ServerParts {
   config: Pick<
     Config,
-    'http' | 'operator' | 'limits' | 'redisUrl' | 'trustDomain' | 'exchangeQueueLength' | 'federationPolicy'
+    | 'http'
+    | 'operator'
+    | 'limits'
+    | 'securityContact'
+    | 'redisUrl'
+    | 'trustDomain'
+    | 'exchangeQueueLength'
+    | 'federationPolicy'
   >
   version: string
   database: Database
@@ -105,6 +112,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     version: parts.version,
     pin,
     federationPolicy: config.federationPolicy,
+    securityContact: config.securityContact,
     database,
     auditor: parts.auditor,
     keyring,

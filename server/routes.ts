@@ -10,6 +10,7 @@ import type { JobQueues } from '../runtime/job-queues.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { ProfileName } from '../runtime/profile.ts'
+import type { SecurityContact } from '../runtime/security-contact-setting.ts'
 import type { RateLimits } from './rate-limits.ts'
 import type { Route } from './route.ts'
 import { apiDocumentRoutes } from './routes/api-documents.ts'
@@ -40,6 +41,7 @@ import { revocationRoutes } from './routes/revocations.ts'
 import { rotateIdentityRoutes } from './routes/rotate-identity.ts'
 import { roundKeyRoutes, roundMembershipRoutes } from './routes/round-keys.ts'
 import { roundRoutes } from './routes/rounds.ts'
+import { securityContactRoute } from './routes/security-contact.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { startEnrollmentRoute } from './routes/start-enrollment.ts'
 import { threatScoreRoutes } from './routes/threat-scores.ts'
@@ -96,6 +98,7 @@ export interface RouteParts {
   pin: string
   /** Of a federation that names none. */
   federationPolicy: FederationPolicyName
+  securityContact: SecurityContact | undefined
   database: Database
   auditor: Database
   keyring: Keyring
@@ -136,6 +139,7 @@ export function listRoutes(parts: RouteParts): Route[] {
       },
     }),
     ...publishedKeyRoutes(parts.publishedKeys),
+    securityContactRoute(parts.securityContact, clock),
     ...organizationRoutes(createOrganizations(parts)),
     ...apiTokenRoutes(createApiTokens(parts), clock),
     ...appraisalPolicyRoutes(createAppraisalPolicies(parts)),

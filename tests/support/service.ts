@@ -16,6 +16,7 @@ import type { JobQueues } from '../../runtime/job-queues.ts'
 import { createLogger, type Logger } from '../../runtime/logger.ts'
 import { createMetrics } from '../../runtime/metrics.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
+import type { SecurityContact } from '../../runtime/security-contact-setting.ts'
 import { openFileTemporalKeyStore } from '../../runtime/temporal/file-temporal-key-store.ts'
 import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
 import { composeServer, type RunningServer } from '../../server/compose.ts'
@@ -67,6 +68,8 @@ export interface NodeOptions {
 export async function startTestService(
   options: {
     exchangeQueueLength?: number
+    /** Null where nobody is named. */
+    securityContact?: SecurityContact | null
     profile?: ProfileName
     /** The machine's clock, and a running schedule and log, for clients that have clocks of their own. */
     isRealTime?: boolean
@@ -166,6 +169,7 @@ export async function startTestService(
         },
         operator: options.hasOperatorPort ? { host: '127.0.0.1', port: 0 } : undefined,
         limits: { address: 0, addressRefused: 0, apiToken: 0, device: 0, organization: 0, ...node.limits },
+        securityContact: options.securityContact === null ? undefined : (options.securityContact ?? testContact),
         redisUrl: node.redisUrl,
         trustDomain: 'test.example',
         exchangeQueueLength: options.exchangeQueueLength ?? 512,
@@ -220,6 +224,7 @@ export async function startTestService(
 
 /** The longest that a timer takes. */
 const NEVER_MS = 2 ** 31 - 1
+const testContact = { contacts: ['mailto:security@test.example'], policy: undefined, languages: ['en'] }
 
 /** Queues with one job in them, which nobody runs. */
 export const noJobs: JobQueues = {

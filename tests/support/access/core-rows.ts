@@ -18,6 +18,7 @@ export function coreRows(world: AccessWorld): Record<string, Row> {
     'GET /version': { outcomes: everyone(200) },
     'GET /metrics': { outcomes: everyone(200) },
     'GET /.well-known/jwks.json': { outcomes: everyone(200) },
+    'GET /.well-known/security.txt': { outcomes: everyone(200) },
     'GET /v1/trust': { outcomes: everyone(200) },
     'GET /v1/buckets': { outcomes: everyone(200) },
     'GET /openapi.json': { outcomes: everyone(200) },

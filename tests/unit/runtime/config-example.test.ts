@@ -31,6 +31,7 @@ describe('config.example.env', () => {
       'QFLARE_LIMIT_API_TOKEN',
       'QFLARE_LIMIT_DEVICE',
       'QFLARE_LIMIT_ORGANIZATION',
+      'QFLARE_SECURITY_LANGUAGES',
       'QFLARE_DATA_DIR',
       'QFLARE_DATABASE_CONNECTIONS',
       'QFLARE_TRUST_DOMAIN',

@@ -75,6 +75,9 @@ describe('loadConfig', () => {
       QFLARE_LIMIT_API_TOKEN: '3',
       QFLARE_LIMIT_DEVICE: '2',
       QFLARE_LIMIT_ORGANIZATION: '100000000',
+      QFLARE_SECURITY_CONTACT: 'mailto:x@y.example',
+      QFLARE_SECURITY_POLICY: 'https://y.example',
+      QFLARE_SECURITY_LANGUAGES: 'de, en',
       QFLARE_DATA_DIR: '/var/lib/x',
       DATABASE_URL: 'postgresql://api@db/qflare',
       QFLARE_DATABASE_URL_AUDITOR: 'postgresql://auditor@db/qflare',
@@ -116,6 +119,7 @@ describe('loadConfig', () => {
       },
       operator: { host: '0.0.0.0', port: 9090 },
       limits: { address: 0, addressRefused: 1, apiToken: 3, device: 2, organization: 100_000_000 },
+      securityContact: { contacts: ['mailto:x@y.example'], policy: 'https://y.example', languages: ['de', 'en'] },
       dataDirectory: '/var/lib/x',
       database: {
         api: 'postgresql://api@db/qflare',
