@@ -1,16 +1,18 @@
-import { readSync } from 'node:fs'
-import { parentPort, workerData } from 'node:worker_threads'
+import { read } from 'node:fs'
 
-// Waits for requests of FUSE in a thread of its own, so that none of those is taken which file operations of the test need.
-const { descriptor } = workerData as { descriptor: number }
+// Hands over what FUSE asks, in a process of its own: a read of it waits where no thread can be ended. It ends with whoever started it.
+const FUSE = 3
 const buffer = Buffer.alloc(64 * 1024)
-for (;;) {
-  try {
-    const length = readSync(descriptor, buffer)
-    parentPort?.postMessage(Uint8Array.from(buffer.subarray(0, length)))
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
+const end = () => process.kill(process.pid, 'SIGKILL')
+
+function next(): void {
+  read(FUSE, buffer, 0, buffer.length, null, (error, length) => {
+    if (error === null) process.stdout.write(Uint8Array.from(buffer.subarray(0, length)), next)
     // ENOENT, EINTR: whoever asked has gone. ENODEV: it is unmounted.
-    if (code !== 'ENOENT' && code !== 'EINTR') break
-  }
+    else if (error.code === 'ENOENT' || error.code === 'EINTR') next()
+    else end()
+  })
 }
+
+process.stdin.on('end', end).resume()
+next()

@@ -1,12 +1,12 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, existsSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { mkdtemp, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Worker } from 'node:worker_threads'
 import {
   type FuseRequest,
+  IN_HEADER_BYTES,
   initReply,
   openReply,
   operations,
@@ -46,10 +46,8 @@ export async function mountReports(kernel: TsmKernel): Promise<MountedReports> {
   const folder = await mkdtemp(join(tmpdir(), 'qflare-tsm-'))
   const descriptor = openSync('/dev/fuse', constants.O_RDWR)
   const answer = createAnswers(kernel)
-  const reader = new Worker(new URL('./fuse-reader.ts', import.meta.url), { workerData: { descriptor } })
-  reader.on('message', (message: Uint8Array) => {
-    const request = parseRequest(Buffer.from(message))
-    const reply = toReplyOf(request, answer)
+  const reader = startReader(descriptor, (message) => {
+    const reply = toReplyOf(parseRequest(message), answer)
     if (reply !== undefined) writeSync(descriptor, reply)
   })
   const options = 'fd=3,rootmode=40000,user_id=0,group_id=0'
@@ -64,6 +62,22 @@ export async function mountReports(kernel: TsmKernel): Promise<MountedReports> {
       await rmdir(folder)
     },
   }
+}
+
+/** A test that fails leaves it to end with this process. */
+function startReader(descriptor: number, onRequest: (message: Buffer) => void): ChildProcess {
+  const program = join(import.meta.dirname, 'fuse-reader.ts')
+  const child = spawn(process.execPath, [program], { stdio: ['pipe', 'pipe', 'inherit', descriptor] })
+  let waiting = Buffer.alloc(0)
+  child.stdout?.on('data', (bytes: Buffer) => {
+    waiting = Buffer.concat([waiting, bytes])
+    while (waiting.length >= IN_HEADER_BYTES && waiting.length >= waiting.readUInt32LE(0)) {
+      const length = waiting.readUInt32LE(0)
+      onRequest(waiting.subarray(0, length))
+      waiting = waiting.subarray(length)
+    }
+  })
+  return child
 }
 
 const unanswered: readonly number[] = [operations.forget, operations.batchForget, operations.interrupt]
