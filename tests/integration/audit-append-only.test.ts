@@ -107,6 +107,7 @@ test('rights on the tables of the log are these and no others; their owner apart
     'sequencer: audit_partition select, update (columns)',
     'sequencer: audit_tile insert, select',
     'worker: audit_checkpoint select (columns)',
+    'worker: audit_log_state select (columns)',
     'worker: audit_outbox insert',
   ])
 })

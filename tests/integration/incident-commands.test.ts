@@ -146,7 +146,7 @@ describe('qflare incidents', () => {
     const { stdout } = await qflare('configure', file)
     expect(stdout).toMatch(/^changed +.* \(now\)\ndry run +yes: /)
     expect(stdout).toMatch(/^access-refused +yes +7 +2 h +warning +suspend +A caller/m)
-    expect(stdout).toMatch(/^log-differs +NO +1 +60 min +critical +none +The audit log/m)
+    expect(stdout).toMatch(/^log-differs +NO +1 +60 min +critical +never +The audit log/m)
     expect(stdout).toMatch(/^confirmations-failed +yes +3 +10 min +warning +never +Sessions/m)
     expect((await runAs('operator', 'incidents', 'settings')).stdout).toBe(stdout)
     // What it shows as JSON is what it takes.

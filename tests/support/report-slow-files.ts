@@ -1,7 +1,7 @@
 import type { Reporter, TestModule } from 'vitest/node'
 
-/** Twice the eight seconds of tests/slow-files.ts: a machine that is busy must not make a list of everything. */
-const SLOW_MS = 16_000
+/** More than the five seconds of tests/slow-files.ts: a machine that is busy must not make a list of everything. */
+const SLOW_MS = 12_000
 
 /** Says at the end which files that `npm test` runs took so long that they belong into tests/slow-files.ts. */
 // oxlint-disable-next-line import/no-default-export -- how vitest finds a reporter
