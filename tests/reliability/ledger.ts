@@ -54,12 +54,12 @@ export interface Ledger {
   counts(): LedgerCounts
 }
 
-/** Keys that are made and destroyed in their time, sessions that end in theirs, and what was refused in a minute, whoever asks for what. */
+/** Keys that are made and destroyed in their time, sessions that end in theirs, what was refused in a minute, and what the monitor makes of all that. */
 function isOfSchedule({ type, actor }: LoggedEvent): boolean {
   return (
     type.startsWith('temporal_key.') ||
     type === 'sessions.pruned' ||
-    (/^session\.|\.refused$/.test(type) && actor.type === 'service')
+    (/^session\.|\.refused$|^incident\./.test(type) && actor.type === 'service')
   )
 }
 
