@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import { newId } from '../../runtime/ids.ts'
@@ -149,12 +150,17 @@ describe('an incident', () => {
 describe('the list', () => {
   test('is of the newest first, from a cursor on, with whatever filters', async () => {
     const device = newId()
-    const made = [
-      await addIncident(service),
-      await addIncident(service, { status: 'RESOLVED' }),
-      await addIncident(service, { severity: 'critical', rule: 'device-impersonated', devices: [device] }),
-      await addIncident(service, { status: 'ACKNOWLEDGED', devices: [device, newId()] }),
-    ]
+    const made: string[] = []
+    for (const wish of [
+      {},
+      { status: 'RESOLVED' as const },
+      { severity: 'critical' as const, rule: 'device-impersonated', devices: [device] },
+      { status: 'ACKNOWLEDGED' as const, devices: [device, newId()] },
+    ]) {
+      made.push(await addIncident(service, wish))
+      // Ids of one millisecond are in no order.
+      await sleep(2)
+    }
     const [open, resolved, critical, acknowledged] = made
     expect(await idsOf()).toEqual(made.toReversed())
     const first = (await get('?limit=3')).body
