@@ -1,6 +1,9 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { MonitorEventsParts } from '../../workers/jobs/monitor-events.ts'
-import { firstOrganization } from '../support/audit.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { lockPrincipal } from '../../database/repositories/principals.ts'
+import { type MonitorEventsParts, monitorEvents } from '../../workers/jobs/monitor-events.ts'
+import { call } from '../support/api.ts'
+import { addEvents, firstOrganization } from '../support/audit.ts'
 import {
   failedConfirmation,
   forgetIncidents,
@@ -131,4 +134,33 @@ test('is never led to by what anybody on the network can cause, whatever the dat
     'ACTIVE',
     [{ response: null, withheld: null }],
   ])
+})
+
+test('holds nobody else up while it waits for a device that somebody is changing', async () => {
+  await setMonitorSettings(service, organizationId, { rules: { 'access-refused': { response: 'suspend' } } })
+  const [first, second] = [(await enterService(service)).deviceId, (await enterService(service)).deviceId]
+  const { deviceId: other } = await enterService(service)
+  await addEvents(
+    service,
+    [first, second].flatMap((deviceId) => series(service, () => refused(deviceId), 5)),
+  )
+  await service.log.sequence()
+  const changing = Promise.withResolvers<void>()
+  const isLocked = Promise.withResolvers<void>()
+  const change = service.database.open('qflare_api', 1).withOrganization(organizationId, async (tx) => {
+    await lockPrincipal(tx, second)
+    isLocked.resolve()
+    await changing.promise
+  })
+  await isLocked.promise
+  const watching = monitorEvents(parts, service.time.now)
+  const waiting = 'select count(*)::int as count from pg_locks where not granted'
+  await vi.waitUntil(async () => (await service.database.sql.query(waiting)).rows[0].count > 0, 5_000)
+  const asked = { token: service.adminToken, body: {} }
+  const suspended = call(service, 'POST', `/v1/devices/${other}/suspend`, asked).then(({ status }) => status)
+  const meanwhile = await Promise.race([suspended, sleep(5_000)])
+  changing.resolve()
+  await Promise.all([change, watching, suspended])
+  expect(meanwhile).toBe(200)
+  expect([await statusOf(first), await statusOf(second)]).toEqual(['SUSPENDED', 'SUSPENDED'])
 })

@@ -37,7 +37,7 @@ import { newId } from '../../runtime/ids.ts'
 import type { Logger } from '../../runtime/logger.ts'
 import { groupSignals, type SignalGroup } from './group-signals.ts'
 import { toIncidentNotices } from './incident-notices.ts'
-import { respond } from './respond.ts'
+import { respond, type Suspects } from './respond.ts'
 
 /** Of one event that tells of many: more makes a device no more suspicious. */
 const MOST_COUNTED_FOR_A_SCORE = 10
@@ -92,7 +92,12 @@ export async function judgeEntries(
     tell: (happening) => void events.push(writeEvent({ ...shared, ...happening }, now)),
   }
   const found: Found = { opened: [], escalated: [] }
-  for (const group of await groupSignals(tx, effectiveRules(settings), fresh)) await judgeGroup(judgement, group, found)
+  const suspects: Suspects[] = []
+  for (const group of await groupSignals(tx, effectiveRules(settings), fresh)) {
+    const ofGroup = await judgeGroup(judgement, group, found)
+    if (ofGroup !== undefined) suspects.push(ofGroup)
+  }
+  await respond(judgement, suspects)
   await deleteSignalsBefore(tx, last.at - LONGEST_WINDOW_SECONDS * 1000)
   await deleteThreatScoresBefore(tx, last.at - 12 * THREAT_HALF_LIFE_MS)
   await setOwnPosition(tx, last.index + 1)
@@ -113,7 +118,7 @@ async function readSettings({ logger }: { logger: Logger }, tx: Tx, organization
   return defaultMonitorSettings
 }
 
-async function judgeGroup(judgement: Judgement, group: SignalGroup, found: Found): Promise<void> {
+async function judgeGroup(judgement: Judgement, group: SignalGroup, found: Found): Promise<Suspects | undefined> {
   const { tx, organizationId } = judgement
   const { rule, subject, signals } = group
   await raiseScores(judgement, group)
@@ -122,16 +127,16 @@ async function judgeGroup(judgement: Judgement, group: SignalGroup, found: Found
   if (live !== undefined) {
     const { incident, devices } = await addTo(judgement, live, rule, signals)
     if (incident.severity !== live.severity) found.escalated.push(incident)
-    return respond(judgement, rule, incident, devices)
+    return { rule, incidentId: incident.id, devices }
   }
   await insertSignals(tx, organizationId, name, signals)
   const counted = await listSignals(tx, name)
   const start = findBurst(counted, rule)
-  if (start === undefined) return
+  if (start === undefined) return undefined
   await deleteSignals(tx, name)
   const { incident, devices } = await open(judgement, group, counted.slice(start))
   found.opened.push(incident)
-  await respond(judgement, rule, incident, devices)
+  return { rule, incidentId: incident.id, devices }
 }
 
 async function raiseScores({ tx, organizationId }: Judgement, { rule, signals }: SignalGroup): Promise<void> {

@@ -1,4 +1,4 @@
-import { countResponses, type Incident, markIncidentDevice } from '../../database/repositories/incidents.ts'
+import { countResponses, markIncidentDevice } from '../../database/repositories/incidents.ts'
 import { lockPrincipal, markPrincipalSuspended, markSessionsEnded } from '../../database/repositories/principals.ts'
 import { insertRevocation } from '../../database/repositories/revocations.ts'
 import { listUnendedSessions, revokeSession } from '../../database/repositories/sessions.ts'
@@ -9,49 +9,50 @@ import type { Judgement } from './judge-entries.ts'
 
 const LIMIT_MS = 3_600_000
 
+/** Devices that came new into an incident. */
+export interface Suspects {
+  rule: EffectiveRule
+  incidentId: string
+  devices: readonly string[]
+}
+
 /**
- * Does with devices that came new into an incident what the organization wants, once for each device of an incident: whoever undoes it
+ * Does with devices that came new into incidents what the organization wants, once for each device of an incident: whoever undoes it
  * is not overruled. Of more devices than it allows within an hour an alarm is all that becomes, so that nobody locks a fleet out by
  * making it look bad.
  */
-export async function respond(
-  judgement: Judgement,
-  { name: rule, response }: EffectiveRule,
-  { id: incidentId }: Incident,
-  devices: readonly string[],
-): Promise<void> {
+export async function respond(judgement: Judgement, suspects: readonly Suspects[]): Promise<void> {
   const { tx, settings, now } = judgement
-  if (response === 'none' || devices.length === 0) return
-  let room = settings.responsesPerHour - (await countResponses(tx, now - LIMIT_MS))
-  // All of them, in one order, before what the organization's other changes wait for.
-  const active: string[] = []
-  for (const deviceId of devices.toSorted()) {
-    if ((await lockPrincipal(tx, deviceId))?.status === 'ACTIVE') active.push(deviceId)
+  const wanted = suspects.flatMap(({ rule: { name, response }, incidentId, devices }) =>
+    response === 'none' || devices.length === 0 ? [] : [{ name, response, incidentId, devices }],
+  )
+  if (wanted.length === 0) return
+  // All of them, of all incidents, in one order: the first suspension makes the organization's other changes wait until the commit.
+  const active = new Set<string>()
+  for (const deviceId of [...new Set(wanted.flatMap(({ devices }) => devices))].toSorted()) {
+    if ((await lockPrincipal(tx, deviceId))?.status === 'ACTIVE') active.add(deviceId)
   }
-  for (const deviceId of active) {
-    const because = settings.dryRun ? 'dry_run' : room <= 0 ? 'limit' : undefined
-    if (because !== undefined) {
-      await markIncidentDevice(tx, { incidentId, deviceId }, { withheld: because })
-      judgement.tell({
-        type: 'incident.response_withheld',
-        subject: { incidentId, deviceId },
-        data: { rule, response, because },
-      })
-      continue
+  let room = settings.responsesPerHour - (await countResponses(tx, now - LIMIT_MS))
+  for (const { name, response, incidentId, devices } of wanted) {
+    for (const deviceId of devices.filter((id) => active.has(id)).toSorted()) {
+      const because = settings.dryRun ? 'dry_run' : room <= 0 ? 'limit' : undefined
+      const subject = { incidentId, deviceId }
+      if (because !== undefined) {
+        await markIncidentDevice(tx, subject, { withheld: because })
+        judgement.tell({ type: 'incident.response_withheld', subject, data: { rule: name, response, because } })
+        continue
+      }
+      room -= 1
+      const sessions = await endSessions(judgement, deviceId)
+      if (response === 'suspend') {
+        await markPrincipalSuspended(tx, deviceId)
+        await insertRevocation(tx, { principalId: deviceId, status: 'SUSPENDED' }, now)
+        judgement.tell({ type: 'device.suspended', subject: { deviceId }, data: { sessions } })
+        active.delete(deviceId)
+      } else await markSessionsEnded(tx, deviceId)
+      await markIncidentDevice(tx, subject, { response, respondedAt: now })
+      judgement.tell({ type: 'incident.responded', subject, data: { rule: name, response, sessions } })
     }
-    room -= 1
-    const sessions = await endSessions(judgement, deviceId)
-    if (response === 'suspend') {
-      await markPrincipalSuspended(tx, deviceId)
-      await insertRevocation(tx, { principalId: deviceId, status: 'SUSPENDED' }, now)
-      judgement.tell({ type: 'device.suspended', subject: { deviceId }, data: { sessions } })
-    } else await markSessionsEnded(tx, deviceId)
-    await markIncidentDevice(tx, { incidentId, deviceId }, { response, respondedAt: now })
-    judgement.tell({
-      type: 'incident.responded',
-      subject: { incidentId, deviceId },
-      data: { rule, response, sessions },
-    })
   }
 }
 
