@@ -43,6 +43,9 @@ interface AttestingDevice {
   accessToken: string
 }
 
+/** Requests under way at once. */
+const CONNECTIONS = 16
+
 let client: JsonClient
 let devices: AttestingDevice[] = []
 
@@ -51,7 +54,7 @@ async function enter(order: Extract<ReattestationOrder, { order: 'enter' }>): Pr
   await trustTestTpms(order)
   const { id: policyId } = await createTpmPolicy(order, 'bench')
   const operator = openOperator({ url: order.url, apiToken: order.adminToken })
-  client = createJsonClient(order.url, order.devices)
+  client = createJsonClient(order.url, CONNECTIONS)
   devices = []
   for (let i = 0; i < order.devices; i++) {
     const { token } = await operator.createEnrollmentToken({ kind: 'device', policyId })
@@ -89,37 +92,71 @@ function toAttester(tpm: SoftwareTpm): Attester {
   }
 }
 
-/** Each device attests one time after the other, all devices at once, until the count is reached. */
-async function attest(count: number): Promise<ReattestationAnswer> {
-  const latenciesMs: number[] = []
-  let started = 0
-  const startedAt = performance.now()
-  await Promise.all(
-    devices.map(async (device) => {
-      while (started++ < count) {
-        latenciesMs.push(await attestOnce(device))
-      }
-    }),
-  )
-  return { seconds: (performance.now() - startedAt) / 1000, latenciesMs }
+/** What a device has asked for, and not answered yet. */
+interface Asked {
+  device: AttestingDevice
+  attestationId: string
+  challenge: string
+  milliseconds: number
 }
 
-/** docs/protocol.md §8, with two requests; the milliseconds from the first byte sent to the last answer. */
-async function attestOnce(device: AttestingDevice): Promise<number> {
-  const { tpm, deviceId, identityKey, kid, sessionId, accessToken } = device
-  const { alg, publicKey } = identityKey
+/**
+ * All devices ask for a challenge, then all sign, then all submit, until the count is reached. What stands between is no time of the
+ * service's: a device signs on a processor of its own, and here it would take one of the service's two.
+ */
+async function attest(count: number): Promise<ReattestationAnswer> {
+  const latenciesMs: number[] = []
+  let seconds = 0
+  while (latenciesMs.length < count) {
+    const startedAt = performance.now()
+    const asked = await forAll(devices.slice(0, count - latenciesMs.length), ask)
+    const askedAt = performance.now()
+    const signed = asked.map(sign)
+    const signedAt = performance.now()
+    latenciesMs.push(...(await forAll(signed, submit)))
+    seconds += (performance.now() - signedAt + askedAt - startedAt) / 1000
+  }
+  return { seconds, latenciesMs }
+}
+
+/** With as many under way at once as there are connections. */
+async function forAll<T, R>(items: T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = []
+  const rest = items.entries()
+  const takeAll = async () => {
+    for (const [index, item] of rest) results[index] = await work(item)
+  }
+  await Promise.all(Array.from({ length: CONNECTIONS }, takeAll))
+  return results
+}
+
+/** The first request of docs/protocol.md §8. */
+async function ask(device: AttestingDevice): Promise<Asked> {
   const askedAt = performance.now()
-  const asked = (await client.post('/v1/attestations', 201, {}, accessToken)) as z.input<typeof attestationChallenge>
+  const answer = await client.post('/v1/attestations', 201, {}, device.accessToken)
+  const { attestationId, challenge } = answer as z.input<typeof attestationChallenge>
+  return { device, attestationId, challenge, milliseconds: performance.now() - askedAt }
+}
+
+function sign(asked: Asked) {
+  const { tpm, deviceId, identityKey, kid, sessionId } = asked.device
+  const { alg, publicKey } = identityKey
   const challenge = fromBase64url(asked.challenge)
   const evidence = [quoteOf(tpm, attestationBinding(crypto, { challenge, alg, publicKey, sessionId }))]
   const digest = evidenceDigest(crypto, evidence)
   const signed = reattestationBytes({ deviceId, kid, sessionId, challenge, evidenceDigest: digest })
   const signature = toBase64url(identityKey.sign(signed, signatureContexts.reattest))
+  return { asked, body: { evidence, signature } }
+}
+
+/** The second; the milliseconds that a device waited for both. */
+async function submit({ asked, body }: ReturnType<typeof sign>): Promise<number> {
+  const submittedAt = performance.now()
   const path = `/v1/attestations/${asked.attestationId}`
-  const answer = (await client.post(path, 200, { evidence, signature }, accessToken)) as AttestationAnswer
+  const answer = (await client.post(path, 200, body, asked.device.accessToken)) as AttestationAnswer
   const { tier } = answer.attestation
   if (tier !== 'affirming') throw new Error(`A device of the bench is ${tier}.`)
-  return performance.now() - askedAt
+  return asked.milliseconds + performance.now() - submittedAt
 }
 
 process.on('message', (order: ReattestationOrder) => {
