@@ -60,7 +60,7 @@ export function createHttpApp(parts: HttpParts): Express {
   app.use(helmet(browserRules))
   app.use(identifyRequest)
   app.use(observeRequest(parts))
-  app.use(requireStrictHttp)
+  app.use(requireStrictHttp())
   if (parts.trustProxy === undefined && !parts.isOperatorPort) app.use(warnOfProxy(parts.logger))
   app.use(allowOrigins(parts.corsOrigins))
   app.use(limitAddress(parts.limits, new Set(machinePaths(parts.routes))))

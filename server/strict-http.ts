@@ -5,15 +5,25 @@ import { ServiceError } from './errors.ts'
 const HOST = /^([A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?$/
 
 /**
- * What the parser lets through and two programs could read in two ways: other versions, and a Host that is missing (Node leaves
- * it to us, server/listener.ts), given twice or none (RFC 9112 §3.2). HTTP/1.0 is `malformed` and not 505, which is for another
- * major version.
+ * Refuses what the parser lets through and two programs could read in two ways: other versions, and a Host that is missing (Node
+ * leaves it to us, server/listener.ts), given twice or none (RFC 9112 §3.2). HTTP/1.0 is `malformed` and not 505, which is for
+ * another major version. Then the connection ends; it ends too behind a request that would have another protocol (RFC 9110 §7.8),
+ * for Node loses what came in one packet with it.
  */
-export function requireStrictHttp(req: Request, res: Response, next: NextFunction): void {
-  const fault = findFault(req)
-  if (fault === undefined) return next()
-  res.set('connection', 'close')
-  throw new ServiceError('malformed', fault)
+export function requireStrictHttp() {
+  /** Whose last request has come. Node would answer nothing of what is behind it, but do it (RFC 9112 §9.6). */
+  const ending = new WeakSet<object>()
+
+  return (req: Request, res: Response, next: NextFunction): void => {
+    if (ending.has(req.socket)) return
+    const fault = findFault(req)
+    if (fault !== undefined || req.headers.upgrade !== undefined) {
+      ending.add(req.socket)
+      res.set('connection', 'close')
+    }
+    if (fault !== undefined) throw new ServiceError('malformed', fault)
+    next()
+  }
 }
 
 function findFault({ httpVersion, headers, rawHeaders }: Request): string | undefined {

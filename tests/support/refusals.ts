@@ -61,7 +61,7 @@ export async function sendRaw(
 }
 
 /** Sends what is perhaps no request at all, and gives everything that comes until the service closes the connection. */
-export async function sendText({ url }: Pick<TestService, 'url'>, sent: string): Promise<string> {
+export async function sendText({ url }: Pick<TestService, 'url'>, sent: string | Uint8Array): Promise<string> {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
   onTestFinished(() => void socket.destroy())
