@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { EventDraft } from '../../runtime/audit-events.ts'
 import { newId } from '../../runtime/ids.ts'
-import { failedConfirmation, quarantinedDevice, useMonitor } from '../support/monitor.ts'
+import { failedConfirmation, openedSession, quarantinedDevice, useMonitor } from '../support/monitor.ts'
 
 /** Rules of the security monitor that are not like the others, and what an organization makes of them. */
 
@@ -10,14 +9,7 @@ const failed = (deviceId: string, organization = monitor.organizationId) => fail
 
 test('is opened for a device that exchanges far more often than it used to, once an hour', async () => {
   const device = newId()
-  const opened = (): EventDraft => ({
-    organizationId: monitor.organizationId,
-    actor: { type: 'device', id: device },
-    type: 'session.opened',
-    subject: { deviceId: device, sessionId: newId() },
-    data: { suite: 'ML-KEM-1024', bucket: 1, expiresAt: monitor.service.time.now },
-    requestId: newId(),
-  })
+  const opened = () => openedSession(monitor.organizationId, device)
   const begin = Math.floor(monitor.service.time.now / 3_600_000) * 3_600_000
   const inHour = (hour: number, count: number) =>
     Array.from({ length: count }, (_, i) => ({ draft: opened(), at: begin + hour * 3_600_000 + i }))

@@ -115,7 +115,7 @@ async function setMonitorSettings(service: TestService, organizationId: string, 
 /** With no incident, and nothing counted. */
 async function forgetIncidents({ database }: TestService): Promise<void> {
   await database.sql.query(`truncate monitor_signal, incident, incident_event, incident_device, incident_notice, threat_score, exchange_rate,
-    monitor_settings`)
+    device_network, monitor_settings`)
 }
 
 /** A session of a device was confirmed wrongly. */
@@ -150,6 +150,18 @@ export function quarantinedDevice(organizationId: string, deviceId: string, chec
     type: 'device.quarantined',
     subject: { deviceId },
     data: { attestationId: newId(), policyId: 'fleet@1', checks, sessions: 1 },
+    requestId: newId(),
+  }
+}
+
+/** An exchange of a device was answered; `network` is a tag. */
+export function openedSession(organizationId: string, deviceId: string, network?: string): EventDraft {
+  return {
+    organizationId,
+    actor: { type: 'device', id: deviceId },
+    type: 'session.opened',
+    subject: { deviceId, sessionId: newId() },
+    data: { suite: 'ML-KEM-1024', bucket: 1, expiresAt: 2, ...(network === undefined ? {} : { network }) },
     requestId: newId(),
   }
 }
