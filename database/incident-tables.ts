@@ -44,6 +44,7 @@ export interface IncidentTables {
     responded_at: NullableTimestamp
     withheld: 'dry_run' | 'limit' | null
   }
+  device_network: { organization_id: string; device_id: string; network: string; seen_at: Timestamp }
   exchange_rate: {
     organization_id: string
     device_id: string

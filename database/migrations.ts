@@ -23,6 +23,7 @@ import { up as collateralAlarms } from './migrations/0023-collateral-alarms.ts'
 import { up as incidents } from './migrations/0024-incidents.ts'
 import { up as incidentNotices } from './migrations/0027-incident-notices.ts'
 import { up as exchangeRates } from './migrations/0028-exchange-rates.ts'
+import { up as watchedDevices } from './migrations/0029-watched-devices.ts'
 
 /** Forward only, in this order, each frozen once it has been released. */
 export const migrations: readonly { name: string; up: string }[] = [
@@ -51,4 +52,5 @@ export const migrations: readonly { name: string; up: string }[] = [
   { name: '0024-incidents', up: incidents },
   { name: '0027-incident-notices', up: incidentNotices },
   { name: '0028-exchange-rates', up: exchangeRates },
+  { name: '0029-watched-devices', up: watchedDevices },
 ]

@@ -1202,6 +1202,27 @@ create policy tenant_only on collateral_alarm as restrictive for all to qflare_a
 grant insert, select on collateral_alarm to qflare_worker;
 grant select (organization_id, collateral_id, stage) on collateral_alarm to qflare_jobs;
 
+create table device_network (
+  organization_id uuid not null,
+  device_id uuid not null,
+  network text not null,
+  seen_at timestamp with time zone not null,
+  constraint device_network_pkey PRIMARY KEY (organization_id, device_id, network),
+  constraint device_network_network_check CHECK ((length(network) = 11))
+);
+alter table device_network owner to qflare_owner;
+CREATE INDEX device_network_age ON public.device_network USING btree (organization_id, seen_at);
+alter table device_network enable row level security;
+alter table device_network force row level security;
+create policy tenant on device_network as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on device_network as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant delete, insert, select on device_network to qflare_worker;
+grant update (seen_at) on device_network to qflare_worker;
+
 create table directory (
   id uuid not null,
   organization_id uuid not null,

@@ -9,6 +9,22 @@ export function clientAddress(req: Request): string {
   return addressKey(req.ip ?? '') ?? addressKey(req.socket.remoteAddress ?? '') ?? 'unknown'
 }
 
+/** The network of the same; undefined where its address is not known. */
+export function clientNetwork(req: Request): string | undefined {
+  return networkKey(req.ip ?? '') ?? networkKey(req.socket.remoteAddress ?? '')
+}
+
+/**
+ * The /24 of an IPv4 address, the /48 of an IPv6 address: the most that one site usually has, where a limit takes the least that one
+ * subscriber has. So a new lease, or another address of the same provider's pool, is no other place. Undefined for other text.
+ */
+export function networkKey(address: string): string | undefined {
+  const key = addressKey(address)
+  if (key === undefined) return undefined
+  if (isIP(key) === 4) return `${key.slice(0, key.lastIndexOf('.'))}.0/24`
+  return `${key.split(':').slice(0, 3).join(':')}::/48`
+}
+
 /** An IPv4 address as it is; of an IPv6 address its /64 network, since one subscriber has all of it. Undefined for other text. */
 export function addressKey(address: string): string | undefined {
   const family = isIP(address)

@@ -10,6 +10,7 @@ import type { Metrics } from '../runtime/metrics.ts'
 import { allowOrigins, answerPreflight } from './allow-origins.ts'
 import { type Authenticate, requireAccess } from './authenticate.ts'
 import { type Caller, logFieldsOf } from './caller.ts'
+import { clientNetwork } from './client-address.ts'
 import { ServiceError } from './errors.ts'
 import {
   authenticateWithinLimits,
@@ -148,6 +149,7 @@ function answerRoute(route: Route, parts: HttpParts) {
         query: singleValues(req.query),
         caller,
         requestId,
+        network: clientNetwork(req),
         lastEventId: req.get('last-event-id'),
         weigh: (weight: number) => weighRequest(parts.limits, caller, weight, res),
       }

@@ -69,6 +69,8 @@ export interface RouteRequest<C = Caller, Query = unknown, Body = unknown> {
   body: Body
   caller: C
   requestId: string
+  /** That it came from; undefined where nobody knows it any more. */
+  network: string | undefined
   /** Of a stream of events that is taken up again, as the header says it; not checked. */
   lastEventId: string | undefined
   /** Lets this request count as so many, for its API token and organization. It goes on whatever is left of their limits. */

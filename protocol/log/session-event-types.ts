@@ -4,7 +4,7 @@ export const sessionEventTypes = {
     severity: 'info',
     meaning: 'The service answered an exchange; the session waits for its confirmation.',
     subject: ['deviceId', 'sessionId'],
-    data: ['suite', 'bucket', 'expiresAt'],
+    data: ['suite', 'bucket', 'expiresAt', 'network?'],
   },
   'session.established': {
     severity: 'info',

@@ -1,5 +1,15 @@
-import type { AuditEvent } from '../log/audit-event.ts'
 import type { AuditEventType } from '../log/audit-event-types.ts'
+import {
+  counted,
+  ofActor,
+  ofApiToken,
+  ofCause,
+  ofDevice,
+  ofEnrollmentToken,
+  ofLog,
+  type SignalSubject,
+  type WatchedEvent,
+} from './subjects.ts'
 
 /**
  * How pressing an incident is: `notice` to be read in a review, `warning` to be looked at soon, `critical` to be looked at now. As the
@@ -12,15 +22,11 @@ export type IncidentSeverity = (typeof incidentSeverities)[number]
 export const responseNames = ['none', 'revoke_sessions', 'suspend'] as const
 export type ResponseName = (typeof responseNames)[number]
 
-/** An entry of the log, as far as rules look at it. */
-export type WatchedEvent = Pick<AuditEvent, 'actor' | 'subject' | 'data'> & { type: AuditEventType }
-
-/** What a rule counts together: what it is about, and the device, where it is one. */
-export interface SignalSubject {
-  /** At most 200 characters; what an incident is named by beside its rule. */
-  subject: string
-  deviceId: string | undefined
-}
+/**
+ * What the monitor remembers of each device: how often it exchanges (`rate`: hours are counted that are far above its hours before), and
+ * where from (`networks`: those are counted that it has not come from within the window).
+ */
+export type FollowedMatter = 'rate' | 'networks'
 
 export interface MonitorRule {
   /** One sentence. */
@@ -39,45 +45,12 @@ export interface MonitorRule {
   isProved: boolean
   /** How much the threat score of the device rises with each that is counted. */
   score: number
-  /** What is counted are hours in which the events are far more than the device's hours before let expect. */
-  isOfRate?: true
+  /** What is counted is not the events, but what they come to with those before of the same device. */
+  follows?: FollowedMatter
   /** How often it happened in what the event tells; 0: it is not of this rule. Undefined: once. */
   count?: (event: WatchedEvent) => number
   subjectOf: (event: WatchedEvent) => SignalSubject | undefined
 }
-
-const ofDevice = ({ subject: { deviceId } }: WatchedEvent): SignalSubject | undefined =>
-  typeof deviceId === 'string' ? { subject: `device ${deviceId}`, deviceId } : undefined
-
-const ofActor = ({ actor }: WatchedEvent): SignalSubject => ({
-  subject: `${actor.type} ${actor.id}`,
-  deviceId: actor.type === 'device' || actor.type === 'coordinator' ? actor.id : undefined,
-})
-
-const ofEnrollmentToken = ({ subject: { enrollmentTokenId } }: WatchedEvent): SignalSubject | undefined =>
-  typeof enrollmentTokenId === 'string'
-    ? { subject: `enrollment_token ${enrollmentTokenId}`, deviceId: undefined }
-    : undefined
-
-const ofApiToken = ({ subject: { apiTokenId } }: WatchedEvent): SignalSubject | undefined =>
-  typeof apiTokenId === 'string' ? { subject: `api_token ${apiTokenId}`, deviceId: undefined } : undefined
-
-/** What the event counted under this name. */
-const counted =
-  (member: string) =>
-  ({ data }: WatchedEvent): number =>
-    typeof data[member] === 'number' ? data[member] : 0
-
-/** Devices that fail the same checks of the same policy fail for one reason, most likely. */
-const ofCause = (event: WatchedEvent): SignalSubject | undefined => {
-  const { policyId, checks } = event.data
-  const device = ofDevice(event)
-  if (device === undefined || typeof policyId !== 'string' || !Array.isArray(checks)) return undefined
-  const names = checks.map(String).toSorted((a, b) => (a < b ? -1 : 1))
-  return { ...device, subject: `policy ${policyId}: ${names.join(', ')}`.slice(0, 200) }
-}
-
-const ofLog = (): SignalSubject => ({ subject: 'audit log', deviceId: undefined })
 
 const MINUTE_S = 60
 const HOUR_S = 3_600
@@ -153,7 +126,18 @@ export const monitorRules = {
     windowSeconds: HOUR_S,
     isProved: true,
     score: 15,
-    isOfRate: true,
+    follows: 'rate',
+    subjectOf: ofDevice,
+  },
+  'networks-changed': {
+    meaning: 'Exchanges of a device come from many networks: several have its identity key, or it is on the move.',
+    types: ['session.opened'],
+    severity: 'notice',
+    threshold: 8,
+    windowSeconds: 6 * HOUR_S,
+    isProved: false,
+    score: 0,
+    follows: 'networks',
     subjectOf: ofDevice,
   },
   'access-refused': {

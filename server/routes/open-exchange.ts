@@ -12,8 +12,8 @@ export function openExchangeRoute(openExchange: OpenExchange): Route {
     body: exchangeRequest,
     answers: { 201: { description: 'The session is PENDING.', body: exchangeAnswer, hasLocation: true } },
     errors: ['exchange_refused', 'bucket_out_of_window', 'replayed', 'session_state', 'overloaded'],
-    async answer({ body, requestId }) {
-      const { answer, rateLimits } = await openExchange(body, requestId)
+    async answer({ body, requestId, network }) {
+      const { answer, rateLimits } = await openExchange(body, { requestId, network })
       const headers = { location: `/v1/sessions/${answer.sessionId}` }
       return { status: 201, headers, rateLimits, body: z.encode(exchangeAnswer, answer) }
     },

@@ -11,17 +11,19 @@ import { MAX_PENDING_SESSIONS, SESSION_MS, sessionStateAt } from '../../protocol
 import { initiateHash, sessionIdOf } from '../../protocol/exchange/transcript.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import type { EncapsulationKey, Primitives, VerificationKey } from '../../protocol/primitives.ts'
-import { signatureAlgorithmNames, signatureAlgorithms, signatureContexts } from '../../protocol/suites.ts'
+import { signatureAlgorithms, signatureContexts } from '../../protocol/suites.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import { type BoundedQueue, QueueFullError } from '../../runtime/bounded-queue.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { isIdentityKeyGenuine } from '../../runtime/custody/identity-key-mac.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
+import { tagNetwork } from '../../runtime/custody/network-tag.ts'
 import type { Metrics } from '../../runtime/metrics.ts'
 import { ServiceError } from '../errors.ts'
 import type { RateLimitState } from '../rate-limit.ts'
 import type { RateLimits } from '../rate-limits.ts'
 import { createRunOnce, replayed, runWithinLimits } from './admit-exchange.ts'
+import { makeDummyParty } from './dummy-party.ts'
 import { observeExchange } from './observe-exchange.ts'
 import type { NoteRefusal } from './refusal-tally.ts'
 import { retryOnConflict } from './retry-on-conflict.ts'
@@ -42,9 +44,10 @@ export interface OpenExchangeParts {
   noteRefusal: NoteRefusal
 }
 
+/** `network`: that it came from, where that is known. */
 export type OpenExchange = (
   request: ExchangeRequest,
-  requestId: string,
+  from: { requestId: string; network: string | undefined },
 ) => Promise<{ answer: ExchangeAnswer; rateLimits: (RateLimitState | undefined)[] }>
 
 /** The server's first half of docs/protocol.md §4, its checks in the order that is given there. */
@@ -53,21 +56,21 @@ export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
   const dummy = makeDummyParty(crypto, parts.keyring)
   const runOnce = createRunOnce()
 
-  return observed(parts.metrics, async (request, requestId) => {
+  return observed(parts.metrics, async (request, from) => {
     const bucketKey = await getOpenBucketKey(parts, request)
     const th1 = initiateHash(crypto, request, bucketKey.certificate)
     const sessionId = sessionIdOf(request.bucket, th1)
     // With the signature: who takes part of a message and signs it wrongly does not keep the right one out.
     return runOnce(
       `${sessionId} ${toBase64url(request.signature)}`,
-      () => open(request, requestId, { bucketKey, th1, sessionId }),
+      () => open(request, from, { bucketKey, th1, sessionId }),
       () => parts.noteRefusal.exchange(request.deviceId, 'replayed', undefined),
     )
   })
 
   async function open(
     request: ExchangeRequest,
-    requestId: string,
+    from: Parameters<OpenExchange>[1],
     { bucketKey, th1, sessionId }: { bucketKey: BucketKey; th1: Uint8Array; sessionId: string },
   ) {
     const party = await findExchangeParty(database, request.deviceId, sessionId, clock.now())
@@ -85,14 +88,14 @@ export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
       }
       const principal = { id: request.deviceId, organizationId: party.organizationId }
       return runWithinLimits(parts.limits, principal, () =>
-        answer(parts, { request, requestId, th1, sessionId, party, clientKey, bucketKey }),
+        answer(parts, { request, ...from, th1, sessionId, party, clientKey, bucketKey }),
       )
     })
   }
 }
 
 function observed(metrics: Metrics, open: OpenExchange): OpenExchange {
-  return (request, requestId) => observeExchange(metrics, 'opened', () => open(request, requestId))
+  return (...asked) => observeExchange(metrics, 'opened', () => open(...asked))
 }
 
 /** Throws `bucket_out_of_window` with the server's time as a hint, and `unavailable` when the key of an open bucket is lost. */
@@ -174,6 +177,7 @@ async function answer(
   accepted: {
     request: ExchangeRequest
     requestId: string
+    network: string | undefined
     th1: Uint8Array
     sessionId: string
     party: ExchangeParty
@@ -181,9 +185,11 @@ async function answer(
     bucketKey: BucketKey
   },
 ): Promise<ExchangeAnswer> {
-  const { request, sessionId, party } = accepted
+  const { request, sessionId, party, network } = accepted
   const { suite, bucket } = request
   const { organizationId } = party
+  const device = { organizationId, principalId: party.principal.id }
+  const tag = network === undefined ? {} : { network: tagNetwork(parts.keyring, device, network) }
   const createdAt = parts.clock.now()
   const expiresAt = createdAt + SESSION_MS
   const lastEpoch = bucketAt(expiresAt)
@@ -196,13 +202,7 @@ async function answer(
     lastEpoch,
     createdAt,
     expiresAt,
-    chains: sealChains(
-      parts.crypto,
-      { organizationId, principalId: party.principal.id, id: sessionId },
-      bucket,
-      responded.chain,
-      epochKeys,
-    ),
+    chains: sealChains(parts.crypto, { ...device, id: sessionId }, bucket, responded.chain, epochKeys),
     confirmationHash: parts.crypto.hash256(responded.expectedConfirmation),
   }
   let read: ExchangeParty | undefined = party
@@ -222,7 +222,7 @@ async function answer(
       sessionEvent(
         parts.writeEvent,
         actor,
-        { type: 'session.opened', data: { suite, bucket, expiresAt } },
+        { type: 'session.opened', data: { suite, bucket, expiresAt, ...tag } },
         sessionId,
         createdAt,
       ),
@@ -261,36 +261,4 @@ function makeRoom(party: ExchangeParty, now: number): { keptIds: string[]; timed
     keptIds: alive.slice(evicted.length).map(({ id }) => id),
     timedOutIds: [...over, ...evicted].map(({ id }) => id),
   }
-}
-
-/**
- * What an unknown device is taken for, and one whose key cannot have made a signature of this length, so that both cost the
- * same MAC, import and verification: a key of the algorithm that has this length, whose private half nobody has.
- */
-function makeDummyParty(
-  crypto: Primitives,
-  keyring: Keyring,
-): (signatureBytes: number) => Pick<ExchangeParty, 'organizationId' | 'principal'> {
-  const parties = signatureAlgorithmNames.map((alg) => {
-    const seed = crypto.randomBytes(32)
-    const { publicKey } = crypto.importSigningKey(alg, seed)
-    seed.fill(0)
-    const identityKey = {
-      kid: '',
-      alg,
-      publicKey,
-      mac: new Uint8Array(32),
-      // Of one that is there, as a device's would be, whatever has rotated since.
-      get macKeyVersion() {
-        return keyring.activeVersion('identityMac')
-      },
-    }
-    const session = { activeSessionId: undefined, pendingSessionIds: [], keyGeneration: 1, policyId: 'none' }
-    const principal = { id: NIL_UUID, kind: 'device', status: 'ACTIVE', ...session, identityKey } as const
-    return { organizationId: NIL_UUID, principal }
-  })
-  const byLength = new Map<number, (typeof parties)[number]>(
-    parties.map((party) => [signatureAlgorithms[party.principal.identityKey.alg].signatureBytes, party]),
-  )
-  return (signatureBytes) => byLength.get(signatureBytes) as (typeof parties)[number]
 }

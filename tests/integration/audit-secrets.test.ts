@@ -46,6 +46,7 @@ const headers = { 'x-forwarded-for': address, 'user-agent': 'canary-agent/77' }
 const rootKey = crypto.randomBytes(32)
 const secrets: Secret[] = [
   { what: 'address of the client', value: address },
+  { what: 'network of the client', value: '203.0.113.0' },
   { what: 'address of the proxy', value: '127.0.0.1' },
   { what: 'user agent', value: headers['user-agent'] },
 ]

@@ -1,43 +1,34 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import { newId } from '../../runtime/ids.ts'
-import type { MonitorEventsParts } from '../../workers/jobs/monitor-events.ts'
-import { firstOrganization } from '../support/audit.ts'
 import { addIncident } from '../support/incidents.ts'
-import { forgetIncidents, monitorPartsOf, refusedAccess, series, watch } from '../support/monitor.ts'
+import { refusedAccess, useMonitor } from '../support/monitor.ts'
 import { enterService } from '../support/rounds.ts'
 import { runHere } from '../support/run-here.ts'
-import { startTestService, type TestService } from '../support/service.ts'
 import { makeApiToken } from '../support/tenants.ts'
 
-let service: TestService
-let parts: MonitorEventsParts
+const monitor = useMonitor()
+
 let folder: string
 
 beforeAll(async () => {
-  service = await startTestService()
   // Of the same bucket, so that the command's own clock agrees.
-  service.time.now = Date.now()
-  parts = monitorPartsOf(service)
+  monitor.service.time.now = Date.now()
   folder = mkdtempSync(join(tmpdir(), 'qflare-incidents-'))
-  write('admin', service.adminToken)
-  write('operator', (await makeApiToken(service, ['operator'])).token)
+  write('admin', monitor.service.adminToken)
+  write('operator', (await makeApiToken(monitor.service, ['operator'])).token)
 })
-afterAll(async () => {
-  await service.close()
-  rmSync(folder, { recursive: true })
-})
-beforeEach(() => forgetIncidents(service))
+afterAll(() => rmSync(folder, { recursive: true }))
 
 function write(name: string, content: string): string {
   writeFileSync(join(folder, name), content, { mode: 0o600 })
   return join(folder, name)
 }
 const runAs = (token: string, ...args: string[]) =>
-  runHere(args, { env: { QFLARE_URL: service.url, QFLARE_ADMIN_TOKEN_FILE: join(folder, token) } })
+  runHere(args, { env: { QFLARE_URL: monitor.service.url, QFLARE_ADMIN_TOKEN_FILE: join(folder, token) } })
 const qflare = (...args: string[]) => runAs('admin', 'incidents', ...args)
 const json = async (...args: string[]) => JSON.parse((await qflare(...args, '--json')).stdout)
 
@@ -45,14 +36,9 @@ const json = async (...args: string[]) => JSON.parse((await qflare(...args, '--j
 async function suspendOne(): Promise<{ deviceId: string; id: string }> {
   const settings = write('suspend.json', '{"rules":{"access-refused":{"response":"suspend"}}}')
   expect((await qflare('configure', settings)).exitCode).toBe(0)
-  const { deviceId } = await enterService(service)
-  const organizationId = await firstOrganization(service)
-  await watch(service, parts)
-  await watch(
-    service,
-    parts,
-    series(service, () => refusedAccess(organizationId, deviceId), 5),
-  )
+  const { deviceId } = await enterService(monitor.service)
+  await monitor.watch()
+  await monitor.see(() => refusedAccess(monitor.organizationId, deviceId), 5)
   const [incident] = (await json('list', '--device', deviceId)).items
   return { deviceId, id: incident.id }
 }
@@ -86,14 +72,14 @@ describe('qflare incidents', () => {
   it('lists with whatever filters, in a table or as JSON', async () => {
     const device = newId()
     const ids = [
-      await addIncident(service, {
+      await addIncident(monitor.service, {
         organizationId: NIL_UUID,
         rule: 'log-differs',
         subject: 'audit log',
         severity: 'critical',
       }),
-      await addIncident(service, { status: 'RESOLVED', devices: [device] }),
-      await addIncident(service),
+      await addIncident(monitor.service, { status: 'RESOLVED', devices: [device] }),
+      await addIncident(monitor.service),
     ]
     const [ofService, resolved, open] = ids
     const { stdout } = await qflare('list')
@@ -114,7 +100,7 @@ describe('qflare incidents', () => {
 
   it('shows the first events and devices of a large one, and all when asked', async () => {
     const devices = Array.from({ length: 23 }, () => newId()).toSorted()
-    const id = await addIncident(service, { devices })
+    const id = await addIncident(monitor.service, { devices })
     const { stdout } = await qflare('show', id)
     expect(stdout).toContain(devices[19])
     expect(stdout).not.toContain(devices[20])
@@ -126,7 +112,7 @@ describe('qflare incidents', () => {
   })
 
   it('refuses to look again at what is over, and names nothing that is not there', async () => {
-    const id = await addIncident(service)
+    const id = await addIncident(monitor.service)
     for (const _ of [1, 2]) expect((await qflare('resolve', id)).stdout).toBe(`${id} is RESOLVED.`)
     const refused = await qflare('acknowledge', id)
     expect(refused).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('session_state') })

@@ -1,64 +1,42 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import { newId } from '../../runtime/ids.ts'
-import type { MonitorEventsParts } from '../../workers/jobs/monitor-events.ts'
 import { call } from '../support/api.ts'
-import { firstOrganization } from '../support/audit.ts'
 import { addIncident } from '../support/incidents.ts'
-import {
-  failedConfirmation,
-  forgetIncidents,
-  monitorPartsOf,
-  quarantinedDevice,
-  series,
-  setMonitorSettings,
-  storedIncidents,
-  watch,
-} from '../support/monitor.ts'
+import { failedConfirmation, quarantinedDevice, useMonitor } from '../support/monitor.ts'
 import { databaseContents, expectRefusal } from '../support/refusals.ts'
 import { enterService } from '../support/rounds.ts'
-import { startTestService, type TestService } from '../support/service.ts'
 import { eventsOf, makeApiToken, makeTenant } from '../support/tenants.ts'
 
 /** What people see of incidents, and what they say of one. */
 
-let service: TestService
-let parts: MonitorEventsParts
-let organizationId: string
-
-beforeAll(async () => {
-  service = await startTestService()
-  parts = monitorPartsOf(service)
-  organizationId = await firstOrganization(service)
-})
-afterAll(() => service.close())
-beforeEach(() => forgetIncidents(service))
-
-const get = (path = '', token = service.adminToken) => call(service, 'GET', `/v1/incidents${path}`, { token })
-const mark = (id: string, action: 'acknowledge' | 'resolve', token = service.adminToken) =>
-  call(service, 'POST', `/v1/incidents/${id}/${action}`, { token, body: {} })
-const idsOf = async (query = '', token = service.adminToken): Promise<string[]> =>
+const monitor = useMonitor()
+const get = (path = '', token = monitor.service.adminToken) =>
+  call(monitor.service, 'GET', `/v1/incidents${path}`, { token })
+const mark = (id: string, action: 'acknowledge' | 'resolve', token = monitor.service.adminToken) =>
+  call(monitor.service, 'POST', `/v1/incidents/${id}/${action}`, { token, body: {} })
+const idsOf = async (query = '', token = monitor.service.adminToken): Promise<string[]> =>
   (await get(query, token)).body.items.map(({ id }: { id: string }) => id)
-const eventsAbout = async (id: string, type: string, of = organizationId) =>
-  (await eventsOf(service, of, type)).filter(({ subject }) => subject['incidentId'] === id)
+const eventsAbout = async (id: string, type: string, of = monitor.organizationId) =>
+  (await eventsOf(monitor.service, of, type)).filter(({ subject }) => subject['incidentId'] === id)
 
 describe('an incident', () => {
   test('that the monitor opened is shown with evidence, each piece of which is proved by the log', async () => {
     const device = newId()
-    const signals = series(service, () => failedConfirmation(organizationId, device), 3)
-    await watch(service, parts, signals)
+    const signals = monitor.series(() => failedConfirmation(monitor.organizationId, device), 3)
+    await monitor.watch(signals)
     const [id] = await idsOf()
     const { body } = await get(`/${id}`)
     expect(body).toMatchObject({
       id,
-      organizationId,
+      organizationId: monitor.organizationId,
       rule: 'confirmations-failed',
       about: `device ${device}`,
       severity: 'warning',
       status: 'OPEN',
-      openedAt: service.time.now,
-      lastAt: service.time.now,
+      openedAt: monitor.service.time.now,
+      lastAt: monitor.service.time.now,
       count: 3,
       devices: 1,
       acknowledgedAt: null,
@@ -68,25 +46,30 @@ describe('an incident', () => {
     })
     expect(body.events.map(({ at }: { at: number }) => at)).toEqual(signals.map(({ at }) => at))
     for (const { eventId, index } of body.events) {
-      const shown = await call(service, 'GET', `/v1/audit/events/${eventId}`, { token: service.adminToken })
+      const shown = await call(monitor.service, 'GET', `/v1/audit/events/${eventId}`, {
+        token: monitor.service.adminToken,
+      })
       expect(shown.body).toMatchObject({ index, event: { type: 'session.failed', subject: { deviceId: device } } })
-      const proof = await call(service, 'GET', `/v1/audit/events/${eventId}/proof`, { token: service.adminToken })
+      const proof = await call(monitor.service, 'GET', `/v1/audit/events/${eventId}/proof`, {
+        token: monitor.service.adminToken,
+      })
       expect(proof.body).toContain(`c2sp.org/tlog-proof@v1\nindex ${index}\n`)
     }
   })
 
   test('shows what was done with which device, and how each is now', async () => {
-    await setMonitorSettings(service, organizationId, {
+    await monitor.configure({
       responsesPerHour: 1,
       rules: { 'attestation-failed': { response: 'suspend' } },
     })
-    const devices = [(await enterService(service)).deviceId, (await enterService(service)).deviceId].toSorted()
+    const devices = [
+      (await enterService(monitor.service)).deviceId,
+      (await enterService(monitor.service)).deviceId,
+    ].toSorted()
     const gone = newId()
-    const at = service.time.now
-    await watch(
-      service,
-      parts,
-      [...devices, gone].map((deviceId) => ({ draft: quarantinedDevice(organizationId, deviceId), at })),
+    const at = monitor.service.time.now
+    await monitor.watch(
+      [...devices, gone].map((deviceId) => ({ draft: quarantinedDevice(monitor.organizationId, deviceId), at })),
     )
     const [id] = await idsOf()
     const [first, second] = devices
@@ -116,13 +99,16 @@ describe('an incident', () => {
     expect(items).toEqual(
       items.toSorted((a: (typeof items)[0], b: (typeof items)[0]) => (a.deviceId < b.deviceId ? -1 : 1)),
     )
-    const undone = await call(service, 'POST', `/v1/devices/${first}/resume`, { token: service.adminToken, body: {} })
+    const undone = await call(monitor.service, 'POST', `/v1/devices/${first}/resume`, {
+      token: monitor.service.adminToken,
+      body: {},
+    })
     expect(undone.body.status).toBe('ACTIVE')
   })
 
   test('of many devices shows them page by page', async () => {
     const devices = Array.from({ length: 5 }, () => newId()).toSorted()
-    const id = await addIncident(service, { devices })
+    const id = await addIncident(monitor.service, { devices })
     const seen: string[] = []
     let cursor = ''
     do {
@@ -157,7 +143,7 @@ describe('the list', () => {
       { severity: 'critical' as const, rule: 'device-impersonated', devices: [device] },
       { status: 'ACKNOWLEDGED' as const, devices: [device, newId()] },
     ]) {
-      made.push(await addIncident(service, wish))
+      made.push(await addIncident(monitor.service, wish))
       // Ids of one millisecond are in no order.
       await sleep(2)
     }
@@ -188,9 +174,12 @@ describe('the list', () => {
 
 describe('of an incident somebody says', () => {
   test('that it is looked at, then that it is over: each once, with who did it first', async () => {
-    const id = await addIncident(service)
-    const [one, two] = [await makeApiToken(service, ['operator']), await makeApiToken(service, ['operator'])]
-    const at = service.time.now
+    const id = await addIncident(monitor.service)
+    const [one, two] = [
+      await makeApiToken(monitor.service, ['operator']),
+      await makeApiToken(monitor.service, ['operator']),
+    ]
+    const at = monitor.service.time.now
     for (const { token } of [one, two]) {
       expect((await mark(id, 'acknowledge', token)).body).toMatchObject({
         status: 'ACKNOWLEDGED',
@@ -198,7 +187,7 @@ describe('of an incident somebody says', () => {
         acknowledgedBy: one.id,
       })
     }
-    service.time.now += 1_000
+    monitor.service.time.now += 1_000
     for (const { token } of [two, one]) {
       expect((await mark(id, 'resolve', token)).body).toMatchObject({
         status: 'RESOLVED',
@@ -218,16 +207,16 @@ describe('of an incident somebody says', () => {
   })
 
   test('that it is over without that it was looked at, and never the other way round', async () => {
-    const id = await addIncident(service)
+    const id = await addIncident(monitor.service)
     expect((await mark(id, 'resolve')).body).toMatchObject({ status: 'RESOLVED', acknowledgedAt: null })
-    const before = await databaseContents(service)
+    const before = await databaseContents(monitor.service)
     expectRefusal(await mark(id, 'acknowledge'), 409, 'session_state')
-    expect(await databaseContents(service)).toEqual(before)
+    expect(await databaseContents(monitor.service)).toEqual(before)
   })
 
   test('one thing, however many say it at once', async () => {
-    const id = await addIncident(service)
-    const tokens = await Promise.all(Array.from({ length: 4 }, () => makeApiToken(service, ['operator'])))
+    const id = await addIncident(monitor.service)
+    const tokens = await Promise.all(Array.from({ length: 4 }, () => makeApiToken(monitor.service, ['operator'])))
     const answers = await Promise.all(
       tokens.flatMap(({ token }) => [mark(id, 'acknowledge', token), mark(id, 'resolve', token)]),
     )
@@ -244,12 +233,12 @@ describe('of an incident somebody says', () => {
 
   test('that it is over, and the same opens a new one, also while it is said', async () => {
     const device = newId()
-    const failures = (count: number) => series(service, () => failedConfirmation(organizationId, device), count)
-    await watch(service, parts, failures(3))
+    const failures = (count: number) => monitor.series(() => failedConfirmation(monitor.organizationId, device), count)
+    await monitor.watch(failures(3))
     const [id = ''] = await idsOf()
-    await Promise.all([watch(service, parts, failures(3)), mark(id, 'resolve')])
-    await watch(service, parts, failures(3))
-    const stored = await storedIncidents(service)
+    await Promise.all([monitor.watch(failures(3)), mark(id, 'resolve')])
+    await monitor.watch(failures(3))
+    const stored = await monitor.incidents()
     expect(stored.map(({ status }) => status)).toEqual(['RESOLVED', 'OPEN'])
     expect(stored.reduce((sum, { count }) => sum + count, 0)).toBe(9)
   })
@@ -259,7 +248,11 @@ describe('incidents of the service itself', () => {
   const ofService = { organizationId: NIL_UUID, rule: 'log-differs', subject: 'audit log', severity: 'critical' }
 
   test('are seen and handled by those who administer the service, in one list with their own', async () => {
-    const made = [await addIncident(service), await addIncident(service, ofService), await addIncident(service)]
+    const made = [
+      await addIncident(monitor.service),
+      await addIncident(monitor.service, ofService),
+      await addIncident(monitor.service),
+    ]
     const [, id = ''] = made
     expect(await idsOf()).toEqual(made.toReversed())
     const first = (await get('?limit=2')).body
@@ -276,9 +269,9 @@ describe('incidents of the service itself', () => {
   })
 
   test('are nobody else’s, not even those of an admin of the same organization', async () => {
-    const id = await addIncident(service, ofService)
-    const other = await makeTenant(service, newId())
-    for (const token of [(await makeApiToken(service, ['admin'])).token, other.adminToken]) {
+    const id = await addIncident(monitor.service, ofService)
+    const other = await makeTenant(monitor.service, newId())
+    for (const token of [(await makeApiToken(monitor.service, ['admin'])).token, other.adminToken]) {
       expect(await idsOf('', token)).toEqual([])
       for (const answer of [
         await get(`/${id}`, token),
@@ -289,6 +282,6 @@ describe('incidents of the service itself', () => {
         expectRefusal(answer, 404, 'not_found')
       }
     }
-    expect(await storedIncidents(service)).toMatchObject([{ status: 'OPEN' }])
+    expect(await monitor.incidents()).toMatchObject([{ status: 'OPEN' }])
   })
 })

@@ -1,39 +1,20 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { monitorRuleNames, monitorRules } from '../../protocol/monitor/rules.ts'
 import { newId } from '../../runtime/ids.ts'
 import { call } from '../support/api.ts'
-import { firstOrganization } from '../support/audit.ts'
 import { monitorWish } from '../support/incidents.ts'
-import {
-  failedConfirmation,
-  forgetIncidents,
-  monitorPartsOf,
-  series,
-  setMonitorSettings,
-  storedIncidents,
-  watch,
-} from '../support/monitor.ts'
+import { failedConfirmation, useMonitor } from '../support/monitor.ts'
 import { databaseContents, expectRefusal } from '../support/refusals.ts'
 import { enterService } from '../support/rounds.ts'
-import { startTestService, type TestService } from '../support/service.ts'
 import { eventsOf, makeApiToken, makeTenant } from '../support/tenants.ts'
 
 /** How an organization has the monitor work, and what the monitor counts of devices. */
 
-let service: TestService
-let organizationId: string
-
-beforeAll(async () => {
-  service = await startTestService()
-  organizationId = await firstOrganization(service)
-})
-afterAll(() => service.close())
-beforeEach(() => forgetIncidents(service))
-
-const show = (token = service.adminToken) => call(service, 'GET', '/v1/monitor-settings', { token })
-const change = (body: unknown, token = service.adminToken) =>
-  call(service, 'PUT', '/v1/monitor-settings', { token, body })
-const changes = () => eventsOf(service, organizationId, 'monitor.settings_changed')
+const monitor = useMonitor()
+const show = (token = monitor.service.adminToken) => call(monitor.service, 'GET', '/v1/monitor-settings', { token })
+const change = (body: unknown, token = monitor.service.adminToken) =>
+  call(monitor.service, 'PUT', '/v1/monitor-settings', { token, body })
+const changes = () => eventsOf(monitor.service, monitor.organizationId, 'monitor.settings_changed')
 
 describe('the settings of the monitor', () => {
   test('are those of the service until somebody changes them, rule by rule', async () => {
@@ -55,14 +36,14 @@ describe('the settings of the monitor', () => {
   test('are changed as a whole, with an event, and the same again changes nothing', async () => {
     const told = (await changes()).length
     const wish = monitorWish()
-    const at = service.time.now
+    const at = monitor.service.time.now
     const { status, body } = await change(wish)
     expect([status, body.settings, body.changedAt]).toEqual([200, wish, at])
     expect(body.rules.find(({ name }: { name: string }) => name === 'access-refused')).toMatchObject(
       wish.rules['access-refused'] as object,
     )
     expect((await show()).body).toEqual(body)
-    service.time.now += 1_000
+    monitor.service.time.now += 1_000
     expect((await change(wish)).body).toEqual(body)
     expect((await changes()).slice(told)).toMatchObject([{ subject: {}, data: { settings: wish } }])
 
@@ -75,15 +56,10 @@ describe('the settings of the monitor', () => {
   })
 
   test('hold for what the monitor finds from then on', async () => {
-    const parts = monitorPartsOf(service)
-    await watch(service, parts)
+    await monitor.watch()
     await change({ rules: { 'confirmations-failed': { threshold: 1, severity: 'critical' } } })
-    await watch(
-      service,
-      parts,
-      series(service, () => failedConfirmation(organizationId, newId()), 1),
-    )
-    expect(await storedIncidents(service)).toMatchObject([{ count: 1, severity: 'critical' }])
+    await monitor.see(() => failedConfirmation(monitor.organizationId, newId()), 1)
+    expect(await monitor.incidents()).toMatchObject([{ count: 1, severity: 'critical' }])
   })
 
   test('of many changes at once are those of one, and the log has them in their order', async () => {
@@ -100,12 +76,12 @@ describe('the settings of the monitor', () => {
 
   test('are for an admin to change, and each organization has its own', async () => {
     await change(monitorWish())
-    const other = await makeTenant(service, newId())
+    const other = await makeTenant(monitor.service, newId())
     expect((await show(other.adminToken)).body).toMatchObject({ changedAt: null, settings: { rules: {} } })
     const theirs = monitorWish()
     await change(theirs, other.adminToken)
     expect((await show()).body.settings).not.toEqual(theirs)
-    const { token } = await makeApiToken(service, ['operator'])
+    const { token } = await makeApiToken(monitor.service, ['operator'])
     expect((await show(token)).status).toBe(200)
     expectRefusal(await change(monitorWish(), token), 403, 'forbidden')
   })
@@ -132,13 +108,13 @@ describe('the settings of the monitor', () => {
     ['more responses than there may be', { responsesPerHour: 1_001 }, 'responsesPerHour'],
     ['a dry run that is none', { dryRun: 'yes' }, 'dryRun'],
   ])('refuse %s, and nothing is stored', async (_what, body, field) => {
-    const before = await databaseContents(service)
+    const before = await databaseContents(monitor.service)
     expectRefusal(await change(body), 400, 'malformed', field)
-    expect(await databaseContents(service)).toEqual(before)
+    expect(await databaseContents(monitor.service)).toEqual(before)
   })
 
   test('that somebody wrote to the database and that are none are said to be so, and a change mends them', async () => {
-    await setMonitorSettings(service, organizationId, { rules: { everything: {} } })
+    await monitor.configure({ rules: { everything: {} } })
     expect((await show()).body).toMatchObject({ isReadable: false, settings: { dryRun: false, rules: {} } })
     expect((await change({})).body).toMatchObject({ isReadable: true })
   })
@@ -149,17 +125,18 @@ function rule(name: string, settings: object): object {
 }
 
 describe('threat scores', () => {
-  const list = (query = '', token = service.adminToken) => call(service, 'GET', `/v1/threat-scores${query}`, { token })
-  const score = (deviceId: string, value: number, hoursAgo: number, of = organizationId) =>
-    service.database.sql.query('insert into threat_score values ($1, $2, $3, $4)', [
+  const list = (query = '', token = monitor.service.adminToken) =>
+    call(monitor.service, 'GET', `/v1/threat-scores${query}`, { token })
+  const score = (deviceId: string, value: number, hoursAgo: number, of = monitor.organizationId) =>
+    monitor.sql('insert into threat_score values ($1, $2, $3, $4)', [
       of,
       deviceId,
       value,
-      new Date(service.time.now - hoursAgo * 3_600_000),
+      new Date(monitor.service.time.now - hoursAgo * 3_600_000),
     ])
 
   test('are of now: a device that nothing was heard of has half an hour later, and less than 1 is nothing', async () => {
-    const { deviceId } = await enterService(service)
+    const { deviceId } = await enterService(monitor.service)
     const [fresh, gone] = [newId(), newId()]
     await score(deviceId, 400, 3)
     await score(fresh, 60, 0)
@@ -167,22 +144,27 @@ describe('threat scores', () => {
     const { items, nextCursor } = (await list()).body
     expect(nextCursor).toBeNull()
     expect(items).toMatchObject([
-      { deviceId: fresh, name: null, status: null, score: 60, scoredAt: service.time.now },
-      { deviceId, name: expect.any(String), status: 'ACTIVE', score: 50, scoredAt: service.time.now - 3 * 3_600_000 },
+      { deviceId: fresh, name: null, status: null, score: 60, scoredAt: monitor.service.time.now },
+      {
+        deviceId,
+        name: expect.any(String),
+        status: 'ACTIVE',
+        score: 50,
+        scoredAt: monitor.service.time.now - 3 * 3_600_000,
+      },
     ])
-    service.time.now += 3_600_000
+    monitor.service.time.now += 3_600_000
     const later = (await list('?limit=1')).body.items
     expect(later).toMatchObject([{ deviceId: fresh, score: 30 }])
   })
 
   test('rise with what the monitor counts, and are an organization’s own', async () => {
-    const parts = monitorPartsOf(service)
-    await watch(service, parts)
-    const other = await makeTenant(service, newId())
+    await monitor.watch()
+    const other = await makeTenant(monitor.service, newId())
     const [device, theirs] = [newId(), newId()]
-    await watch(service, parts, [
-      ...series(service, () => failedConfirmation(organizationId, device), 2, 0),
-      ...series(service, () => failedConfirmation(other.organizationId, theirs), 1),
+    await monitor.watch([
+      ...monitor.series(() => failedConfirmation(monitor.organizationId, device), 2, 0),
+      ...monitor.series(() => failedConfirmation(other.organizationId, theirs), 1),
     ])
     expect((await list()).body.items).toMatchObject([{ deviceId: device, score: 20 }])
     expect((await list('', other.adminToken)).body.items).toMatchObject([{ deviceId: theirs, score: 10 }])

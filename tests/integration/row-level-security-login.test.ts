@@ -77,7 +77,10 @@ describe.each(['qflare_api', 'qflare_worker'])('a connection of %s, as organizat
   })
 
   test('deletes nothing but who belongs to its own federations, and what is old or told: no other table is granted for it', async () => {
-    const old = role === 'qflare_worker' ? ['revocation', 'monitor_signal', 'incident_notice', 'threat_score'] : []
+    const old =
+      role === 'qflare_worker'
+        ? ['revocation', 'device_network', 'monitor_signal', 'incident_notice', 'threat_score']
+        : []
     const granted = ['federation_member', 'federation_coordinator', ...old]
     for (const { name } of tables) if (!granted.includes(name)) await expectRefused(`delete from ${name}`)
   })

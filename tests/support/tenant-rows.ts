@@ -258,6 +258,7 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
       next_attempt_at: at,
     },
     threat_score: { organization_id, device_id: principal_id, score: 50, scored_at: at },
+    device_network: { organization_id, device_id: principal_id, network: 'AAAAAAAAAAA', seen_at: at },
     exchange_rate: {
       organization_id,
       device_id: principal_id,

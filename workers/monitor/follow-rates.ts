@@ -1,20 +1,15 @@
 import type { Tx } from '../../database/open.ts'
 import { findExchangeRates, storeExchangeRates } from '../../database/repositories/exchange-rates.ts'
-import type { LoggedEntry } from '../../database/repositories/monitor.ts'
 import { countExchange, type ExchangeRate, isRateUnusual } from '../../protocol/monitor/exchange-rate.ts'
-
-/** An exchange, and whose. */
-export interface LoggedExchange extends LoggedEntry {
-  deviceId: string
-}
+import type { FollowedEntry } from './followed-entry.ts'
 
 /** Counts these exchanges, in their order. Those with which an hour of their device became unusual: one for each such hour. */
-export async function followRates(tx: Tx, exchanges: readonly LoggedExchange[]): Promise<LoggedExchange[]> {
+export async function followRates(tx: Tx, exchanges: readonly FollowedEntry[]): Promise<FollowedEntry[]> {
   if (exchanges.length === 0) return []
   const deviceIds = [...new Set(exchanges.map(({ deviceId }) => deviceId))]
   const before = await findExchangeRates(tx, deviceIds)
   const rates = new Map<string, ExchangeRate>()
-  const unusual: LoggedExchange[] = []
+  const unusual: FollowedEntry[] = []
   for (const exchange of exchanges) {
     const { deviceId, at } = exchange
     const rate = countExchange(rates.get(deviceId) ?? before.get(deviceId), at)

@@ -1,8 +1,11 @@
 import type { Tx } from '../../database/open.ts'
 import type { LoggedEntry, Signal } from '../../database/repositories/monitor.ts'
-import type { WatchedEvent } from '../../protocol/monitor/rules.ts'
+import type { FollowedMatter } from '../../protocol/monitor/rules.ts'
 import type { EffectiveRule } from '../../protocol/monitor/settings.ts'
+import type { WatchedEvent } from '../../protocol/monitor/subjects.ts'
+import { followNetworks } from './follow-networks.ts'
 import { followRates } from './follow-rates.ts'
+import type { FollowedEntry } from './followed-entry.ts'
 
 /** What a rule counts of one subject, in the order of the log. */
 export interface SignalGroup {
@@ -21,7 +24,7 @@ export async function groupSignals(
   const read = entries.map((entry) => ({ entry, event: JSON.parse(entry.entry) as WatchedEvent }))
   for (const rule of rules) {
     const own = read.filter(({ event }) => rule.types.includes(event.type))
-    for (const { entry, event } of rule.isOfRate ? await unusualOf(tx, rule, own) : own) {
+    for (const { entry, event } of await countedOf(tx, rule, own)) {
       const count = rule.count?.(event) ?? 1
       const about = rule.subjectOf(event)
       if (count < 1 || about === undefined) continue
@@ -40,11 +43,18 @@ interface Read {
   event: WatchedEvent
 }
 
-async function unusualOf(tx: Tx, rule: EffectiveRule, read: readonly Read[]): Promise<Read[]> {
-  const exchanges = read.flatMap(({ entry, event }) => {
+/** Those of the entries that a rule counts. */
+async function countedOf(tx: Tx, rule: EffectiveRule, read: readonly Read[]): Promise<readonly Read[]> {
+  if (rule.follows === undefined) return read
+  const ofDevices = read.flatMap(({ entry, event }) => {
     const deviceId = rule.subjectOf(event)?.deviceId
-    return deviceId === undefined ? [] : [{ ...entry, deviceId }]
+    return deviceId === undefined ? [] : [{ ...entry, deviceId, data: event.data }]
   })
-  const unusual = new Set((await followRates(tx, exchanges)).map(({ index }) => index))
-  return read.filter(({ entry }) => unusual.has(entry.index))
+  const counted = new Set((await follow[rule.follows](tx, ofDevices, rule)).map(({ index }) => index))
+  return read.filter(({ entry }) => counted.has(entry.index))
 }
+
+const follow: Record<
+  FollowedMatter,
+  (tx: Tx, entries: readonly FollowedEntry[], rule: EffectiveRule) => Promise<FollowedEntry[]>
+> = { rate: followRates, networks: followNetworks }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { addressKey, createAddressMatch } from '../../../server/client-address.ts'
+import { addressKey, createAddressMatch, networkKey } from '../../../server/client-address.ts'
 
 describe('an address counts', () => {
   test.each([
@@ -26,6 +26,22 @@ describe('an address counts', () => {
     'not when it is none: "%s"',
     (text) => expect(addressKey(text)).toBeUndefined(),
   )
+})
+
+describe('an address is in the network', () => {
+  test.each([
+    ['203.0.113.7', '203.0.113.0/24'],
+    ['::ffff:203.0.113.250', '203.0.113.0/24'],
+    ['203.0.114.7', '203.0.114.0/24'],
+    ['2001:db8:1:2::1', '2001:db8:1::/48'],
+    ['2001:db8:1:9:8::1', '2001:db8:1::/48'],
+    ['2001:db8::1', '2001:db8:0::/48'],
+    ['::1', '0:0:0::/48'],
+    ['unknown', undefined],
+    ['203.0.113', undefined],
+  ])('of %s: %s', (address, network) => {
+    expect(networkKey(address)).toBe(network)
+  })
 })
 
 test('an address is one of a list, or of one of its networks, in either notation', () => {

@@ -23,6 +23,7 @@ describe('what a route does not know', () => {
       params: {},
       caller: { type: 'anonymous' },
       requestId: 'r',
+      network: undefined,
       lastEventId: undefined,
       weigh: async () => {},
     } as RouteRequest

@@ -1,0 +1,45 @@
+import type { AuditEvent } from '../log/audit-event.ts'
+import type { AuditEventType } from '../log/audit-event-types.ts'
+
+/** An entry of the log, as far as rules look at it. */
+export type WatchedEvent = Pick<AuditEvent, 'actor' | 'subject' | 'data'> & { type: AuditEventType }
+
+/** What a rule counts together: what it is about, and the device, where it is one. */
+export interface SignalSubject {
+  /** At most 200 characters; what an incident is named by beside its rule. */
+  subject: string
+  deviceId: string | undefined
+}
+
+export const ofDevice = ({ subject: { deviceId } }: WatchedEvent): SignalSubject | undefined =>
+  typeof deviceId === 'string' ? { subject: `device ${deviceId}`, deviceId } : undefined
+
+export const ofActor = ({ actor }: WatchedEvent): SignalSubject => ({
+  subject: `${actor.type} ${actor.id}`,
+  deviceId: actor.type === 'device' || actor.type === 'coordinator' ? actor.id : undefined,
+})
+
+export const ofEnrollmentToken = ({ subject: { enrollmentTokenId } }: WatchedEvent): SignalSubject | undefined =>
+  typeof enrollmentTokenId === 'string'
+    ? { subject: `enrollment_token ${enrollmentTokenId}`, deviceId: undefined }
+    : undefined
+
+export const ofApiToken = ({ subject: { apiTokenId } }: WatchedEvent): SignalSubject | undefined =>
+  typeof apiTokenId === 'string' ? { subject: `api_token ${apiTokenId}`, deviceId: undefined } : undefined
+
+/** What the event counted under this name. */
+export const counted =
+  (member: string) =>
+  ({ data }: WatchedEvent): number =>
+    typeof data[member] === 'number' ? data[member] : 0
+
+/** Devices that fail the same checks of the same policy fail for one reason, most likely. */
+export const ofCause = (event: WatchedEvent): SignalSubject | undefined => {
+  const { policyId, checks } = event.data
+  const device = ofDevice(event)
+  if (device === undefined || typeof policyId !== 'string' || !Array.isArray(checks)) return undefined
+  const names = checks.map(String).toSorted((a, b) => (a < b ? -1 : 1))
+  return { ...device, subject: `policy ${policyId}: ${names.join(', ')}`.slice(0, 200) }
+}
+
+export const ofLog = (): SignalSubject => ({ subject: 'audit log', deviceId: undefined })
