@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { findNearest } from './client/command/find-nearest.ts'
+import { bold } from './client/command/terminal.ts'
 import { checkServer } from './database/check-server.ts'
 import { connectRoles, type DatabaseRole, type RoleConnection } from './database/connect-roles.ts'
 import { migrate } from './database/migrate.ts'
@@ -12,8 +14,10 @@ import { createClock } from './runtime/clock.ts'
 import { type Config, ConfigError, loadConfig, readEnvironment } from './runtime/config.ts'
 import { createLogger, type Logger } from './runtime/logger.ts'
 import { createMetrics } from './runtime/metrics.ts'
+import { createReadableLog } from './runtime/readable-log.ts'
 import { readVersion } from './runtime/release.ts'
 import { adminTokenFile, keepAdminToken, refuseLoneRootKey } from './runtime/secrets.ts'
+import { describeService } from './runtime/service-summary.ts'
 import { stopOnSignals } from './runtime/shutdown.ts'
 import { openTemporalKeyStore } from './runtime/temporal/open-temporal-key-store.ts'
 import { findUnknownVariables } from './runtime/unknown-variables.ts'
@@ -212,10 +216,11 @@ async function openRole(
 
 async function main(): Promise<void> {
   const env = readEnvironment()
-  let logger = createLogger('info')
+  const output = process.stdout.isTTY ? createReadableLog(process.stdout) : undefined
+  let logger = createLogger('info', output)
   try {
     const config = loadConfig(env)
-    logger = createLogger(config.logLevel)
+    logger = createLogger(config.logLevel, output)
     for (const unknown of findUnknownVariables(env, findNearest)) logger.warn(unknown)
     const signals = stopOnSignals(logger)
     const service = await startService(config, env, logger, {
@@ -225,10 +230,19 @@ async function main(): Promise<void> {
     signals.onStop(service.stop)
     if (service.operatorUrl !== undefined) logger.info(`health and metrics at ${service.operatorUrl}`)
     logger.info(`ready at ${service.url ?? 'no address: this process works for others'}`, { url: service.url })
+    if (process.stdout.isTTY) showService(config, service)
   } catch (error) {
     process.stderr.write(`${describeStartError(error)}\n`)
     process.exitCode = 1
   }
+}
+
+/** On a terminal: where everything is, and what to do next. */
+function showService(config: Config, { url, operatorUrl }: Service): void {
+  const hasAdminToken = existsSync(adminTokenFile(config.dataDirectory))
+  const running = { url, operatorUrl, hasAdminToken, workingFolder: process.cwd() }
+  const { headline, lines } = describeService(config, running)
+  process.stdout.write(`\n${[bold(headline), '', ...lines].join('\n')}\n\n`)
 }
 
 function parseArguments(args: readonly string[]): { acceptLostCheckpoint: boolean } {

@@ -1,4 +1,4 @@
-import { mkdir, realpath } from 'node:fs/promises'
+import { mkdir, realpath, stat } from 'node:fs/promises'
 import type { ClientConfig } from 'pg'
 import { type Binaries, findBinaries } from './embedded/binaries.ts'
 import { type Cluster, createCluster, openCluster } from './embedded/cluster.ts'
@@ -63,12 +63,20 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   } catch (error) {
     // what is not the system's refusal is a defect
     if (error instanceof EmbeddedPostgresError || findErrorCode(error) === undefined) throw error
-    throw new EmbeddedPostgresError(
-      'data_unreachable',
-      `The data folder ${options.dataDirectory} cannot be used (${toMessage(error)}). Mend that, or set QFLARE_DATA_DIR.`,
-      { cause: error },
-    )
+    throw new EmbeddedPostgresError('data_unreachable', await unusableText(options.dataDirectory, error), {
+      cause: error,
+    })
   }
+}
+
+async function unusableText(dataDirectory: string, error: unknown): Promise<string> {
+  const reason = toMessage(error)
+  const owner = (await stat(dataDirectory).catch(() => undefined))?.uid
+  const self = process.getuid?.()
+  if (owner === undefined || owner === self) {
+    return `The data folder ${dataDirectory} cannot be used (${reason}). Mend that, or set QFLARE_DATA_DIR.`
+  }
+  return `The data folder ${dataDirectory} belongs to user id ${owner}, and this is user id ${self} (${reason}). Start QFLARE as that user, or set QFLARE_DATA_DIR to a folder of your own.`
 }
 
 async function startLocked(

@@ -17,16 +17,20 @@ export interface Auditing {
 const LOGGED_WITHIN_MS = 15_000
 const AGAIN_MS = 250
 
-/** Finds the enrolment of a device in the log and verifies, as anybody could offline, that it is there. Its index. */
-export async function proveEnrolment({ auditor, crypto, keys }: Auditing, { name, deviceId }: Member): Promise<number> {
+/** Finds an event of a device in the log and verifies, as anybody could offline, that it is there. Its index. */
+export async function proveEvent(
+  { auditor, crypto, keys }: Auditing,
+  type: 'device.enrolled' | 'device.quarantined',
+  { name, deviceId }: Member,
+): Promise<number> {
   const deadline = performance.now() + LOGGED_WITHIN_MS
   for (;;) {
-    const [found] = (await auditor.listEvents({ type: 'device.enrolled', device: deviceId, limit: 1 })).items
+    const [found] = (await auditor.listEvents({ type, device: deviceId, limit: 1 })).items
     if (found !== undefined) {
       const entry = new TextEncoder().encode(canonicalJson(found.event))
       return verifyTlogProof(crypto, await auditor.getEventProof(found.event.id), entry, { log: keys }).index
     }
-    if (performance.now() > deadline) throw new Error(`The enrolment of ${name} is not in the log.`)
+    if (performance.now() > deadline) throw new Error(`${type} of ${name} is not in the log.`)
     await sleep(AGAIN_MS)
   }
 }

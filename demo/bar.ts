@@ -1,6 +1,12 @@
 import { styleText } from 'node:util'
+import { cutToWidth } from '../client/command/display-width.ts'
+import { screenWidth } from '../client/command/terminal.ts'
 
 const WIDTH = 28
+/** Below that it says nothing. */
+const LEAST_WIDTH = 4
+/** Of the sign before the bar, the spaces between, and the last column, in which some terminals break the line. */
+const AROUND = 7
 const EVERY_MS = 80
 const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏']
 const hideCursor = '\u001b[?25l'
@@ -16,10 +22,11 @@ export function startBar(title: string, count: number): { advance(): void; stop(
   let done = 0
   let ticks = 0
   const draw = () => {
-    const filled = Math.round((WIDTH * done) / count)
-    const bar = paint('magenta', '━'.repeat(filled)) + paint('dim', '─'.repeat(WIDTH - filled))
+    const { filled, empty, label, counted } = layOutBar({ title, done, count, columns: screenWidth() ?? 80 })
+    const bar = paint('magenta', '━'.repeat(filled)) + paint('dim', '─'.repeat(empty))
     const frame = paint('magenta', frames[ticks++ % frames.length] ?? '')
-    stdout.write(`\r ${frame}  ${bar}  ${title}  ${paint('dim', `${done}/${count}`)}\u001b[K`)
+    const parts = [frame, ...(filled + empty > 0 ? [bar] : []), label, paint('dim', counted)]
+    stdout.write(`\r ${parts.join('  ')}\u001b[K`)
   }
   stdout.write(hideCursor)
   draw()
@@ -33,6 +40,23 @@ export function startBar(title: string, count: number): { advance(): void; stop(
       stdout.write(`${clearLine}${showCursor}`)
     },
   }
+}
+
+/** What of a bar fits on one line: on a narrow screen it becomes shorter, then goes, then the title is cut. */
+export function layOutBar(shown: { title: string; done: number; count: number; columns: number }): {
+  filled: number
+  empty: number
+  label: string
+  counted: string
+} {
+  const { title, done, count, columns } = shown
+  const counted = `${done}/${count}`
+  const room = columns - AROUND - title.length - counted.length - 2
+  const width = room < LEAST_WIDTH ? 0 : Math.min(WIDTH, room)
+  const filled = Math.round((width * done) / count)
+  if (width > 0) return { filled, empty: width - filled, label: title, counted }
+  const label = cutToWidth(title, Math.max(1, columns - AROUND - counted.length))
+  return { filled: 0, empty: 0, label, counted }
 }
 
 function paint(style: 'magenta' | 'dim', text: string): string {

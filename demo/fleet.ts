@@ -5,6 +5,7 @@ import { createMemoryStore } from '../client/memory-store.ts'
 import type { QflareOperator } from '../client/operator.ts'
 import type { PrincipalKind } from '../protocol/enrollment.ts'
 import type { Primitives } from '../protocol/primitives.ts'
+import type { SoftwareMachine } from './software-machine.ts'
 
 /** By it an operator finds what a demo left: `qflare device list --type qflare-demo`. */
 export const DEMO_TYPE = 'qflare-demo'
@@ -13,6 +14,8 @@ const TOKEN_TTL_SECONDS = 600
 export interface Member {
   name: string
   token: string
+  /** What vouches for it. */
+  machine: SoftwareMachine
   device: QflareDevice
   deviceId: string
 }
@@ -23,14 +26,14 @@ export interface Server {
   crypto: Primitives
 }
 
-/** A one-time token for each name, in one request. */
+/** A one-time token for each name, in one request, for machines that the policy admits. */
 export async function makeTokens(
   operator: QflareOperator,
   names: readonly string[],
-  kind: PrincipalKind,
+  { kind, policyId }: { kind: PrincipalKind; policyId: string },
 ): Promise<{ name: string; token: string }[]> {
   const wishes = names.map((name) => {
-    return { kind, name, type: DEMO_TYPE, capabilities: ['training'], ttlSeconds: TOKEN_TTL_SECONDS } as const
+    return { kind, name, type: DEMO_TYPE, capabilities: ['training'], policyId, ttlSeconds: TOKEN_TTL_SECONDS }
   })
   const made = await operator.createEnrollmentTokens(wishes)
   return names.map((name, index) => {
@@ -40,20 +43,25 @@ export async function makeTokens(
   })
 }
 
-/** Makes an identity key, which never leaves this process, and enrols it. */
+/** Makes an identity key, which never leaves this process, and enrols it with the evidence of its machine. */
 export async function enrollMember(
   server: Server,
-  { name, token, kind = 'device' }: { name: string; token: string; kind?: PrincipalKind },
+  { name, token, machine, kind = 'device' }: Pick<Member, 'name' | 'token' | 'machine'> & { kind?: PrincipalKind },
 ): Promise<Member> {
-  const device = await enrollDevice({ ...server, name, token, kind, store: createMemoryStore() })
+  const attesters = [machine.attester]
+  const device = await enrollDevice({ ...server, name, token, kind, attesters, store: createMemoryStore() })
   const { deviceId } = await device.status()
-  return { name, token, device, deviceId }
+  return { name, token, machine, device, deviceId }
 }
 
 /** With a token for this alone. */
-export async function enrollCoordinator(server: Server, operator: QflareOperator, name: string): Promise<Member> {
-  const [made] = await makeTokens(operator, [name], 'coordinator')
-  return enrollMember(server, { name, token: made?.token ?? '', kind: 'coordinator' })
+export async function enrollCoordinator(
+  server: Server,
+  operator: QflareOperator,
+  { name, machine, policyId }: { name: string; machine: SoftwareMachine; policyId: string },
+): Promise<Member> {
+  const [made] = await makeTokens(operator, [name], { kind: 'coordinator', policyId })
+  return enrollMember(server, { name, token: made?.token ?? '', machine, kind: 'coordinator' })
 }
 
 /**

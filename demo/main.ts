@@ -3,27 +3,31 @@ import { exitCodes } from '../client/command/exit-codes.ts'
 import { parseFlags } from '../client/command/flags.ts'
 import { parseCount } from '../client/command/parse-values.ts'
 import { reportError } from '../client/command/report-error.ts'
-import { openAuditorOf, openOperatorOf, serverOptions } from '../client/command/settings.ts'
+import { serverOptions } from '../client/command/settings.ts'
 import { bold } from '../client/command/terminal.ts'
 import { createHttpClient } from '../client/http.ts'
 import { readServerHealth } from '../client/server-health.ts'
 import { choosePrimitives } from '../protocol/primitives/choose.ts'
+import { openCast } from './cast.ts'
 import { DEMO_TYPE } from './fleet.ts'
 import { show } from './show.ts'
-import { createStage, toSummary } from './stage.ts'
+import { createStage, toFitting, toSummary } from './stage.ts'
 
 /** Of one request for tokens. */
 const MAX_DEVICES = 500
 const DEFAULT_DEVICES = 50
+const DEFAULT_URL = 'http://127.0.0.1:8470'
 /** What ends the demo early, with the devices revoked all the same. */
 const endings = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 const usage = `npm run demo -- [--devices N] [--keep] [--url URL]
 
-Shows a small fleet against a running service, which npm start in another terminal is: devices enrol, exchange
-and derive keys; a coordinator gets the same keys for them in two rounds; one is revoked, one suspended and resumed;
-at last the signed log of it all is verified. It works as the operator whose API token is in .qflare/admin-token
-(QFLARE_DATA_DIR), or in the file that QFLARE_ADMIN_TOKEN_FILE names.
+Shows a small fleet against a running service, which npm start in another terminal is: devices enrol with evidence
+of what they booted, exchange and derive keys, and train in three rounds, in which a coordinator has the same keys.
+One of them boots other firmware, is quarantined while the others train on, and comes back; one is revoked, one
+suspended and resumed; at last the signed log of it all is verified. Their hardware is played by software, whose
+evidence (PSA attestation tokens) is verified like any. It works as the operator whose API token is in
+.qflare/admin-token (QFLARE_DATA_DIR), or in the file that QFLARE_ADMIN_TOKEN_FILE names.
 
   --devices N   how many, 3 to ${MAX_DEVICES}; default ${DEFAULT_DEVICES}
   --keep        leave the devices as they are, instead of revoking them: type ${DEMO_TYPE}
@@ -58,22 +62,16 @@ async function main(args: string[]): Promise<number> {
     console.error('npm start, in another terminal, runs one; then npm run demo again. --url names another.')
     return exitCodes.unreachable
   }
-  const operator = await openOperatorOf(values)
+  const cast = await openCast(server, values)
   // What is wrong with the token is said before the show.
-  await operator.listDevices({ limit: 1 })
+  await cast.operator.listDevices({ limit: 1 })
   const stage = createStage()
   const start = performance.now()
   const signal = endOnSignals()
-  stage.say(bold(`QFLARE: a fleet meets ${server.url}`))
+  const headline = toFitting(`QFLARE: a fleet meets ${server.url}`).map(bold)
+  console.log(`\n${headline.join('\n')}`)
   const devices = values.devices ?? DEFAULT_DEVICES
-  const results = await show(stage, {
-    server,
-    operator,
-    auditor: await openAuditorOf(values),
-    devices,
-    isKept: values.keep === true,
-    signal,
-  })
+  const results = await show(stage, cast, { devices, isKept: values.keep === true, signal })
   stage.say(toSummary(results))
   if (signal.aborted) {
     console.log('Interrupted: this shows nothing.')
@@ -82,12 +80,24 @@ async function main(args: string[]): Promise<number> {
   }
   const failed = results.filter(({ problems }) => problems.length > 0)
   const seconds = ((performance.now() - start) / 1000).toFixed(1)
-  console.log(
+  const outcome =
     failed.length === 0
-      ? `In ${seconds} s: who is known gets keys that both ends have and nobody else; who is lost gets none.`
-      : `${failed.length} of ${results.length} steps did not go as they should: ${failed.map(({ title }) => title).join(', ')}.`,
-  )
+      ? `In ${seconds} s: who is known and well gets keys that both ends have and nobody else; who is not gets none.`
+      : `${failed.length} of ${results.length} steps did not go as they should: ${failed.map(({ title }) => title).join(', ')}.`
+  console.log(toFitting(outcome).join('\n'))
+  if (failed.length === 0) console.log(`\n${whatNext(server.url)}`)
   return failed.length === 0 ? exitCodes.ok : exitCodes.refused
+}
+
+/** The quarantine is in the log; the monitor reads it every ten seconds. */
+function whatNext(url: string): string {
+  const where = url === DEFAULT_URL ? '' : ` --url ${url}`
+  return [
+    bold('Look at it yourself'),
+    ` npx --no qflare incidents list${where}     what the security monitor makes of it, within seconds`,
+    ` npx --no qflare audit events --type device.quarantined${where}`,
+    ` ${url}/docs     the API, to read and try`,
+  ].join('\n')
 }
 
 /** The first signal cleans up; it is the reason. The second ends at once. */

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { QflareFederations } from '../client/federations.ts'
 import type { RoundKeys } from '../client/round-keys.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import {
@@ -24,14 +25,19 @@ export interface OpenRound extends Federation {
 const PROVEN_WITHIN_MS = 15_000
 const AGAIN_MS = 250
 
-/** Made by its coordinator, with its own session. Its policy takes devices whose evidence says nothing: those of a demo. */
+/** Made by its coordinator, with its own session. Its policy takes who was found affirming, in this session and lately. */
 export async function foundFederation(coordinator: Member): Promise<Federation> {
-  const federation = { name: coordinator.name, policy: 'development' } as const
+  const federation = { name: coordinator.name, policy: 'production' } as const
   return { coordinator, federationId: (await coordinator.device.federations().createFederation(federation)).id }
 }
 
-export async function joinFederation({ coordinator, federationId }: Federation, { deviceId }: Member): Promise<void> {
-  await coordinator.device.federations().addMember(federationId, deviceId)
+/** By an operator: a coordinator asks for as much in a minute as any device may, and a fleet can be larger than that. */
+export async function joinFederation(
+  federations: QflareFederations,
+  { federationId }: Federation,
+  { deviceId }: Member,
+): Promise<void> {
+  await federations.addMember(federationId, deviceId)
 }
 
 /** The keys of all members in one call, sealed to the coordinator. */
@@ -39,6 +45,15 @@ export async function openRound({ coordinator, federationId }: Federation): Prom
   const round = await coordinator.device.openRound(federationId, { minParticipants: 2 })
   const { keys, refused } = await coordinator.device.roundKeys(federationId, round)
   return { coordinator, federationId, round, keys: new Map(keys.map(({ deviceId, key }) => [deviceId, key])), refused }
+}
+
+/** In a round that goes on: a key for one that could not have it before, and is well again. */
+export async function joinLate(open: OpenRound, { name, deviceId }: Member): Promise<OpenRound> {
+  const { coordinator, federationId, round } = open
+  const { keys, refused } = await coordinator.device.roundKeys(federationId, round, { deviceIds: [deviceId] })
+  const [given] = keys
+  if (given === undefined) throw new Error(`${name} gets no key of round ${round}: ${refused[0]?.code}.`)
+  return { ...open, keys: new Map([...open.keys, [deviceId, given.key]]) }
 }
 
 /** The device derives its key by itself, or the demo has found that it is not the coordinator's. */

@@ -1,7 +1,6 @@
 import { randomInt } from 'node:crypto'
-import type { QflareAuditor } from '../client/auditor.ts'
-import type { QflareOperator } from '../client/operator.ts'
-import { proveEnrolment, verifyWholeLog } from './auditing.ts'
+import { attestAs, trustFleet } from './attestation.ts'
+import type { Cast } from './cast.ts'
 import {
   deriveFingerprint,
   enrollCoordinator,
@@ -10,12 +9,16 @@ import {
   expectRefusal,
   type Member,
   makeTokens,
-  resumeAndExchange,
   revokeMember,
   type Server,
 } from './fleet.ts'
 import type { StepResult } from './measure-step.ts'
+import { showFleet } from './show-fleet.ts'
+import { showLifeCycle } from './show-life-cycle.ts'
+import { showLog } from './show-log.ts'
+import { showQuarantine } from './show-quarantine.ts'
 import { showCertificates, showFederation, showRound } from './show-rounds.ts'
+import { makeSoftwareMachine } from './software-machine.ts'
 import type { Stage } from './stage.ts'
 import { createStep, type Step } from './step.ts'
 
@@ -25,64 +28,115 @@ import { createStep, type Step } from './step.ts'
  */
 export async function show(
   stage: Stage,
-  parts: {
-    server: Server
-    operator: QflareOperator
-    auditor: QflareAuditor
-    devices: number
-    isKept: boolean
-    signal: AbortSignal
-  },
+  cast: Cast,
+  { devices, isKept, signal }: { devices: number; isKept: boolean; signal: AbortSignal },
 ): Promise<StepResult[]> {
-  const { server, operator, devices, isKept, signal } = parts
+  const { server, operator, inputs } = cast
   const results: StepResult[] = []
   const step = createStep(stage, results, signal)
   const run = runName()
+  const names = namesOf(run, devices)
+  const machines = new Map([...names, `${run}-coordinator`].map((name) => [name, makeSoftwareMachine(name)]))
+  const machineOf = (name: string) => machines.get(name) ?? makeSoftwareMachine(name)
+  stage.chapter('Whom to trust')
+  const trusted = await step(
+    'say whom to trust',
+    [[...machines.values()]],
+    (all) => trustFleet(cast, all),
+    ([fleet]) =>
+      `An operator trusts ${fleet?.anchorIds.length} keys in hardware (played by software here), and one release of the firmware.`,
+  )
   const tokens = await step(
     'make enrolment tokens',
-    [namesOf(run, devices)],
-    (names) => makeTokens(operator, names, 'device'),
+    trusted,
+    ({ policyId }) => makeTokens(operator, names, { kind: 'device', policyId }),
     () => `An operator makes ${devices} one-time tokens, in one request.`,
   )
   const members = await step(
     'enrol',
     tokens.flat(),
-    (token) => enrollMember(server, token),
-    (done) => `${done.length} devices enrol, each with an ML-DSA identity key that it made itself.`,
+    (token) => enrollMember(server, { ...token, machine: machineOf(token.name) }),
+    (done) => `${done.length} devices enrol: an ML-DSA identity key of their own, and evidence of what they booted.`,
   )
   const coordinators = await step(
     'enrol a coordinator',
-    members.length === 0 ? [] : [`${run}-coordinator`],
-    (name) => enrollCoordinator(server, operator, name),
+    members.length === 0 ? [] : trusted,
+    ({ policyId }) => {
+      const name = `${run}-coordinator`
+      return enrollCoordinator(server, operator, { name, machine: machineOf(name), policyId })
+    },
     () => 'A coordinator enrols the same way: it runs the rounds in which the fleet trains.',
   )
   try {
-    await showLife(step, { ...parts, members, coordinators })
-    await showLog(step, parts, members)
+    const quarantined = await showLife(stage, step, { cast, run, members, coordinators })
+    if (members.length > 0) stage.chapter('What can be proven of it')
+    await showLog(step, cast, { members, quarantined })
   } finally {
     if (!isKept) {
       // Also after an interruption.
-      await createStep(stage, results, new AbortController().signal)(
+      const cleaning = createStep(stage, results, new AbortController().signal)
+      await cleaning(
         'clean up',
         [...members, ...coordinators],
         (member) => revokeMember(operator, member),
         (done) => `All ${done.length} that this demo enrolled are revoked again: the next run begins anew.`,
+      )
+      await cleaning(
+        'forget their keys',
+        trusted.flatMap(({ anchorIds }) => anchorIds),
+        (id) => inputs.removeTrustAnchor(id),
+        (done) => `The ${done.length} keys of their hardware are trusted no more.`,
       )
     }
   }
   return results
 }
 
+/** From the first exchange to the last round. Gives the device that was in quarantine meanwhile. */
 async function showLife(
+  stage: Stage,
   step: Step,
-  parts: {
-    server: Server
-    operator: QflareOperator
-    members: readonly Member[]
-    coordinators: readonly Member[]
-  },
-): Promise<void> {
-  const { server, operator, members } = parts
+  parts: { cast: Cast; run: string; members: readonly Member[]; coordinators: readonly Member[] },
+): Promise<Member | undefined> {
+  const { cast, run, members } = parts
+  const { server, operator } = cast
+  if (members.length > 0) stage.chapter('With which keys')
+  const ready = await showKeys(step, members, server)
+  const [suspended, tampered, lost] = ready
+  if (suspended === undefined || tampered === undefined || lost === undefined) return undefined
+  await step(
+    'use a token twice',
+    [suspended],
+    (member) => expectRefusal('A spent token', 'enrollment_refused', () => enrollMember(server, member)),
+    () => `The token of ${suspended.name} was spent: whoever found it is refused.`,
+  )
+  await showFleet(step, operator, { run, title: 'see the fleet' })
+
+  stage.chapter('Training')
+  const coordinators = await step(
+    'exchange as coordinator',
+    parts.coordinators,
+    async (member) => attestAs(await exchangeKeys(member), 'affirming'),
+    () => 'The coordinator has keys of its own, too, and has to be well itself.',
+  )
+  const federation = await showFederation(step, cast, { coordinators, members: ready })
+  const first = await showRound(step, federation, { number: 1, members: ready })
+
+  stage.chapter('One device is not what it was')
+  const second = await showQuarantine(step, cast, { run, federation, members: ready, tampered })
+
+  stage.chapter('Lost, and found again')
+  await showLifeCycle(step, cast, { lost, suspended })
+  const others = ready.filter((member) => member !== lost)
+  const refused = { member: lost, code: 'not_active' }
+  const third = await showRound(step, federation, { number: 3, members: others, refused })
+  await showCertificates(step, [...first, ...second, ...third], server.crypto)
+  await showFleet(step, operator, { run, title: 'see who is left' })
+  return tampered
+}
+
+/** Gives those that have a session and were found well in it. */
+async function showKeys(step: Step, members: readonly Member[], server: Server): Promise<Member[]> {
   const ready = await step(
     'exchange keys',
     members,
@@ -104,85 +158,11 @@ async function showLife(
     (done) =>
       `${done.length} proofs under the key of this epoch: the service derives the same and gives access tokens.`,
   )
-  const [spent, lost, suspended] = ready
-  if (spent === undefined || lost === undefined || suspended === undefined) return
-  await step(
-    'use a token twice',
-    [spent],
-    (member) => expectRefusal('A spent token', 'enrollment_refused', () => enrollMember(server, member)),
-    () => `The token of ${spent.name} was spent: whoever found it is refused.`,
-  )
-  const coordinators = await step(
-    'exchange as coordinator',
-    parts.coordinators,
-    exchangeKeys,
-    () => 'The coordinator has keys of its own, too.',
-  )
-  const federation = await showFederation(step, coordinators, ready)
-  const first = await showRound(step, federation, { members: ready })
-  await showRefusals(step, operator, { lost, suspended })
-  const others = ready.filter((member) => member !== lost)
-  const second = await showRound(step, federation, { members: others, lost })
-  await showCertificates(step, [...first, ...second], server.crypto)
-}
-
-async function showRefusals(
-  step: Step,
-  operator: QflareOperator,
-  { lost, suspended }: { lost: Member; suspended: Member },
-): Promise<void> {
-  await step(
-    'revoke',
-    [lost],
-    (member) => operator.revokeDevice(member.deviceId),
-    () => `${lost.name} is lost: revoked.`,
-  )
-  await step(
-    'exchange, revoked',
-    [lost],
-    (member) => expectRefusal(member.name, 'exchange_refused', () => exchangeKeys(member)),
-    () => `${lost.name} exchanges no more: refused, as if it had never been.`,
-  )
-  await step(
-    'suspend',
-    [suspended],
-    (member) => operator.suspendDevice(member.deviceId),
-    () => `${suspended.name} behaves oddly: suspended.`,
-  )
-  await step(
-    'exchange, suspended',
-    [suspended],
-    (member) => expectRefusal(member.name, 'exchange_refused', () => exchangeKeys(member)),
-    () => `${suspended.name} is refused as well, for now.`,
-  )
-  await step(
-    'resume and exchange',
-    [suspended],
-    (member) => resumeAndExchange(operator, member),
-    () => `${suspended.name} was innocent: resumed, with new keys.`,
-  )
-}
-
-/** What the service says of the past is not believed: it is verified, with the log's key that the root of trust signed. */
-async function showLog(
-  step: Step,
-  { server: { crypto }, auditor }: { server: Server; auditor: QflareAuditor },
-  members: readonly Member[],
-): Promise<void> {
-  if (members.length === 0) return
-  const { keys } = await auditor.fetchAuditKeys()
-  const auditing = { auditor, crypto, keys }
-  await step(
-    'prove enrolments',
-    members,
-    (member) => proveEnrolment(auditing, member),
-    (done) => `${done.length} enrolments are in the signed log: each was proven, without believing the service.`,
-  )
-  await step(
-    'verify the log',
-    [auditing],
-    verifyWholeLog,
-    ([report]) => `All ${report?.to} events of the log are what was signed: none was changed, moved or taken out.`,
+  return step(
+    'attest',
+    ready,
+    (member) => attestAs(member, 'affirming'),
+    (done) => `${done.length} devices prove again what they booted, bound to their session: all of them affirming.`,
   )
 }
 
@@ -202,5 +182,6 @@ function runName(): string {
 }
 
 function namesOf(run: string, devices: number): string[] {
-  return Array.from({ length: devices }, (_, index) => `${run}-${String(index + 1).padStart(2, '0')}`)
+  const digits = Math.max(2, String(devices).length)
+  return Array.from({ length: devices }, (_, index) => `${run}-${String(index + 1).padStart(digits, '0')}`)
 }

