@@ -64,7 +64,7 @@ export async function startService(
     },
     stack,
   )
-  const applied = await migrate(connections.migrator)
+  const applied = connections.migrator === undefined ? [] : await migrate(connections.migrator)
   if (applied.length > 0) logger.info('migrations applied', { names: applied })
   const open = (role: Exclude<DatabaseRole, 'queues'>, maxConnections?: number): Promise<Database> =>
     openRole(connections[role], maxConnections ?? config.databaseConnections, logger, stack)

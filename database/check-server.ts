@@ -86,7 +86,8 @@ async function schemaProblems(client: Client): Promise<string[]> {
   const readable = `select to_regclass('schema_migration') is not null
     and has_table_privilege(to_regclass('schema_migration'), 'select') as is_readable`
   const [privilege] = (await client.query<{ is_readable: boolean }>(readable)).rows
-  if (privilege?.is_readable !== true) return ['Its migrations cannot be read: run them, and give the login its role.']
+  if (privilege?.is_readable !== true)
+    return ['Its migrations cannot be read: run them (qflare migrate), and give the login its role.']
   const { rows } = await client.query<{ name: string }>('select name from schema_migration')
   const applied = new Set(rows.map(({ name }) => name))
   const known = new Set(migrations.map(({ name }) => name))
@@ -94,6 +95,6 @@ async function schemaProblems(client: Client): Promise<string[]> {
   const missing = [...known].filter((name) => !applied.has(name))
   return [
     ...(newer.length > 0 ? [`Its schema is newer than this release (${newer.join(', ')}).`] : []),
-    ...(missing.length > 0 ? [`Its schema lacks ${missing.join(', ')}: run the migrations.`] : []),
+    ...(missing.length > 0 ? [`Its schema lacks ${missing.join(', ')}: run the migrations (qflare migrate).`] : []),
   ]
 }

@@ -21,7 +21,8 @@ export interface RoleConnection extends DirectConnection {
 export type RoleConnections = Record<Exclude<DatabaseRole, 'queues'>, RoleConnection> & {
   /** Undefined where there is no login for it: the queues are on Redis then. */
   queues: DirectConnection | undefined
-  migrator: ClientConfig
+  /** Undefined where there is no login for it: somebody else migrates. */
+  migrator: ClientConfig | undefined
   /** For locks that last as long as their connection. */
   locks: ClientConfig
 }
@@ -32,7 +33,7 @@ export interface ConnectOptions {
    * of them, the others but `queues` and `migrator` go through a pooler in transaction mode.
    */
   urls:
-    | (Record<Exclude<DatabaseRole, 'queues'> | 'migrator', string> & Record<'queues' | 'direct', string | undefined>)
+    | (Record<Exclude<DatabaseRole, 'queues'>, string> & Record<'queues' | 'migrator' | 'direct', string | undefined>)
     | undefined
   dataDirectory: string
   /** How the process holds the database for its temporal keys; undefined: it has none of them. */
@@ -59,7 +60,7 @@ export async function connectRoles(options: ConnectOptions, stack: AsyncDisposab
       worker: withLogin(urls.worker),
       sequencer: withLogin(urls.sequencer),
       queues: urls.queues === undefined ? undefined : withLogin(urls.queues),
-      migrator: { connectionString: urls.migrator },
+      migrator: urls.migrator === undefined ? undefined : { connectionString: urls.migrator },
       locks: { connectionString: urls.direct ?? urls.sequencer },
     }
   }

@@ -18,6 +18,11 @@ export const entries: readonly Entry[] = [
     load: async () => (await import('./restore.ts')).restore,
   },
   {
+    name: 'migrate',
+    summary: 'this machine: bring the schema of DATABASE_URL to this release',
+    load: async () => (await import('./migrate.ts')).migrate,
+  },
+  {
     name: 'audit check',
     summary: 'this machine: read the whole audit log and compare it with what was signed',
     load: async () => (await import('./audit-check.ts')).auditCheck,

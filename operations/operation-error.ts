@@ -10,6 +10,7 @@ export type OperationErrorCode =
   | 'no_database'
   | 'database_unusable'
   | 'not_embedded'
+  | 'not_own_database'
   | 'not_owner'
   | 'organization_unknown'
   | 'place_taken'

@@ -28,7 +28,13 @@ function hostProblems({ HOST: host, QFLARE_TRUST_PROXY: trustProxy, QFLARE_TLS_C
 function tlsProblems(variables: Present): string[] {
   const names = ['QFLARE_TLS_CERT_FILE', 'QFLARE_TLS_KEY_FILE']
   const [missing, ...others] = names.filter((name) => variables[name] === undefined)
-  if (missing === undefined || others.length > 0) return []
+  if (missing === undefined) return []
+  if (others.length > 0) {
+    if (variables.QFLARE_TLS_CLIENT_CA_FILE === undefined) return []
+    return [
+      'QFLARE_TLS_CLIENT_CA_FILE: needs QFLARE_TLS_CERT_FILE and QFLARE_TLS_KEY_FILE: there is no TLS without them.',
+    ]
+  }
   return [`${missing}: is required with ${names.find((name) => name !== missing)}: a certificate needs its key.`]
 }
 

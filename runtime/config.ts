@@ -19,7 +19,9 @@ import {
   securityContactProblems,
   securityContactVariables,
 } from './security-contact-setting.ts'
+import { storeTransportProblems, storeTransportVariables } from './store-transport.ts'
 import { temporalRedisProblems } from './temporal-redis-setting.ts'
+import { readUrlFiles, urlFileVariables } from './url-files.ts'
 import { type WitnessSetting, witnessSetting } from './witness-setting.ts'
 
 /** Everything that the environment decides, decided once. Secrets are not in here: see secrets.ts. */
@@ -78,6 +80,8 @@ export interface TlsFiles {
   certFile: string
   keyFile: string
   groups: string
+  /** Authorities of which a client has to have a certificate; undefined: it needs none. */
+  clientCaFile: string | undefined
 }
 
 /** Requests in a minute; 0 is no limit. */
@@ -130,6 +134,7 @@ const environment = z.object({
   QFLARE_CORS_ORIGINS: commaSeparated.pipe(z.array(webOrigin).min(1, 'names no origin')).default([]),
   QFLARE_TLS_CERT_FILE: z.string().optional(),
   QFLARE_TLS_KEY_FILE: z.string().optional(),
+  QFLARE_TLS_CLIENT_CA_FILE: z.string().optional(),
   QFLARE_TLS_GROUPS: z
     .string()
     .regex(/^[A-Za-z0-9_-]+([:/][A-Za-z0-9_-]+)*$/, 'is not a list of groups such as X25519MLKEM768/X25519')
@@ -153,6 +158,8 @@ const environment = z.object({
   QFLARE_DATABASE_CONNECTIONS: decimal(2, 200).default(10),
   REDIS_URL: redisUrl.optional(),
   QFLARE_TEMPORAL_REDIS_URL: redisUrl.optional(),
+  ...urlFileVariables,
+  ...storeTransportVariables,
   QFLARE_ROOT_KEY_FILE: z.string().min(1).optional(),
   QFLARE_TRUST_DOMAIN: z
     .string()
@@ -183,19 +190,22 @@ export function readEnvironment(): Record<string, string | undefined> {
   return process.env
 }
 
-/** Throws ConfigError with every problem at once. An empty variable counts as not set. */
+/** Throws ConfigError with every problem at once. An empty variable counts as not set. Reads the files that hold URLs. */
 export function loadConfig(env: Record<string, string | undefined>): Config {
-  const present: Present = Object.fromEntries(
+  const given: Present = Object.fromEntries(
     Object.entries(env).filter(([, value]) => value !== undefined && value !== ''),
   )
+  const { variables: present, problems: fileProblems } = readUrlFiles(given)
   const parsed = environment.safeParse(present)
   const issues = parsed.error?.issues ?? []
   const problems = [
+    ...fileProblems,
     ...issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`),
     ...addressProblems(present),
     ...databaseProblems(present),
     ...rolesProblems(present),
     ...temporalRedisProblems(present),
+    ...storeTransportProblems(present),
     ...incidentWebhookProblems(present),
     ...securityContactProblems(present),
   ]
@@ -252,7 +262,13 @@ type Variables = z.output<typeof environment>
 function tlsFiles(variables: Variables): TlsFiles | undefined {
   const { QFLARE_TLS_CERT_FILE: certFile, QFLARE_TLS_KEY_FILE: keyFile, QFLARE_TLS_GROUPS: groups } = variables
   if (certFile === undefined || keyFile === undefined) return undefined
-  return { certFile: resolve(certFile), keyFile: resolve(keyFile), groups }
+  const { QFLARE_TLS_CLIENT_CA_FILE: clientCaFile } = variables
+  return {
+    certFile: resolve(certFile),
+    keyFile: resolve(keyFile),
+    groups,
+    clientCaFile: clientCaFile === undefined ? undefined : resolve(clientCaFile),
+  }
 }
 
 function operatorAddress({ QFLARE_OPERATOR_HOST: host, QFLARE_OPERATOR_PORT: port }: Variables): Config['operator'] {

@@ -6,19 +6,16 @@ export interface DatabaseUrls {
   sequencer: string
   /** Undefined where the queues are on Redis. */
   queues: string | undefined
-  migrator: string
+  /** Undefined where somebody else migrates, so that this process cannot change the schema. */
+  migrator: string | undefined
   /** PostgreSQL itself, where the roles but queues and migrator go through a pooler in transaction mode. */
   direct: string | undefined
 }
 
 type Variables = Record<string, unknown>
 
-const required = [
-  'QFLARE_DATABASE_URL_AUDITOR',
-  'QFLARE_DATABASE_URL_WORKER',
-  'QFLARE_DATABASE_URL_SEQUENCER',
-  'QFLARE_DATABASE_URL_MIGRATOR',
-]
+const required = ['QFLARE_DATABASE_URL_AUDITOR', 'QFLARE_DATABASE_URL_WORKER', 'QFLARE_DATABASE_URL_SEQUENCER']
+const MIGRATOR = 'QFLARE_DATABASE_URL_MIGRATOR'
 const QUEUES = 'QFLARE_DATABASE_URL_QUEUES'
 const DIRECT = 'QFLARE_DATABASE_URL_DIRECT'
 
@@ -40,7 +37,7 @@ export function databaseUrls(variables: {
     QFLARE_DATABASE_URL_MIGRATOR: migrator,
     QFLARE_DATABASE_URL_DIRECT: direct,
   } = variables
-  return api && auditor && worker && sequencer && migrator
+  return api && auditor && worker && sequencer
     ? { api, auditor, worker, sequencer, queues, migrator, direct }
     : undefined
 }
@@ -49,7 +46,7 @@ export function databaseUrls(variables: {
 export function databaseProblems(variables: Variables): string[] {
   const isOwn = variables.DATABASE_URL !== undefined
   const logins = isOwn && variables.REDIS_URL !== undefined ? [...required] : [...required, QUEUES]
-  if (!isOwn) logins.push(DIRECT)
+  if (!isOwn) logins.push(MIGRATOR, DIRECT)
   return logins
     .filter((name) => (variables[name] !== undefined) !== isOwn)
     .map((name) => {

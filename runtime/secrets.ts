@@ -5,6 +5,7 @@ import { fromBase64url, toBase64url } from '../protocol/encoding.ts'
 import { ConfigError } from './config.ts'
 import { ROOT_KEY_BYTES } from './custody/wrapper.ts'
 import { syncFolder, writeNewFile } from './durable-file.ts'
+import { privacyProblem } from './private-file.ts'
 import { FileError, readSmallFile } from './read-small-file.ts'
 
 /** Of a file with one key or token. */
@@ -127,15 +128,12 @@ async function linkIfFree(path: string, name: string): Promise<boolean> {
 
 /** A file that nobody but its user may read. Throws ConfigError, and what the system refuses. */
 export async function readSecretFile(path: string, followsLinks: boolean): Promise<string> {
-  const { content, permissions } = await readSmallFile(path, { maxBytes: MAX_SECRET_BYTES, followsLinks }).catch(
-    (error: unknown) => {
-      throw error instanceof FileError ? new ConfigError([`${path}: cannot be read (${error.message})`]) : error
-    },
-  )
-  if ((permissions & 0o077) !== 0) {
-    throw new ConfigError([`${path}: other users may read it (mode ${permissions.toString(8)}); run chmod 600 on it.`])
-  }
-  return content.toString('utf8')
+  const file = await readSmallFile(path, { maxBytes: MAX_SECRET_BYTES, followsLinks }).catch((error: unknown) => {
+    throw error instanceof FileError ? new ConfigError([`${path}: cannot be read (${error.message})`]) : error
+  })
+  const problem = privacyProblem(file)
+  if (problem !== undefined) throw new ConfigError([`${path}: ${problem}`])
+  return file.content.toString('utf8')
 }
 
 function parseRootKey(source: string, text: string): Uint8Array {

@@ -62,8 +62,9 @@ export function followTlsFiles(parts: {
 }
 
 /** Changes whenever one of the files is written, replaced or linked to another. */
-export async function fingerprint({ certFile, keyFile }: TlsFiles): Promise<string> {
-  const parts = [certFile, keyFile].map(async (path) => {
+export async function fingerprint({ certFile, keyFile, clientCaFile }: TlsFiles): Promise<string> {
+  const files = [certFile, keyFile, ...(clientCaFile === undefined ? [] : [clientCaFile])]
+  const parts = files.map(async (path) => {
     const found = await stat(path, { bigint: true }).catch(() => undefined)
     return found === undefined ? 'none' : `${found.dev}:${found.ino}:${found.mtimeNs}:${found.ctimeNs}:${found.size}`
   })

@@ -52,7 +52,7 @@ export async function startListener(
   tls: SecureContextOptions | undefined,
   connections: Omit<ConnectionLimits, 'total'>,
 ): Promise<Listener> {
-  const tlsServer = tls === undefined ? undefined : createTlsServer({ ...bounds, ...tls }, app)
+  const tlsServer = tls === undefined ? undefined : createTlsServer({ ...bounds, ...tls, ...clientRules(tls) }, app)
   const server: Server = tlsServer ?? createServer(bounds, app)
   answerClientErrors(server)
   // RFC 9110 §10.1.1 lets us ignore an expectation that we do not know; Node would answer it in plain text.
@@ -68,6 +68,11 @@ export async function startListener(
     setTls: (context) => tlsServer?.setSecureContext(context),
     close: () => drain(server),
   }
+}
+
+/** Without authorities of clients nobody is asked for a certificate; with some, nobody gets in without one. */
+function clientRules({ ca }: SecureContextOptions) {
+  return { requestCert: ca !== undefined, rejectUnauthorized: ca !== undefined }
 }
 
 async function listen(server: Server, { host, port, variables }: ListenerAddress): Promise<void> {

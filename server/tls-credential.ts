@@ -18,11 +18,18 @@ export class TlsFileError extends Error {
   }
 }
 
+const CLIENT_CA = 'QFLARE_TLS_CLIENT_CA_FILE'
 const CERT = 'QFLARE_TLS_CERT_FILE'
 const KEY = 'QFLARE_TLS_KEY_FILE'
 
-/** Reads the pair and sees that it can be served: that it belongs together and is valid `now`. Throws TlsFileError. */
-export async function loadTlsCredential({ certFile, keyFile, groups }: TlsFiles, now: number): Promise<TlsCredential> {
+/**
+ * Reads the pair and sees that it can be served: that it belongs together and is valid `now`. With authorities of clients, which are
+ * the context's `ca` then. Throws TlsFileError.
+ */
+export async function loadTlsCredential(
+  { certFile, keyFile, groups, clientCaFile }: TlsFiles,
+  now: number,
+): Promise<TlsCredential> {
   const [cert, key] = await Promise.all([readPem(CERT, certFile), readPem(KEY, keyFile)])
   const certificate = parse(`${CERT}: ${certFile} is no PEM certificate`, () => new X509Certificate(cert))
   const privateKey = parse(`${KEY}: ${keyFile} is no PEM private key without a passphrase`, () => createPrivateKey(key))
@@ -41,10 +48,26 @@ export async function loadTlsCredential({ certFile, keyFile, groups }: TlsFiles,
   parse(`QFLARE_TLS_GROUPS: ${groups} names a group that OpenSSL does not know`, () =>
     createSecureContext({ ecdhCurve: groups }),
   )
-  const context = { cert, key, minVersion: 'TLSv1.3', ecdhCurve: groups } as const
+  const ca = clientCaFile === undefined ? undefined : await loadAuthorities(clientCaFile)
+  const context = { cert, key, minVersion: 'TLSv1.3', ecdhCurve: groups, ...(ca === undefined ? {} : { ca }) } as const
   parse(`${CERT}: the certificates in ${certFile} cannot be served`, () => createSecureContext(context))
   return { context, expiresAt: validToDate.getTime() }
 }
+
+/** Each has to be one: of a file that holds none, or the clients' own certificates, OpenSSL would only say nothing and refuse all. */
+async function loadAuthorities(file: string): Promise<string[]> {
+  const blocks = (await readPem(CLIENT_CA, file)).match(PEM_CERTIFICATES) ?? []
+  if (blocks.length === 0) throw new TlsFileError(`${CLIENT_CA}: ${file} holds no PEM certificate.`)
+  for (const block of blocks) {
+    const certificate = parse(`${CLIENT_CA}: ${file} holds what is no certificate`, () => new X509Certificate(block))
+    if (!certificate.ca) {
+      throw new TlsFileError(`${CLIENT_CA}: ${file} holds a certificate of no authority (${certificate.subject}).`)
+    }
+  }
+  return blocks
+}
+
+const PEM_CERTIFICATES = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g
 
 async function readPem(variable: string, path: string): Promise<string> {
   return readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {

@@ -92,7 +92,8 @@ async function examineUrls(urls: NonNullable<Config['database']>): Promise<Postg
   return { findings, connection: answers.canAsk ? connection : undefined, isInUse: answers.isInUse, isNew: false }
 }
 
-async function migratorFinding(connectionString: string): Promise<Finding> {
+async function migratorFinding(connectionString: string | undefined): Promise<Finding> {
+  if (connectionString === undefined) return ok('this process does not migrate: qflare migrate does')
   const advice = 'grant qflare_owner to its login with inherit false; docs/operations.md.'
   try {
     if (await isMigrator({ connectionString })) return ok('QFLARE_DATABASE_URL_MIGRATOR answers and can migrate')

@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import type { TlsFiles } from '../../runtime/config.ts'
+import { privacyProblem } from '../../runtime/private-file.ts'
 import { readSmallFile } from '../../runtime/read-small-file.ts'
 import { daysText, errorText, type Finding, findingsOf } from './finding.ts'
 
@@ -12,11 +13,11 @@ const SOON_DAYS = 14
 export async function examineTls({ certFile, keyFile }: TlsFiles, now: number): Promise<Finding[]> {
   let certificate: X509Certificate
   let key: KeyObject
-  let permissions: number
+  let isPrivate: boolean
   try {
     certificate = new X509Certificate((await readPem(certFile)).content)
     const read = await readPem(keyFile)
-    permissions = read.permissions
+    isPrivate = privacyProblem(read) === undefined
     key = createPrivateKey(read.content)
   } catch (error) {
     return [
@@ -27,7 +28,7 @@ export async function examineTls({ certFile, keyFile }: TlsFiles, now: number): 
     certificate.checkPrivateKey(key)
       ? ok('the certificate belongs to its key')
       : problem('the certificate is of another key', `Give both of one pair: ${certFile}, ${keyFile}.`),
-    ...((permissions & 0o077) === 0 ? [] : [warning(`others may read ${keyFile}`, `chmod 600 ${keyFile}`)]),
+    ...(isPrivate ? [] : [warning(`others may read ${keyFile}`, `chmod 600 ${keyFile}`)]),
     validity(certificate, now),
   ]
 }

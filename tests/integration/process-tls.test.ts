@@ -13,7 +13,7 @@ import {
   type ServiceProcess,
   spawnService,
 } from '../support/service-process.ts'
-import { makeServerCredential, makeTlsFolder } from '../support/tls-files.ts'
+import { makeServerCredential, makeTlsFolder, makeTlsPair } from '../support/tls-files.ts'
 
 let folder: string
 
@@ -38,6 +38,20 @@ async function handshake(url: string, options: ConnectionOptions): Promise<TLSSo
   onTestFinished(() => void socket.destroy())
   await once(socket, 'secureConnect')
   return socket
+}
+
+/** The status line of an answer, or why there is none: in TLS 1.3 a client hears of a refused certificate when it reads. */
+async function ask(url: string, options: ConnectionOptions): Promise<string> {
+  const socket = connect({ host: '127.0.0.1', servername: 'localhost', port: Number(new URL(url).port), ...options })
+  onTestFinished(() => void socket.destroy())
+  socket.write('GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n')
+  const closed = once(socket, 'close').then(() => ['nothing'])
+  try {
+    const [answer] = await Promise.race([once(socket, 'data'), closed])
+    return String(answer).split('\r\n')[0] as string
+  } catch (error) {
+    return (error as Error).message
+  }
 }
 
 const tlsEnv = ({ certFile, keyFile }: { certFile: string; keyFile: string }) => ({
@@ -101,6 +115,31 @@ describe('the service over TLS', () => {
     await expect(handshake(url, { ca, maxVersion: 'TLSv1.2' })).rejects.toThrow(/protocol version/)
     await expect(handshake(url, { ca, ecdhCurve: 'X25519:P-256' })).rejects.toThrow(/handshake failure/)
     await expect(fetch(url.replace('https:', 'http:'))).rejects.toThrow('fetch failed')
+  })
+
+  test('takes nobody without a certificate of the authorities of clients, and follows their file', async () => {
+    const [first, second] = [makeTlsPair(), makeTlsPair()]
+    const files = await makeTlsFolder(first.server)
+    const clientCaFile = `${files.caFile}.clients`
+    await writeFile(clientCaFile, first.client.caCertificate)
+    const service = spawnService(folder, {
+      ...tlsEnv(files),
+      QFLARE_TLS_CLIENT_CA_FILE: clientCaFile,
+      QFLARE_OPERATOR_PORT: '0',
+    })
+    const url = await service.ready()
+    const statusOf = (client?: { certificate: string; privateKey: string }) =>
+      ask(url, { ca: first.server.caCertificate, cert: client?.certificate, key: client?.privateKey })
+    expect(await statusOf(first.client)).toBe('HTTP/1.1 200 OK')
+    expect(await statusOf()).toMatch(/certificate required/)
+    expect(await statusOf(second.client)).toBe('nothing')
+    expect((await call({ url: await operatorUrl(service) }, 'GET', '/live')).status, 'probes need none').toBe(200)
+
+    await writeFile(clientCaFile, second.client.caCertificate)
+    service.kill('SIGHUP')
+    await service.said(/the TLS certificate was loaded/)
+    expect(await statusOf(second.client)).toBe('HTTP/1.1 200 OK')
+    expect(await statusOf(first.client)).toBe('nothing')
   })
 
   test('does not start with a pair that cannot be used, and says what to look at', async () => {

@@ -12,6 +12,14 @@ function problemsOf(env: Record<string, string>): readonly string[] {
   }
 }
 
+test('authorities of clients without a certificate of the server are refused: nobody would be asked', () => {
+  expect(problemsOf({ QFLARE_TLS_CLIENT_CA_FILE: '/ca' })).toEqual([
+    expect.stringMatching(/^QFLARE_TLS_CLIENT_CA_FILE: needs QFLARE_TLS_CERT_FILE/),
+  ])
+  const pair = { QFLARE_TLS_CERT_FILE: '/crt', QFLARE_TLS_KEY_FILE: '/key' }
+  expect(problemsOf({ ...pair, QFLARE_TLS_CLIENT_CA_FILE: '/ca' })).toEqual([])
+})
+
 describe('an address that other machines reach', () => {
   const loopback = ['127.0.0.1', '127.255.255.254', 'localhost', '::1', '::ffff:127.0.0.1']
   const reachable = [

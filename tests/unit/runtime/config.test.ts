@@ -66,6 +66,7 @@ describe('loadConfig', () => {
       QFLARE_CORS_ORIGINS: 'https://console.example,http://127.0.0.1:8471',
       QFLARE_TLS_CERT_FILE: '/etc/tls/tls.crt',
       QFLARE_TLS_KEY_FILE: '/etc/tls/tls.key',
+      QFLARE_TLS_CLIENT_CA_FILE: '/etc/tls/clients.crt',
       QFLARE_TLS_GROUPS: 'X25519MLKEM768/X25519',
       QFLARE_OPERATOR_HOST: '0.0.0.0',
       QFLARE_OPERATOR_PORT: '9090',
@@ -88,6 +89,7 @@ describe('loadConfig', () => {
       QFLARE_DATABASE_URL_DIRECT: 'postgresql://api@db:5433/qflare',
       REDIS_URL: 'redis://:secret@queues:6379/1',
       QFLARE_TEMPORAL_REDIS_URL: 'rediss://keys',
+      QFLARE_STORES_WITHOUT_TLS: 'db, queues',
       QFLARE_DATABASE_CONNECTIONS: '200',
       QFLARE_TRUST_DOMAIN: 'fleet-1.example',
       QFLARE_PROFILE: 'cnsa-2.0',
@@ -115,7 +117,12 @@ describe('loadConfig', () => {
         trustProxy: ['10.0.0.1', '10.1.0.0/16'],
         corsOrigins: ['https://console.example', 'http://127.0.0.1:8471'],
         connectionsPerAddress: 10_000,
-        tls: { certFile: '/etc/tls/tls.crt', keyFile: '/etc/tls/tls.key', groups: 'X25519MLKEM768/X25519' },
+        tls: {
+          certFile: '/etc/tls/tls.crt',
+          keyFile: '/etc/tls/tls.key',
+          groups: 'X25519MLKEM768/X25519',
+          clientCaFile: '/etc/tls/clients.crt',
+        },
       },
       operator: { host: '0.0.0.0', port: 9090 },
       limits: { address: 0, addressRefused: 1, apiToken: 3, device: 2, organization: 100_000_000 },
@@ -182,7 +189,6 @@ describe('loadConfig', () => {
       'QFLARE_DATABASE_URL_AUDITOR',
       'QFLARE_DATABASE_URL_WORKER',
       'QFLARE_DATABASE_URL_SEQUENCER',
-      'QFLARE_DATABASE_URL_MIGRATOR',
       'QFLARE_DATABASE_URL_QUEUES',
     ])
   })
@@ -190,8 +196,8 @@ describe('loadConfig', () => {
   test('takes an empty variable for one that is not set', () => {
     const empty = Object.fromEntries(configVariables.map((name) => [name, '']))
     expect(loadConfig(empty)).toEqual(loadConfig({}))
-    const problems = problemsOf({ DATABASE_URL: 'postgres://db', QFLARE_DATABASE_URL_WORKER: '' })
-    expect(problems).toHaveLength(5)
+    const problems = problemsOf({ DATABASE_URL: 'postgres://localhost', QFLARE_DATABASE_URL_WORKER: '' })
+    expect(problems).toHaveLength(4)
   })
 
   test.each([

@@ -17,6 +17,7 @@ test('a file up to the limit is read whole, and one byte more is refused', async
   expect(await readSmallFile(path, { maxBytes: 100 })).toEqual({
     content: Buffer.from('x'.repeat(100)),
     permissions: 0o640,
+    ownerId: process.getuid?.(),
   })
   await expect(readSmallFile(path, { maxBytes: 99 })).rejects.toThrow(/larger than 99 bytes/)
 })
