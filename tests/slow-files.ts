@@ -33,6 +33,7 @@ export const slowFiles = [
   'tests/integration/forgetting-apart.test.ts',
   'tests/integration/forgetting.test.ts',
   'tests/integration/haproxy.test.ts',
+  'tests/integration/heap-secrets.test.ts',
   'tests/integration/huge-bodies.test.ts',
   'tests/integration/jobs-api.test.ts',
   'tests/integration/jobs.test.ts',
