@@ -67,7 +67,7 @@ test('of a hundred exchanges a service at work keeps the keys that are alive, an
   const planted = randomBytes(128)
   const service = spawnService(folder, {
     NODE_OPTIONS: `--import ./tests/support/planted-secret.ts --heapsnapshot-signal=SIGUSR2 --diagnostic-dir=${folder}`,
-    TEST_PLANTED_COMPLEMENT: planted.map((byte) => byte ^ 0xff).toString('hex'),
+    TEST_PLANTED_COMPLEMENT: Buffer.from(planted.map((byte) => byte ^ 0xff)).toString('hex'),
     QFLARE_CRYPTO: 'native',
     QFLARE_LIMIT_DEVICE: '0',
   })

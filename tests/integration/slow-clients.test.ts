@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
+import { newId } from '../../runtime/ids.ts'
 import { call, enrollTestDevice, establish } from '../support/api.ts'
 import { addEvents, deviceEvent, firstOrganization } from '../support/audit.ts'
 import { expectRefusal } from '../support/refusals.ts'
@@ -19,7 +20,12 @@ beforeAll(async () => {
   // More than a connection takes in while nobody reads, so that an export can be held in its middle.
   const organizationId = await firstOrganization(service)
   const data = { members: ['name'], name: 'x'.repeat(65_000) }
-  const draft = { ...deviceEvent(organizationId), type: 'device.changed' as const, data }
+  const draft = {
+    ...deviceEvent(organizationId),
+    type: 'device.changed' as const,
+    subject: { deviceId: newId() },
+    data,
+  }
   await addEvents(
     service,
     Array.from({ length: 250 }, () => ({ draft, at: service.time.now })),
