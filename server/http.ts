@@ -85,15 +85,22 @@ const browserRules = {
 /** Who sends requests and reads no answer fills our memory: so many at once per connection, and no more. */
 const MAX_REQUESTS_UNDER_WAY = 16
 
+/** One after another: an answer is made when the one before it is on its way, and not kept until then. */
 function boundPipelining() {
-  const underWay = new WeakMap<object, number>()
-  return (req: Request, res: Response, next: NextFunction): void => {
-    const { socket } = req
-    const count = (underWay.get(socket) ?? 0) + 1
-    underWay.set(socket, count)
-    res.on('close', () => underWay.set(socket, (underWay.get(socket) ?? 1) - 1))
-    if (count > MAX_REQUESTS_UNDER_WAY) socket.destroy()
-    else next()
+  /** The first of a connection is under way, the others wait for it. */
+  const requests = new WeakMap<object, NextFunction[]>()
+  return ({ socket }: Request, res: Response, next: NextFunction): void => {
+    const ours = requests.get(socket) ?? []
+    requests.set(socket, ours)
+    if (ours.push(next) > MAX_REQUESTS_UNDER_WAY) {
+      socket.destroy()
+      return
+    }
+    res.on('close', () => {
+      ours.shift()
+      if (!socket.destroyed) ours[0]?.()
+    })
+    if (ours.length === 1) next()
   }
 }
 

@@ -22,7 +22,7 @@ const PAGE_BYTES = 4096
 const zeros = Buffer.alloc(PAGE_BYTES)
 
 /**
- * Canaries as they are, in hexadecimal, base64 and base64url, wherever they begin: every piece of 16 bytes that begins at a multiple
+ * Canaries as they are, in hexadecimal, base64 and base64url, in texts of one byte a character and of two, wherever they begin: every piece of 16 bytes that begins at a multiple
  * of eight, and the last, so that one that was half written over is found too. One pass, however many there are.
  */
 export function createByteSearch(canaries: readonly Canary[]): ByteSearch {
@@ -82,11 +82,18 @@ function needlesOf({ what, bytes }: Canary): { what: string; from: number; bytes
       const group = piece.subarray(shift, shift + 12)
       return [group.toString('base64'), group.toString('base64url')]
     })
-    return [
-      { what: `${what} (raw)`, bytes: piece },
-      { what: `${what} (hex)`, bytes: Buffer.from(hex) },
-      { what: `${what} (hex)`, bytes: Buffer.from(hex.toUpperCase()) },
-      ...texts.map((text) => ({ what: `${what} (base64)`, bytes: Buffer.from(text) })),
-    ].map((needle) => ({ ...needle, from }))
+    const written: [form: string, text: string][] = [
+      ['raw', piece.toString('latin1')],
+      ['hex', hex],
+      ['hex', hex.toUpperCase()],
+      ...texts.map((text): [string, string] => ['base64', text]),
+    ]
+    return written.flatMap(([form, text]) =>
+      (['latin1', 'utf16le'] as const).map((encoding) => ({
+        what: `${what} (${form})`,
+        from,
+        bytes: Buffer.from(text, encoding),
+      })),
+    )
   })
 }

@@ -35,7 +35,10 @@ describe('a search for bytes', () => {
   test.each(['hex', 'base64', 'base64url'] as const)('finds them in %s, wherever in it they begin', (encoding) => {
     for (let before = 0; before < 6; before++) {
       const text = Buffer.concat([noise(before), other, noise(before)]).toString(encoding)
-      expect(searchIn(Buffer.from(text))).toEqual([`other (${encoding === 'hex' ? 'hex' : 'base64'})`])
+      for (const width of ['latin1', 'utf16le'] as const) {
+        const found = [`other (${encoding === 'hex' ? 'hex' : 'base64'})`]
+        expect(searchIn(Buffer.from(text, width))).toEqual(found)
+      }
     }
     expect(searchIn(Buffer.from(other.toString('hex').toUpperCase()))).toEqual(['other (hex)'])
   })

@@ -18,7 +18,10 @@ const common: DecodeOptions = {
   allowNaN: false,
   useMaps: true,
   rejectDuplicateMapKeys: true,
+  retainStringBytes: true,
 }
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** Whatever the tag is, it becomes a `Tagged`: what is meant by it is the reader's to say. */
 const anyTag = new Proxy<Record<number, TagDecoder>>(
@@ -32,7 +35,7 @@ const anyTag = new Proxy<Record<number, TagDecoder>>(
 )
 
 /**
- * One value of CBOR, all of the bytes: of definite lengths, without floats, with no key twice in a map, arrays, maps and tags nested
+ * One value of CBOR, all of the bytes: of definite lengths, without floats, texts of UTF-8 alone, with no key twice in a map, arrays, maps and tags nested
  * `maxDepth` deep at most. Byte strings become Uint8Arrays, maps Maps. `preferred` takes the shortest encoding of an integer alone, which
  * is what holds bytes that nobody signed to one form. Without `tags` a tag is refused. Attacker-controlled input. Throws errors of
  * the decoder's.
@@ -59,6 +62,8 @@ function boundDepth(tokenizer: Tokenizer, maxDepth: number): DecodeTokenizer {
       if (waiting !== undefined) open.push(waiting - 1)
       // A number that is written as a float would be taken for the integer that it equals.
       if (token.type === Type.float) throw new RangeError('It holds a float.')
+      // The decoder takes what is no UTF-8 for another text (RFC 8949 §5.3.1), and drops a byte order mark.
+      if (token.type === Type.string) token.value = utf8.decode(token.byteValue)
       if (token.type === Type.array) open.push(Number(token.value))
       if (token.type === Type.map) open.push(2 * Number(token.value))
       if (token.type === Type.tag) open.push(1)

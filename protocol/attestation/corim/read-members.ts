@@ -13,9 +13,8 @@ export function readCbor(bytes: Uint8Array, where: string, { preferred = false }
   try {
     return decodeCbor(bytes, { preferred, maxDepth: MAX_DEPTH, tags: true })
   } catch (cause) {
-    throw corimInvalid(`${where} is not CBOR of definite lengths, without floats, nested ${MAX_DEPTH} deep at most.`, {
-      cause,
-    })
+    const message = `${where} is not CBOR of definite lengths, without floats, its texts UTF-8, nested ${MAX_DEPTH} deep at most.`
+    throw corimInvalid(message, { cause })
   }
 }
 
@@ -45,8 +44,7 @@ export function readList(value: unknown, where: string): readonly unknown[] {
 }
 
 export function readText(value: unknown, where: string): string {
-  // The decoder puts a replacement character where bytes are no UTF-8.
-  if (typeof value === 'string' && value !== '' && !value.includes('\ufffd')) return value
+  if (typeof value === 'string' && value !== '') return value
   throw corimInvalid(`${where} is no text.`)
 }
 

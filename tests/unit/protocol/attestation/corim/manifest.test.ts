@@ -106,7 +106,7 @@ describe('a CoRIM', () => {
     ['an id that is none', { corim: { 0: 7 } }, 'id is no text'],
     ['an empty id', { corim: { 0: '' } }, 'id is no text'],
     ['no id', { corim: { 0: undefined } }, 'id is no text'],
-    ['an id that is no UTF-8', { corim: { 0: new RawCbor('61ff') } }, 'id is no text'],
+    ['an id that is no UTF-8', { corim: { 0: new RawCbor('61ff') } }, 'its texts UTF-8'],
     ['an id of 15 bytes', { corim: { 0: uuid.subarray(1) } }, 'id is neither text nor a UUID'],
     ['no tags', { corim: { 1: undefined } }, 'tags is no array'],
     ['an empty array of tags', { corim: { 1: [] } }, 'tags is no array'],
