@@ -1576,6 +1576,26 @@ grant insert, select on kek_version to qflare_worker;
 grant update (sealed, status, destroyed_at) on kek_version to qflare_jobs;
 grant update (status, due_at, retired_at) on kek_version to qflare_worker;
 
+create table key_use (
+  organization_id uuid not null,
+  device_id uuid not null,
+  uses bigint not null,
+  is_told boolean not null,
+  constraint key_use_pkey PRIMARY KEY (organization_id, device_id),
+  constraint key_use_uses_check CHECK ((uses >= 0))
+);
+alter table key_use owner to qflare_owner;
+alter table key_use enable row level security;
+alter table key_use force row level security;
+create policy tenant on key_use as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on key_use as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on key_use to qflare_worker;
+grant update (uses, is_told) on key_use to qflare_worker;
+
 create table monitor_position (
   organization_id uuid not null,
   next_index bigint not null,

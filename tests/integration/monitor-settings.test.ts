@@ -104,6 +104,7 @@ describe('the settings of the monitor', () => {
       rule('access-refused', { windowSeconds: 86_401 }),
       'rules.access-refused.windowSeconds',
     ],
+    ['a window for what is counted for life', rule('identity-key-worn', { windowSeconds: 3_600 }), 'rules'],
     ['a member that is not known', rule('access-refused', { limit: 1 }), 'rules.access-refused.limit'],
     ['more responses than there may be', { responsesPerHour: 1_001 }, 'responsesPerHour'],
     ['a dry run that is none', { dryRun: 'yes' }, 'dryRun'],
