@@ -41,6 +41,7 @@ function settingsText({ settings, changedAt, isReadable, rules }: ShownMonitorSe
     ...(isReadable ? [] : [['stored', 'nothing that is valid: as if it had never been changed'] as const]),
     ['dry run', settings.dryRun ? 'yes: responses are told of and not taken' : 'no'],
     ['devices responded to', `${settings.responsesPerHour} an hour at most`],
+    ['slowed', `for ${formatMinutes(settings.slowMinutes)}`],
   ])
   const rows = rules.map((rule) => [
     rule.name,

@@ -1,4 +1,4 @@
-/** What the security monitor remembers of each device: where it exchanges from, and how often it used its identity key. */
+/** What the security monitor remembers of each device, where it exchanges from and how often it used its identity key, and what it restricts. */
 export const up = `
 -- By tags, as the log has them; within the longest window of a rule.
 create table device_network (
@@ -24,4 +24,12 @@ create table key_use (
 );
 select isolate_tenants('key_use'::regclass);
 grant select, insert, update (uses, is_told) on key_use to qflare_worker;
+
+-- Until when it may ask for little, and since when it has to attest before it gets a key of a round.
+alter table principal add column slowed_until timestamptz, add column attestation_required_since timestamptz;
+grant select (slowed_until, attestation_required_since) on principal to qflare_worker;
+grant update (slowed_until, attestation_required_since) on principal to qflare_api, qflare_worker;
+alter table incident_device drop constraint incident_device_response_check,
+  add constraint incident_device_response_check
+    check (response in ('slow', 'require_attestation', 'revoke_sessions', 'suspend'));
 `

@@ -19,7 +19,7 @@ export const incidentSeverities = ['notice', 'warning', 'critical'] as const
 export type IncidentSeverity = (typeof incidentSeverities)[number]
 
 /** What the service may do by itself with the device of an incident, until an operator undoes it. */
-export const responseNames = ['none', 'revoke_sessions', 'suspend'] as const
+export const responseNames = ['none', 'slow', 'require_attestation', 'revoke_sessions', 'suspend'] as const
 export type ResponseName = (typeof responseNames)[number]
 
 /**

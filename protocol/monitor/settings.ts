@@ -32,6 +32,8 @@ export const monitorSettings = z.strictObject({
   dryRun: z.boolean().default(false),
   /** Devices that may be responded to within an hour; from then on there are alarms only. */
   responsesPerHour: z.int().min(0).max(1_000).default(5),
+  /** How long a device is slowed. */
+  slowMinutes: z.int().min(1).max(1_440).default(60),
   rules: z
     .partialRecord(z.enum(monitorRuleNames as [MonitorRuleName, ...MonitorRuleName[]]), ruleSettings)
     .default({})
