@@ -17,7 +17,8 @@ export type Participant = RoundGrant & { givenAt: number; goneAt: number | undef
 
 /**
  * Writes down all of it in one statement, and answers for whom: only for who is a member, in this session still and not asked to
- * attest, so that nobody who left meanwhile is given a key, and not in the place of a newer epoch, nor of one that the device said it no longer has.
+ * attest, so that nobody who left meanwhile is given a key, and not in the place of a newer epoch, nor of one that the device said
+ * it no longer has.
  * The round is locked by the caller.
  */
 export async function grantRoundKeys(
