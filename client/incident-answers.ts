@@ -51,6 +51,7 @@ export const shownMonitorSettings = z.looseObject({
   settings: z.looseObject({
     dryRun: z.boolean(),
     responsesPerHour: z.int(),
+    slowMinutes: z.int().default(60),
     rules: z.record(z.string(), z.looseObject({})),
   }),
   changedAt: timestamp.nullable(),

@@ -29,6 +29,7 @@ export interface IncidentFilter {
 export interface MonitorSettingsRequest {
   dryRun?: boolean | undefined
   responsesPerHour?: number | undefined
+  slowMinutes?: number | undefined
   rules?: Readonly<Record<string, object>> | undefined
 }
 

@@ -91,6 +91,8 @@ export const device = z.looseObject({
     rotationDueSince: timestamp.nullable().default(null),
   }),
   activeSessionId: uuid.nullable(),
+  slowedUntil: timestamp.nullable().default(null),
+  attestationRequiredSince: timestamp.nullable().default(null),
   metadata: z.record(z.string(), z.json()),
   createdAt: timestamp,
   lastSeenAt: timestamp.nullable(),

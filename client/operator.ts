@@ -220,13 +220,21 @@ export class QflareOperator {
     return this.#changeStatus(id, 'clear-quarantine')
   }
 
+  /** What the security monitor holds it to for an incident ends. Repeating it changes nothing. */
+  liftRestrictions(id: string): Promise<Device> {
+    return this.#changeStatus(id, 'lift-restrictions')
+  }
+
   /** Every device that is revoked, suspended or quarantined, then each change within a second or two, until the signal. */
   followRevocations(options: FollowRevocationsOptions): Promise<void> {
     const { bearer = '' } = this.#auth
     return followRevocations({ http: this.#http, bearer: async () => bearer, wait, isInSession: false }, options)
   }
 
-  #changeStatus(id: string, action: 'suspend' | 'resume' | 'revoke' | 'clear-quarantine'): Promise<Device> {
+  #changeStatus(
+    id: string,
+    action: 'suspend' | 'resume' | 'revoke' | 'clear-quarantine' | 'lift-restrictions',
+  ): Promise<Device> {
     const options = { ...this.#auth, repeatable: true }
     return this.#http.post(`/v1/devices/${encodeURIComponent(id)}/${action}`, {}, device, options)
   }

@@ -55,6 +55,7 @@ export interface IncidentTables {
     hours: number
     is_told: boolean
   }
+  key_use: { organization_id: string; device_id: string; uses: number; is_told: boolean }
   incident_notice: {
     organization_id: string
     id: string

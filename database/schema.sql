@@ -1479,7 +1479,7 @@ create table incident_device (
   constraint incident_device_pkey PRIMARY KEY (organization_id, incident_id, device_id),
   constraint incident_device_organization_id_incident_id_fkey FOREIGN KEY (organization_id, incident_id) REFERENCES incident(organization_id, id),
   constraint incident_device_check CHECK (((responded_at IS NOT NULL) = (response IS NOT NULL))),
-  constraint incident_device_response_check CHECK ((response = ANY (ARRAY['revoke_sessions'::text, 'suspend'::text]))),
+  constraint incident_device_response_check CHECK ((response = ANY (ARRAY['slow'::text, 'require_attestation'::text, 'revoke_sessions'::text, 'suspend'::text]))),
   constraint incident_device_withheld_check CHECK ((withheld = ANY (ARRAY['dry_run'::text, 'limit'::text])))
 );
 alter table incident_device owner to qflare_owner;
@@ -1575,6 +1575,26 @@ grant select on kek_version to qflare_sequencer;
 grant insert, select on kek_version to qflare_worker;
 grant update (sealed, status, destroyed_at) on kek_version to qflare_jobs;
 grant update (status, due_at, retired_at) on kek_version to qflare_worker;
+
+create table key_use (
+  organization_id uuid not null,
+  device_id uuid not null,
+  uses bigint not null,
+  is_told boolean not null,
+  constraint key_use_pkey PRIMARY KEY (organization_id, device_id),
+  constraint key_use_uses_check CHECK ((uses >= 0))
+);
+alter table key_use owner to qflare_owner;
+alter table key_use enable row level security;
+alter table key_use force row level security;
+create policy tenant on key_use as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on key_use as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant insert, select on key_use to qflare_worker;
+grant update (uses, is_told) on key_use to qflare_worker;
 
 create table monitor_position (
   organization_id uuid not null,
@@ -1693,6 +1713,8 @@ create table principal (
   policy_id text not null default 'none'::text,
   next_attestation_at timestamp with time zone,
   attestations_missed integer not null default 0,
+  slowed_until timestamp with time zone,
+  attestation_required_since timestamp with time zone,
   constraint principal_pkey PRIMARY KEY (organization_id, id),
   constraint principal_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
   constraint principal_attestations_missed_check CHECK ((attestations_missed >= 0)),
@@ -1717,9 +1739,9 @@ create policy tenant_only on principal as restrictive for all to qflare_api, qfl
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant insert, select on principal to qflare_api;
-grant update (name, status, metadata, active_session_id, pending_session_ids, last_seen_at, revoked_at, type, capabilities, key_generation, next_attestation_at, attestations_missed) on principal to qflare_api;
+grant update (name, status, metadata, active_session_id, pending_session_ids, last_seen_at, revoked_at, type, capabilities, key_generation, next_attestation_at, attestations_missed, slowed_until, attestation_required_since) on principal to qflare_api;
 grant select (organization_id, id, status, active_session_id, next_attestation_at) on principal to qflare_jobs;
-grant select (organization_id, id, status, active_session_id, pending_session_ids, next_attestation_at, attestations_missed), update (status, active_session_id, pending_session_ids, next_attestation_at, attestations_missed) on principal to qflare_worker;
+grant select (organization_id, id, status, active_session_id, pending_session_ids, next_attestation_at, attestations_missed, slowed_until, attestation_required_since), update (status, active_session_id, pending_session_ids, next_attestation_at, attestations_missed, slowed_until, attestation_required_since) on principal to qflare_worker;
 
 create table reference_value (
   organization_id uuid not null,

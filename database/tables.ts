@@ -94,6 +94,8 @@ export interface Tables extends AttestationTables, IncidentTables {
     policy_id: Generated<string>
     next_attestation_at: NullableTimestamp
     attestations_missed: Generated<number>
+    slowed_until: NullableTimestamp
+    attestation_required_since: NullableTimestamp
     created_at: Timestamp
     last_seen_at: NullableTimestamp
     revoked_at: NullableTimestamp

@@ -52,7 +52,7 @@ export function createMetrics() {
     }),
     rateLimited: new Counter({
       name: 'qflare_rate_limited_total',
-      help: 'Requests that were answered 429, by the limit: address, address_refused, api_token, device, organization',
+      help: 'Requests that were answered 429, by the limit: address, address_refused, api_token, device, device_slowed, organization',
       labelNames: ['limit'],
       registers,
     }),

@@ -45,8 +45,7 @@ export function createAuthenticate(parts: {
 
   async function verifyAccessToken(token: string, looksUpSession: boolean): Promise<Caller> {
     const caller = await parts.accessTokens.read(token)
-    if (!looksUpSession) await parts.accessTokens.requireSession(caller)
-    return caller
+    return looksUpSession ? caller : { ...caller, ...(await parts.accessTokens.requireSession(caller)) }
   }
 
   return async (authorization, looksUpSession = false) => {

@@ -7,8 +7,15 @@ import type { LogFields } from '../runtime/logger.ts'
 export type Caller =
   | { type: 'anonymous' }
   | { type: 'api_token'; id: string; organizationId: string; roles: readonly ApiRole[]; isServiceAdmin: boolean }
-  /** `expiresAt`: of the access token. */
-  | { type: PrincipalKind; id: string; organizationId: string; sessionId: string; expiresAt: number }
+  /** `expiresAt`: of the access token; `isSlowed`: by the security monitor, where its session was looked up. */
+  | {
+      type: PrincipalKind
+      id: string
+      organizationId: string
+      sessionId: string
+      expiresAt: number
+      isSlowed?: boolean
+    }
 
 export type Operator = Extract<Caller, { type: 'api_token' }>
 export type SessionCaller = Extract<Caller, { type: PrincipalKind }>

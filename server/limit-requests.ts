@@ -34,7 +34,10 @@ export async function authenticateWithinLimits(
     throw error
   }
   if (caller.type === 'api_token') noteRateLimit(res, await limits.take('api_token', caller.id))
-  else if (caller.type !== 'anonymous') noteRateLimit(res, await limits.take('device', caller.id))
+  else if (caller.type !== 'anonymous') {
+    noteRateLimit(res, await limits.take('device', caller.id))
+    if (caller.isSlowed === true) noteRateLimit(res, await limits.take('device_slowed', caller.id))
+  }
   return caller
 }
 

@@ -11,9 +11,13 @@ import { createMemoryRateLimit, type RateLimit, type RateLimitState } from './ra
  * - `api_token`: every request with an API token, also one that it may not make.
  * - `device`: what a device has proved to be its own, an exchange that was stored or a call with its access token. What anybody
  *   can send in its name does not count, or sending it would lock the device out; nor does a message that is sent again.
+ * - `device_slowed`: the same, of a device that the security monitor has slowed.
  * - `organization`: what anybody of it has proved to be and may do. It does not turn its admins away.
  */
-export type RateLimitName = 'address' | 'address_refused' | 'api_token' | 'device' | 'organization'
+export type RateLimitName = 'address' | 'address_refused' | 'api_token' | 'device' | 'device_slowed' | 'organization'
+
+/** What a device asks for by itself, and little more: it exchanges, attests and asks for its place in a round all the same. */
+export const SLOWED_PER_MINUTE = 10
 
 export class RateLimitedError extends ServiceError {
   readonly state: RateLimitState
@@ -30,6 +34,7 @@ const details = {
   address_refused: 'Too many API tokens of this address were refused.',
   api_token: 'This API token asks too often.',
   device: 'This device asks too often.',
+  device_slowed: 'This device asks too often, while it is slowed for an incident.',
   organization: 'This organization asks too often.',
 } as const satisfies Record<RateLimitName, string>
 
@@ -55,6 +60,7 @@ export function createRateLimits(
     address_refused: create('address_refused', perMinute.addressRefused),
     api_token: create('api_token', perMinute.apiToken),
     device: create('device', perMinute.device),
+    device_slowed: create('device_slowed', SLOWED_PER_MINUTE),
     organization: create('organization', perMinute.organization),
   }
 

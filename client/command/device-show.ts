@@ -38,6 +38,7 @@ export function deviceText(device: Device): string {
     ['identity key', `${identityKey.alg} ${identityKey.kid}`],
     ...keyAgeRow(identityKey, now),
     ['session', activeSessionId ?? 'none'],
+    ...restrictionRows(device, now),
     ['enrolled', formatTime(device.createdAt, now)],
     ['last seen', lastSeenAt === null ? 'never' : formatTime(lastSeenAt, now)],
   ])
@@ -46,6 +47,14 @@ export function deviceText(device: Device): string {
 function keyAgeRow({ since, rotationDueSince }: Device['identityKey'], now: number): [string, string][] {
   if (since === undefined) return []
   return [['key since', `${formatTime(since, now)}${rotationDueSince === null ? '' : ': its rotation is due'}`]]
+}
+
+function restrictionRows({ slowedUntil, attestationRequiredSince: since }: Device, now: number): [string, string][] {
+  const isSlowed = slowedUntil !== null && slowedUntil > now
+  return [
+    ...(isSlowed ? [['slowed', `until ${formatTime(slowedUntil, now)}`] as [string, string]] : []),
+    ...(since === null ? [] : [['has to attest', `since ${formatTime(since, now)}`] as [string, string]]),
+  ]
 }
 
 function toText(value: unknown): string {

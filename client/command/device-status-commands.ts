@@ -1,3 +1,4 @@
+import type { QflareOperator } from '../operator.ts'
 import { confirm, yesFlag } from './confirm.ts'
 import { type Command, defineCommand } from './define-command.ts'
 import { deviceIdName } from './device-show.ts'
@@ -52,8 +53,13 @@ export const deviceClearQuarantine = letBackCommand(
   'Lets a quarantined device exchange keys and attest again; its old sessions stay ended. Repeating it changes nothing.',
 )
 
+export const deviceLiftRestrictions = letBackCommand(
+  'lift-restrictions',
+  'Ends what the service holds a device to for an incident: it may ask as often as others, and need not attest first. Repeating it changes nothing.',
+)
+
 /** Nothing is lost by it, so that nobody is asked. */
-function letBackCommand(action: 'resume' | 'clear-quarantine', summary: string): Command {
+function letBackCommand(action: keyof typeof letBack, summary: string): Command {
   return defineCommand({
     name: `device ${action}`,
     positionals: ['ID'],
@@ -64,9 +70,15 @@ function letBackCommand(action: 'resume' | 'clear-quarantine', summary: string):
     async run({ values, positionals: [typed] }) {
       const id = parseIdArgument(typed, deviceIdName)
       const operator = await openOperatorOf(values)
-      const device = await (action === 'resume' ? operator.resumeDevice(id) : operator.clearQuarantine(id))
+      const device = await letBack[action](operator, id)
       await printResult(values.json, device, `${printable(device.name)} (${device.id}) is ${printable(device.status)}.`)
       return undefined
     },
   })
+}
+
+const letBack = {
+  resume: (operator: QflareOperator, id: string) => operator.resumeDevice(id),
+  'clear-quarantine': (operator: QflareOperator, id: string) => operator.clearQuarantine(id),
+  'lift-restrictions': (operator: QflareOperator, id: string) => operator.liftRestrictions(id),
 }

@@ -119,6 +119,11 @@ export const entries: readonly Entry[] = [
     load: async () => (await import('./device-status-commands.ts')).deviceClearQuarantine,
   },
   {
+    name: 'device lift-restrictions',
+    summary: 'operator: end what a device is held to for an incident',
+    load: async () => (await import('./device-status-commands.ts')).deviceLiftRestrictions,
+  },
+  {
     name: 'device revoke',
     summary: 'operator: end a device and its sessions, for good',
     load: async () => (await import('./device-status-commands.ts')).deviceRevoke,

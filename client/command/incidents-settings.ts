@@ -1,3 +1,4 @@
+import { isOfLife, monitorRule, monitorRuleNames } from '../../protocol/monitor/rules.ts'
 import type { ShownMonitorSettings } from '../incidents.ts'
 import { defineCommand } from './define-command.ts'
 import { MAX_POLICY_BYTES, readJsonFile } from './policy-argument.ts'
@@ -40,16 +41,23 @@ function settingsText({ settings, changedAt, isReadable, rules }: ShownMonitorSe
     ...(isReadable ? [] : [['stored', 'nothing that is valid: as if it had never been changed'] as const]),
     ['dry run', settings.dryRun ? 'yes: responses are told of and not taken' : 'no'],
     ['devices responded to', `${settings.responsesPerHour} an hour at most`],
+    ['slowed', `for ${formatMinutes(settings.slowMinutes)}`],
   ])
   const rows = rules.map((rule) => [
     rule.name,
     rule.isEnabled ? 'yes' : 'NO',
     String(rule.threshold),
-    formatMinutes(Math.round(rule.windowSeconds / 60)),
+    windowText(rule),
     rule.severity,
     rule.mayRespond ? rule.response : 'never',
     rule.meaning,
   ])
   const header = ['RULE', 'ON', 'THRESHOLD', 'WITHIN', 'SEVERITY', 'RESPONSE', 'MEANING']
   return `${facts}\n\n${toTable(header, rows)}`
+}
+
+function windowText({ name, windowSeconds }: ShownMonitorSettings['rules'][number]): string {
+  const known = monitorRuleNames.find((one) => one === name)
+  const isForLife = known !== undefined && isOfLife(monitorRule(known))
+  return isForLife ? 'its life' : formatMinutes(Math.round(windowSeconds / 60))
 }

@@ -110,6 +110,9 @@ function nextCommands({ id, status, events }: WholeIncident, devices: readonly I
     ...of((device) => device.response === 'suspend' && device.status === 'SUSPENDED').map(
       (deviceId): [string, string] => [`qflare device resume ${deviceId}`, 'undo the suspension'],
     ),
+    ...of(({ response }) => response === 'slow' || response === 'require_attestation').map(
+      (deviceId): [string, string] => [`qflare device lift-restrictions ${deviceId}`, 'undo it, where it is not over'],
+    ),
     ...of((device) => device.status === 'QUARANTINED').map((deviceId): [string, string] => [
       `qflare device clear-quarantine ${deviceId}`,
       'let it back when you have found why its evidence failed',

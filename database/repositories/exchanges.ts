@@ -18,6 +18,7 @@ export interface ExchangeParty {
     /** Of the identity key: counts up with each one that takes its place. */
     keyGeneration: number
     policyId: string
+    slowedUntil: number | undefined
     identityKey: {
       kid: string
       alg: SignatureAlgorithm
@@ -54,7 +55,7 @@ export async function findExchangeParty(
     {
       name: 'select_exchange_principal',
       text: `select p.kind, p.status, p.active_session_id, p.pending_session_ids, p.key_generation,
-          p.policy_id, k.kid, k.alg, k.public_key, k.mac, k.mac_key_version
+          p.policy_id, p.slowed_until, k.kid, k.alg, k.public_key, k.mac, k.mac_key_version
         from principal p join identity_key k
           on k.organization_id = p.organization_id and k.principal_id = p.id and k.status <> 'REPLACED'
         where p.organization_id = current_organization() and p.id = $1`,
@@ -83,6 +84,7 @@ export async function findExchangeParty(
       pendingSessionIds: row.pending_session_ids,
       keyGeneration: row.key_generation,
       policyId: row.policy_id,
+      slowedUntil: row.slowed_until ?? undefined,
       identityKey: {
         kid: row.kid,
         alg: row.alg,
@@ -118,6 +120,7 @@ interface PrincipalRow {
   pending_session_ids: string[]
   key_generation: number
   policy_id: string
+  slowed_until: number | null
   kid: string
   alg: SignatureAlgorithm
   public_key: Uint8Array

@@ -21,6 +21,10 @@ export interface Principal {
   policyId: string
   /** By when it has to have attested again; undefined where its policy does not ask for it, or it has no session. */
   nextAttestationAt: number | undefined
+  /** Until then it may ask for little; it may be over. */
+  slowedUntil: number | undefined
+  /** Since then it has to attest before it gets a key of a round. */
+  attestationRequiredSince: number | undefined
   createdAt: number
   lastSeenAt: number | undefined
   identityKey: {
@@ -35,7 +39,10 @@ export interface Principal {
 
 export async function insertPrincipal(
   tx: Tx,
-  principal: Omit<Principal, 'activeSessionId' | 'nextAttestationAt' | 'lastSeenAt' | 'identityKey'>,
+  principal: Omit<
+    Principal,
+    'activeSessionId' | 'nextAttestationAt' | 'slowedUntil' | 'attestationRequiredSince' | 'lastSeenAt' | 'identityKey'
+  >,
 ): Promise<void> {
   await tx
     .insertInto('principal')
@@ -187,7 +194,35 @@ export async function markPrincipalAttested(
     .set({
       next_attestation_at: nextAttestationAt === undefined ? null : new Date(nextAttestationAt),
       attestations_missed: 0,
+      attestation_required_since: null,
     })
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
+}
+
+/** The row is locked by the caller. A longer time that was set before stays. */
+export async function markPrincipalSlowed(tx: Tx, id: string, until: number): Promise<void> {
+  await tx
+    .updateTable('principal')
+    .set({ slowed_until: sql`greatest(slowed_until, ${new Date(until)})` })
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
+}
+
+/** The row is locked by the caller. Until it attests; since when that was asked for first. */
+export async function markAttestationRequired(tx: Tx, id: string, since: number): Promise<void> {
+  await tx
+    .updateTable('principal')
+    .set({ attestation_required_since: sql`coalesce(attestation_required_since, ${new Date(since)})` })
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
+}
+
+/** The row is locked by the caller. */
+export async function markRestrictionsLifted(tx: Tx, id: string): Promise<void> {
+  await tx
+    .updateTable('principal')
+    .set({ slowed_until: null, attestation_required_since: null })
     .where('id', '=', id)
     .executeTakeFirstOrThrow()
 }
@@ -242,6 +277,8 @@ export function toPrincipal(
     activeSessionId: row.active_session_id ?? undefined,
     policyId: row.policy_id,
     nextAttestationAt: row.next_attestation_at ?? undefined,
+    slowedUntil: row.slowed_until ?? undefined,
+    attestationRequiredSince: row.attestation_required_since ?? undefined,
     createdAt: row.created_at,
     lastSeenAt: row.last_seen_at ?? undefined,
     identityKey: {

@@ -195,7 +195,8 @@ export async function storeReattestation(
       name: 'store_reattestation',
       // Each part waits for the one before: the principal's row is locked first, as everywhere.
       text: `with same as (
-          update principal set next_attestation_at = $6, attestations_missed = 0 where ${samePrincipal} returning id),
+          update principal set next_attestation_at = $6, attestations_missed = 0, attestation_required_since = null
+            where ${samePrincipal} returning id),
         answered as (
           update attestation_challenge c set consumed_at = $7, completion_hash = $8, attestation_result_id = $9
           from same where c.organization_id = current_organization() and c.principal_id = same.id and c.id = $5

@@ -10,6 +10,8 @@ export interface RoundCandidate {
   status: PrincipalStatus | undefined
   /** In a row, since it attested last. */
   attestationsMissed: number
+  /** Whatever the newest result says. */
+  isAttestationRequired: boolean
   /** The one that the principal names as its active one. */
   session: CandidateSession | undefined
   /** The newest for the identity key that it has now. */
@@ -97,12 +99,13 @@ export async function findCoordinatorCandidate(
 function selectCandidates(asked: string, belonging = 'federation_member', column = 'device_id'): string {
   return `with asked as materialized (${asked})
     select a.device_id, m.is_member is not null as is_member, p.status, p.attestations_missed,
+      p.attestation_required_since is not null as is_attestation_required,
       s.id as session_id, s.state, s.bucket, s.created_at, s.expires_at, s.superseded_at, s.sealed_chain,
       r.id as attestation_id, r.kid, r.session_id as attested_session_id, r.tier, r.appraised_at
     from asked a
     left join lateral (select true as is_member from ${belonging}
       where organization_id = current_organization() and federation_id = $1 and ${column} = a.device_id limit 1) m on true
-    left join lateral (select id, status, active_session_id, attestations_missed from principal
+    left join lateral (select id, status, active_session_id, attestations_missed, attestation_required_since from principal
       where m.is_member and organization_id = current_organization() and id = a.device_id limit 1) p on true
     left join lateral (select id, state, bucket, created_at, expires_at, superseded_at,
         case when greatest($2::bigint, bucket) <= last_epoch then substring(chains
@@ -122,6 +125,7 @@ interface CandidateRow {
   is_member: boolean
   status: PrincipalStatus | null
   attestations_missed: number | null
+  is_attestation_required: boolean
   session_id: string | null
   state: SessionState
   bucket: number
@@ -142,6 +146,7 @@ function toCandidate(row: CandidateRow): RoundCandidate {
     isMember: row.is_member,
     status: row.status ?? undefined,
     attestationsMissed: row.attestations_missed ?? 0,
+    isAttestationRequired: row.is_attestation_required,
     session:
       row.session_id === null
         ? undefined

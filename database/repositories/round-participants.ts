@@ -16,8 +16,9 @@ export interface RoundGrant {
 export type Participant = RoundGrant & { givenAt: number; goneAt: number | undefined }
 
 /**
- * Writes down all of it in one statement, and answers for whom: only for who is a member and in this session still, so that nobody
- * who left meanwhile is given a key, and not in the place of a newer epoch, nor of one that the device said it no longer has.
+ * Writes down all of it in one statement, and answers for whom: only for who is a member, in this session still and not asked to
+ * attest, so that nobody who left meanwhile is given a key, and not in the place of a newer epoch, nor of one that the device said
+ * it no longer has.
  * The round is locked by the caller.
  */
 export async function grantRoundKeys(
@@ -54,7 +55,7 @@ const insertGrants = `insert into round_participant as held
     cross join lateral (select organization_id, federation_id from federation_member
       where organization_id = current_organization() and federation_id = $1 and device_id = g.device_id limit 1) m
     cross join lateral (select from principal where organization_id = current_organization() and id = g.device_id
-      and status = 'ACTIVE' and active_session_id = g.session_id limit 1) p
+      and status = 'ACTIVE' and active_session_id = g.session_id and attestation_required_since is null limit 1) p
   on conflict (organization_id, federation_id, round, device_id) do update
     set ${granted.map((name) => `${name} = excluded.${name}`).join(', ')}, given_at = excluded.given_at, gone_at = null
     where held.session_id <> excluded.session_id or held.epoch < excluded.epoch

@@ -9,6 +9,7 @@ export interface SessionHolder {
   principalId: string
   kind: PrincipalKind
   status: PrincipalStatus
+  slowedUntil: number | undefined
   state: SessionState
   bucket: number
   lastEpoch: number
@@ -27,7 +28,7 @@ export async function findSessionHolder(
   const [organizationId, found] = await database.sendTransaction({ organizationOf: principalId }, [
     {
       name: 'select_session_holder',
-      text: `select p.kind, p.status, s.state, s.bucket, s.last_epoch, s.created_at, s.expires_at, s.superseded_at,
+      text: `select p.kind, p.status, p.slowed_until, s.state, s.bucket, s.last_epoch, s.created_at, s.expires_at, s.superseded_at,
           case when $3::bigint between s.bucket and s.last_epoch
             then substring(s.chains from (1 + $4::int * ($3::bigint - s.bucket))::int for $4::int) end as sealed_chain
         from session s join principal p on p.organization_id = s.organization_id and p.id = s.principal_id
@@ -42,6 +43,7 @@ export async function findSessionHolder(
     principalId,
     kind: row.kind,
     status: row.status,
+    slowedUntil: row.slowed_until ?? undefined,
     state: row.state,
     bucket: row.bucket,
     lastEpoch: row.last_epoch,
@@ -101,6 +103,7 @@ export async function countRenewals(
 interface HolderRow {
   kind: PrincipalKind
   status: PrincipalStatus
+  slowed_until: number | null
   state: SessionState
   bucket: number
   last_epoch: number

@@ -36,6 +36,24 @@ export const incidentEventTypes = {
     subject: ['incidentId', 'deviceId'],
     data: ['rule', 'response', 'because'],
   },
+  'device.slowed': {
+    severity: 'notice',
+    meaning: 'The service, for an incident, lets a device ask for little until a time.',
+    subject: ['deviceId'],
+    data: ['until'],
+  },
+  'device.attestation_required': {
+    severity: 'notice',
+    meaning: 'The service, for an incident, gives a device no key of a round until it attests again.',
+    subject: ['deviceId'],
+    data: [],
+  },
+  'device.restrictions_lifted': {
+    severity: 'notice',
+    meaning: 'An operator ended what the service held a device to for an incident.',
+    subject: ['deviceId'],
+    data: ['restrictions'],
+  },
   'incident.notice_delivered': {
     severity: 'info',
     meaning: 'The receiver of notices that whoever runs the service has set was told of the incident.',

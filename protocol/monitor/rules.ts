@@ -19,14 +19,15 @@ export const incidentSeverities = ['notice', 'warning', 'critical'] as const
 export type IncidentSeverity = (typeof incidentSeverities)[number]
 
 /** What the service may do by itself with the device of an incident, until an operator undoes it. */
-export const responseNames = ['none', 'revoke_sessions', 'suspend'] as const
+export const responseNames = ['none', 'slow', 'require_attestation', 'revoke_sessions', 'suspend'] as const
 export type ResponseName = (typeof responseNames)[number]
 
 /**
  * What the monitor remembers of each device: how often it exchanges (`rate`: hours are counted that are far above its hours before), and
- * where from (`networks`: those are counted that it has not come from within the window).
+ * where from (`networks`: those are counted that it has not come from within the window), and how often it signed with the identity key
+ * that it has (`keyUses`: they are counted once, when they reach the threshold, however long that took).
  */
-export type FollowedMatter = 'rate' | 'networks'
+export type FollowedMatter = 'rate' | 'networks' | 'keyUses'
 
 export interface MonitorRule {
   /** One sentence. */
@@ -140,6 +141,19 @@ export const monitorRules = {
     follows: 'networks',
     subjectOf: ofDevice,
   },
+  'identity-key-worn': {
+    meaning:
+      'An identity key has signed as often as a key should: it wants to be rotated, or somebody else uses it too.',
+    types: ['session.opened', 'device.attested', 'device.attestation_refused', 'device.identity_rotated'],
+    severity: 'notice',
+    // A device that attests every five minutes and exchanges twice an hour signs some 123,000 times a year.
+    threshold: 250_000,
+    windowSeconds: 24 * HOUR_S,
+    isProved: true,
+    score: 0,
+    follows: 'keyUses',
+    subjectOf: ofDevice,
+  },
   'access-refused': {
     meaning: 'A caller asks again and again for what is not allowed to it.',
     types: ['access.refused'],
@@ -244,6 +258,11 @@ export const monitorRuleNames = Object.keys(monitorRules) as MonitorRuleName[]
 
 export function monitorRule(name: MonitorRuleName): MonitorRule {
   return monitorRules[name]
+}
+
+/** Whether a rule counts all that ever was, whatever its window. */
+export function isOfLife({ follows }: Pick<MonitorRule, 'follows'>): boolean {
+  return follows === 'keyUses'
 }
 
 /** What the monitor reads of the log. */

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import {
   incidentSeverities,
+  isOfLife,
   LONGEST_WINDOW_SECONDS,
   type MonitorRule,
   type MonitorRuleName,
@@ -10,10 +11,13 @@ import {
   responseNames,
 } from './rules.ts'
 
+/** More is nothing that a rule counts. */
+const MOST_COUNTED = 10_000_000
+
 /** What an organization wants of one rule; what it does not say is as the rule says. */
 const ruleSettings = z.strictObject({
   enabled: z.boolean().optional(),
-  threshold: z.int().min(1).max(100_000).optional(),
+  threshold: z.int().min(1).max(MOST_COUNTED).optional(),
   windowSeconds: z.int().min(60).max(LONGEST_WINDOW_SECONDS).optional(),
   severity: z.enum(incidentSeverities).optional(),
   response: z.enum(responseNames).optional(),
@@ -28,12 +32,21 @@ export const monitorSettings = z.strictObject({
   dryRun: z.boolean().default(false),
   /** Devices that may be responded to within an hour; from then on there are alarms only. */
   responsesPerHour: z.int().min(0).max(1_000).default(5),
+  /** How long a device is slowed. */
+  slowMinutes: z.int().min(1).max(1_440).default(60),
   rules: z
     .partialRecord(z.enum(monitorRuleNames as [MonitorRuleName, ...MonitorRuleName[]]), ruleSettings)
     .default({})
     .refine(
       (rules) => Object.entries(rules).every(([name, { response }]) => mayRespond(name as MonitorRuleName, response)),
       { error: 'Anybody on the network can cause what one of these rules counts: it takes the response none alone.' },
+    )
+    .refine(
+      (rules) =>
+        Object.entries(rules).every(([name, { windowSeconds }]) =>
+          mayHaveWindow(name as MonitorRuleName, windowSeconds),
+        ),
+      { error: 'One of these rules counts what a key was used for all of its life: it takes no windowSeconds.' },
     ),
 })
 export type MonitorSettings = z.output<typeof monitorSettings>
@@ -52,6 +65,10 @@ export function parseMonitorSettings(text: string): MonitorSettings | undefined 
 
 function mayRespond(name: MonitorRuleName, response: ResponseName | undefined): boolean {
   return monitorRule(name).isProved || response === undefined || response === 'none'
+}
+
+function mayHaveWindow(name: MonitorRuleName, windowSeconds: number | undefined): boolean {
+  return windowSeconds === undefined || !isOfLife(monitorRule(name))
 }
 
 /** A rule as it holds for an organization. */

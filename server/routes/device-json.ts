@@ -23,6 +23,10 @@ export const deviceJson = z
       rotationDueSince: timestamp.nullable().meta({ description: 'when it was found to be old' }),
     }),
     activeSessionId: uuid.nullable(),
+    slowedUntil: timestamp.nullable().meta({ description: 'it may ask for little until then; it may be over' }),
+    attestationRequiredSince: timestamp
+      .nullable()
+      .meta({ description: 'since then it gets no key of a round until it attests' }),
     metadata: deviceMetadata,
     createdAt: timestamp,
     lastSeenAt: timestamp.nullable().meta({ description: 'of its last exchange, opened or confirmed' }),
@@ -47,6 +51,8 @@ export function toDeviceJson(device: Device): z.input<typeof deviceJson> {
       rotationDueSince: identityKey.rotationDueSince ?? null,
     },
     activeSessionId: device.activeSessionId ?? null,
+    slowedUntil: device.slowedUntil ?? null,
+    attestationRequiredSince: device.attestationRequiredSince ?? null,
     metadata: device.metadata,
     createdAt: device.createdAt,
     lastSeenAt: device.lastSeenAt ?? null,

@@ -46,6 +46,17 @@ export function deviceLifeCycleRoutes(lifeCycle: DeviceLifeCycle): Route[] {
     }),
     defineRoute({
       method: 'post',
+      path: '/v1/devices/:id/lift-restrictions',
+      access: 'operator',
+      summary: 'End what the security monitor holds a device to',
+      body: empty,
+      answers: { 200: { description: 'The device, unrestricted. Repeating it changes nothing.', body: deviceJson } },
+      async answer({ caller, params, requestId }) {
+        return { status: 200, body: toDeviceJson(await lifeCycle.liftRestrictions(caller, parseId(params), requestId)) }
+      },
+    }),
+    defineRoute({
+      method: 'post',
       path: '/v1/devices/:id/revoke',
       access: 'operator',
       summary: 'Revoke a device and its sessions, for good',

@@ -14,7 +14,7 @@ const ruleJson = z
     types: z.array(z.string()).meta({ description: 'of the events that it counts' }),
     isEnabled: z.boolean(),
     threshold: z.int(),
-    windowSeconds: z.int(),
+    windowSeconds: z.int().meta({ description: 'of no meaning for identity-key-worn' }),
     severity,
     escalation: z
       .strictObject({ devices: z.int(), severity })

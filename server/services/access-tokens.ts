@@ -28,8 +28,8 @@ export interface AccessTokens {
   issue(holder: Omit<SessionCaller, 'expiresAt'>, expiresAt: number): Promise<string>
   /** Checks the MAC and the time, and leaves the session to `requireSession`. Throws `unauthenticated`. */
   read(token: string): Promise<SessionCaller>
-  /** Throws `unauthenticated` when a token that was read has expired, or its session is over. */
-  requireSession(caller: SessionCaller): Promise<void>
+  /** Throws `unauthenticated` when a token that was read has expired, or its session is over. Whether its device is slowed. */
+  requireSession(caller: SessionCaller): Promise<{ isSlowed: boolean }>
 }
 
 export function createAccessTokens(parts: {
@@ -82,6 +82,7 @@ export function createAccessTokens(parts: {
       const now = clock.now()
       const state = sessionStateAt(holder, now)
       if (now >= expiresAt || (state !== 'ACTIVE' && state !== 'SUPERSEDED')) throw refused()
+      return { isSlowed: now < (holder.slowedUntil ?? 0) }
     },
   }
 }

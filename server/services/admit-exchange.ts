@@ -32,14 +32,19 @@ export function replayed(cause?: unknown): ServiceError {
  */
 export async function runWithinLimits<T>(
   limits: RateLimits,
-  { id, organizationId }: { id: string; organizationId: string },
+  { id, organizationId, isSlowed }: { id: string; organizationId: string; isSlowed: boolean },
   work: () => Promise<T>,
 ): Promise<{ answer: T; rateLimits: (RateLimitState | undefined)[] }> {
   await limits.check('device', id)
+  if (isSlowed) await limits.check('device_slowed', id)
   await limits.check('organization', organizationId)
   const answer = await work()
   return {
     answer,
-    rateLimits: [await limits.count('device', id), await limits.count('organization', organizationId)],
+    rateLimits: [
+      await limits.count('device', id),
+      isSlowed ? await limits.count('device_slowed', id) : undefined,
+      await limits.count('organization', organizationId),
+    ],
   }
 }

@@ -31,19 +31,20 @@ export function admitToRound(
   policy: FederationTerms,
   now: number,
 ): Admitted | Exclude<RoundRefusal, 'epoch_unavailable'> {
-  const { isMember, status, session, attestation, attestationsMissed } = candidate
+  const { isMember, status, session, attestation, attestationsMissed, isAttestationRequired } = candidate
   if (!isMember) return 'not_member'
   if (status === 'QUARANTINED') return 'quarantined'
   if (status !== 'ACTIVE') return 'not_active'
   if (session === undefined || sessionStateAt(session, now) !== 'ACTIVE') return 'no_session'
-  if (attestation === undefined) return 'attestation_required'
+  if (attestation === undefined || isAttestationRequired) return 'attestation_required'
   const judged = judgeResult(policy, attestation, { sessionId: session.id, attestationsMissed }, now)
   return typeof judged === 'string' ? judged : { session, attestation: { ...attestation, ...judged } }
 }
 
 /** What the policy of the federation asks of its coordinators, too. */
 const lacking = {
-  attestation_required: 'The coordinator has no attestation result for its identity key.',
+  attestation_required:
+    'The coordinator has no attestation result for its identity key, or has to attest again for an incident.',
   attestation_overdue: 'The coordinator has missed two attestations in a row.',
   attestation_stale: 'The coordinator’s newest attestation is too old, or of another session: it has to attest again.',
   tier_refused: 'The policy of the federation asks more of its coordinators than what this one was found to be.',

@@ -6,9 +6,11 @@ import {
   markPrincipalResumed,
   markPrincipalRevoked,
   markPrincipalSuspended,
+  markRestrictionsLifted,
 } from '../../database/repositories/principals.ts'
 import { insertRevocation } from '../../database/repositories/revocations.ts'
 import type { PrincipalStatus } from '../../protocol/enrollment.ts'
+import type { ResponseName } from '../../protocol/monitor/rules.ts'
 import type { Happening, LoggedEvent, WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { actorOf, type Operator } from '../caller.ts'
@@ -84,6 +86,29 @@ export function createDeviceLifeCycle(parts: { database: Database; clock: Clock;
       })
   }
 
+  function liftRestrictions(operator: Operator, id: string, requestId: string): Promise<Device> {
+    return changeAs(parts, operator, async (tx, now) => {
+      if ((await lockPrincipal(tx, id)) === undefined) throw notFound()
+      const device = await getDevice(tx, id)
+      const restrictions = restrictionsOf(device, now)
+      if (restrictions.length === 0) return device
+      await markRestrictionsLifted(tx, id)
+      const event = parts.writeEvent(
+        {
+          organizationId: operator.organizationId,
+          actor: actorOf(operator),
+          type: 'device.restrictions_lifted',
+          subject: { deviceId: id },
+          data: { restrictions },
+          requestId,
+        },
+        now,
+      )
+      await insertEvents(tx, [event])
+      return getDevice(tx, id)
+    })
+  }
+
   return {
     /** With its sessions, until it is resumed. */
     suspend: take(suspension),
@@ -91,9 +116,19 @@ export function createDeviceLifeCycle(parts: { database: Database; clock: Clock;
     resume: take(resumption),
     /** Out of its quarantine: it may exchange again, and has to attest again where that is asked for. */
     clearQuarantine: take(clearance),
+    /** What the security monitor holds it to: it asks as often as any other, and need not attest first. */
+    liftRestrictions,
     /** With its keys and sessions, for good. */
     revoke: take(revocation),
   }
+}
+
+/** Those that are not over, by the responses that they came from. */
+function restrictionsOf({ slowedUntil, attestationRequiredSince }: Device, now: number): ResponseName[] {
+  return [
+    ...(now < (slowedUntil ?? 0) ? (['slow'] as const) : []),
+    ...(attestationRequiredSince === undefined ? [] : (['require_attestation'] as const)),
+  ]
 }
 
 function eventsOf(

@@ -26,8 +26,16 @@ export function makeDummyParty(
         return keyring.activeVersion('identityMac')
       },
     }
-    const session = { activeSessionId: undefined, pendingSessionIds: [], keyGeneration: 1, policyId: 'none' }
-    const principal = { id: NIL_UUID, kind: 'device', status: 'ACTIVE', ...session, identityKey } as const
+    const session = { activeSessionId: undefined, pendingSessionIds: [], keyGeneration: 1 }
+    const principal = {
+      id: NIL_UUID,
+      kind: 'device',
+      status: 'ACTIVE',
+      ...session,
+      policyId: 'none',
+      slowedUntil: undefined,
+      identityKey,
+    } as const
     return { organizationId: NIL_UUID, principal }
   })
   const byLength = new Map<number, (typeof parties)[number]>(

@@ -86,7 +86,8 @@ export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
         noteRefused(parts.noteRefusal, request.deviceId, party, isSigned)
         throw new ServiceError('exchange_refused', 'The device, its key or its signature is not accepted.')
       }
-      const principal = { id: request.deviceId, organizationId: party.organizationId }
+      const isSlowed = clock.now() < (party.principal.slowedUntil ?? 0)
+      const principal = { id: request.deviceId, organizationId: party.organizationId, isSlowed }
       return runWithinLimits(parts.limits, principal, () =>
         answer(parts, { request, ...from, th1, sessionId, party, clientKey, bucketKey }),
       )

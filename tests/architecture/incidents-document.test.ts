@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type MonitorRule, monitorRule, monitorRuleNames } from '../../protocol/monitor/rules.ts'
+import { isOfLife, type MonitorRule, monitorRule, monitorRuleNames } from '../../protocol/monitor/rules.ts'
 import { monitorSettings } from '../../protocol/monitor/settings.ts'
 import { readText } from './repository.ts'
 
@@ -34,7 +34,11 @@ function toRow(name: string, rule: MonitorRule): string[] {
     escalation === undefined
       ? rule.severity
       : `${rule.severity}; ${escalation.severity} from ${escalation.devices} devices on`
-  const within = windowSeconds % 3_600 === 0 ? `${windowSeconds / 3_600} h` : `${windowSeconds / 60} min`
+  const within = isOfLife(rule)
+    ? 'its life'
+    : windowSeconds % 3_600 === 0
+      ? `${windowSeconds / 3_600} h`
+      : `${windowSeconds / 60} min`
   const mayRespond = rule.isProved ? 'yes' : 'no'
   return [`\`${name}\``, severity, String(rule.threshold), within, String(rule.score), mayRespond, rule.meaning]
 }

@@ -55,6 +55,13 @@ afterAll(() => service.close())
 
 const asAdmin = (method: string, path: string, body?: unknown, token = service.adminToken) =>
   call(service, method, path, { token, body })
+
+/** A step with a device that nobody but the database made so. */
+const ofDeviceThatIs = (set: string, action: string) => async () => {
+  const { deviceId } = await enrollTestDevice(service)
+  await service.database.sql.query(`update principal set ${set} where id = $1`, [deviceId])
+  return () => asAdmin('POST', `/v1/devices/${deviceId}/${action}`, {})
+}
 const ofDevice = (action: string, before?: string) => async (): Promise<Ask> => {
   const path = `/v1/devices/${(await enrollTestDevice(service)).deviceId}`
   if (before !== undefined) await asAdmin('POST', `${path}/${before}`, {})
@@ -173,11 +180,11 @@ const changes: Record<string, Change> = {
   'POST /v1/devices/:id/suspend': { prepare: ofDevice('suspend'), status: 200 },
   'POST /v1/devices/:id/resume': { prepare: ofDevice('resume', 'suspend'), status: 200 },
   'POST /v1/devices/:id/clear-quarantine': {
-    async prepare() {
-      const { deviceId } = await enrollTestDevice(service)
-      await service.database.sql.query(`update principal set status = 'QUARANTINED' where id = $1`, [deviceId])
-      return () => asAdmin('POST', `/v1/devices/${deviceId}/clear-quarantine`, {})
-    },
+    prepare: ofDeviceThatIs(`status = 'QUARANTINED'`, 'clear-quarantine'),
+    status: 200,
+  },
+  'POST /v1/devices/:id/lift-restrictions': {
+    prepare: ofDeviceThatIs('attestation_required_since = now()', 'lift-restrictions'),
     status: 200,
   },
   'POST /v1/devices/:id/revoke': { prepare: ofDevice('revoke'), status: 200 },

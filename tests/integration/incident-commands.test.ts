@@ -32,9 +32,9 @@ const runAs = (token: string, ...args: string[]) =>
 const qflare = (...args: string[]) => runAs('admin', 'incidents', ...args)
 const json = async (...args: string[]) => JSON.parse((await qflare(...args, '--json')).stdout)
 
-/** A device that asked for what it may not, as often as it takes to be suspended for it. */
-async function suspendOne(): Promise<{ deviceId: string; id: string }> {
-  const settings = write('suspend.json', '{"rules":{"access-refused":{"response":"suspend"}}}')
+/** A device that asked for what it may not, as often as it takes to be responded to. */
+async function respondToOne(response = 'suspend'): Promise<{ deviceId: string; id: string }> {
+  const settings = write('respond.json', JSON.stringify({ rules: { 'access-refused': { response } } }))
   expect((await qflare('configure', settings)).exitCode).toBe(0)
   const { deviceId } = await enterService(monitor.service)
   await monitor.watch()
@@ -45,7 +45,7 @@ async function suspendOne(): Promise<{ deviceId: string; id: string }> {
 
 describe('qflare incidents', () => {
   it('says what to type next: how to verify the evidence, how to undo what was done, and it is done by that', async () => {
-    const { deviceId, id } = await suspendOne()
+    const { deviceId, id } = await respondToOne()
     const { stdout } = await qflare('show', id)
     expect(stdout).toMatch(/^rule +access-refused\nmeaning +A caller asks again and again/m)
     expect(stdout).toMatch(/^counted +5, in 5 events that are kept as evidence$/m)
@@ -67,6 +67,21 @@ describe('qflare incidents', () => {
     const again = (await qflare('show', id)).stdout
     expect(again).toMatch(/^acknowledged +.*, by API token [0-9a-f-]{36}\nresolved +.*, by API token [0-9a-f-]{36}$/m)
     expect([...again.matchAll(/^qflare (\S+ \S+)/gm)].map(([, command]) => command)).toEqual(['audit proof'])
+  })
+
+  it('says how a device is restricted, and how that ends', async () => {
+    for (const [response, row] of [
+      ['slow', /^slowed +until .*$/m],
+      ['require_attestation', /^has to attest +since .*$/m],
+    ] as const) {
+      const { deviceId, id } = await respondToOne(response)
+      expect((await runAs('operator', 'device', 'show', deviceId)).stdout).toMatch(row)
+      const { stdout } = await qflare('show', id)
+      expect(stdout).toMatch(new RegExp(`^qflare device lift-restrictions ${deviceId} +undo it`, 'm'))
+      const lifted = await runAs('operator', 'device', 'lift-restrictions', deviceId)
+      expect(lifted).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/ is ACTIVE\.$/) })
+      expect((await runAs('operator', 'device', 'show', deviceId)).stdout).not.toMatch(row)
+    }
   })
 
   it('lists with whatever filters, in a table or as JSON', async () => {
@@ -148,7 +163,7 @@ describe('qflare incidents', () => {
 
   it('lists the devices that look worst', async () => {
     expect((await qflare('threats')).stdout).toBe('No device has a threat score.')
-    const { deviceId } = await suspendOne()
+    const { deviceId } = await respondToOne()
     const { stdout } = await qflare('threats', '--limit', '3')
     expect(stdout).toMatch(new RegExp(`^DEVICE +SCORE .*\n${deviceId} +(49|50) +SUSPENDED +now +\\S`))
     expect((await json('threats')).items).toMatchObject([{ deviceId, status: 'SUSPENDED' }])

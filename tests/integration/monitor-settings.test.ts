@@ -20,7 +20,7 @@ describe('the settings of the monitor', () => {
   test('are those of the service until somebody changes them, rule by rule', async () => {
     const { body } = await show()
     expect(body).toMatchObject({
-      settings: { dryRun: false, responsesPerHour: 5, rules: {} },
+      settings: { dryRun: false, responsesPerHour: 5, slowMinutes: 60, rules: {} },
       changedAt: null,
       isReadable: true,
     })
@@ -49,7 +49,7 @@ describe('the settings of the monitor', () => {
 
     const off = { rules: { 'access-refused': { enabled: false } } }
     const shown = (await change(off)).body
-    expect(shown.settings).toEqual({ dryRun: false, responsesPerHour: 5, ...off })
+    expect(shown.settings).toEqual({ dryRun: false, responsesPerHour: 5, slowMinutes: 60, ...off })
     const rule = shown.rules.find(({ name }: { name: string }) => name === 'access-refused')
     expect(rule).toMatchObject({ isEnabled: false, threshold: 5, response: 'none' })
     expect(await changes()).toHaveLength(told + 2)
@@ -104,8 +104,10 @@ describe('the settings of the monitor', () => {
       rule('access-refused', { windowSeconds: 86_401 }),
       'rules.access-refused.windowSeconds',
     ],
+    ['a window for what is counted for life', rule('identity-key-worn', { windowSeconds: 3_600 }), 'rules'],
     ['a member that is not known', rule('access-refused', { limit: 1 }), 'rules.access-refused.limit'],
     ['more responses than there may be', { responsesPerHour: 1_001 }, 'responsesPerHour'],
+    ['a device slowed for longer than a day', { slowMinutes: 1_441 }, 'slowMinutes'],
     ['a dry run that is none', { dryRun: 'yes' }, 'dryRun'],
   ])('refuse %s, and nothing is stored', async (_what, body, field) => {
     const before = await databaseContents(monitor.service)

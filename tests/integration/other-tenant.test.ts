@@ -52,6 +52,7 @@ function bodyOf(route: string): unknown {
     'POST /v1/devices/:id/suspend': {},
     'POST /v1/devices/:id/resume': {},
     'POST /v1/devices/:id/clear-quarantine': {},
+    'POST /v1/devices/:id/lift-restrictions': {},
     'POST /v1/devices/:id/revoke': {},
     'POST /v1/devices/:id/rotate-identity': {},
     'POST /v1/devices/:id/rotate-identity/:challengeId': {

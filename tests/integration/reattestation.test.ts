@@ -213,3 +213,21 @@ describe('when, between look-up and write,', () => {
     expect(await resultsOf()).toHaveLength(1)
   })
 })
+
+test('a device that has to attest for an incident has done so, whichever way its evidence goes', async () => {
+  const { sql } = service.database
+  const requiredOf = async () =>
+    (await sql.query('select attestation_required_since as since from principal where id = $1', [party.deviceId])).rows
+  for (const isUsual of [true, false]) {
+    await sql.query('update principal set attestation_required_since = now() where id = $1', [party.deviceId])
+    if (!isUsual) {
+      interrupt('store_reattestation', () =>
+        sql.query('update principal set key_generation = key_generation + 1 where id = $1', [party.deviceId]),
+      )
+    }
+    transactions = 0
+    expect((await attestNow()).status).toBe(200)
+    expect(transactions > 0).toBe(!isUsual)
+    expect(await requiredOf()).toEqual([{ since: null }])
+  }
+})

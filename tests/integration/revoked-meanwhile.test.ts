@@ -67,6 +67,12 @@ const asks: Record<string, () => Promise<{ path: string; body?: unknown }>> = {
     await service.database.sql.query(`update principal set status = 'QUARANTINED' where id = $1`, [id])
     return { path: `${path}/clear-quarantine`, body: {} }
   },
+  'POST /v1/devices/:id/lift-restrictions': async () => {
+    const path = await newDevice()
+    const id = path.split('/').at(-1)
+    await service.database.sql.query('update principal set attestation_required_since = now() where id = $1', [id])
+    return { path: `${path}/lift-restrictions`, body: {} }
+  },
   'POST /v1/policies': async () => ({ path: '/v1/policies', body: { name: newId(), policy: noneDocument } }),
   'POST /v1/trust-anchors': async () => ({ path: '/v1/trust-anchors', body: psaWish() }),
   'DELETE /v1/trust-anchors/:id': async () => ({ path: `/v1/trust-anchors/${await addAnchor(service)}` }),

@@ -50,6 +50,15 @@ describe('while a call is under way', () => {
     expect((await suite.given()).keys).toHaveLength(2)
   })
 
+  test('who has to attest from then on is given no key', async () => {
+    const required = 'update principal set attestation_required_since = now() where id = $1'
+    const answer = await during(() => suite.sql(required, [suite.first().deviceId]))
+    const { keys, refused } = openAnswer(suite.coordinator, suite.federation, suite.round, answer)
+    expect(keys.map(({ deviceId }) => deviceId)).toEqual([suite.second().deviceId])
+    expect(refused).toEqual({ [suite.first().deviceId]: 'epoch_unavailable' })
+    expect((await suite.given()).refused).toEqual({ [suite.first().deviceId]: 'attestation_required' })
+  })
+
   test('a key of a newer epoch that was given out stays what was given last', async () => {
     await suite.given()
     const answer = await during(() =>

@@ -34,6 +34,7 @@ export const bodyRoutes = {
   suspend: 'POST /v1/devices/:id/suspend',
   resume: 'POST /v1/devices/:id/resume',
   clear: 'POST /v1/devices/:id/clear-quarantine',
+  lift: 'POST /v1/devices/:id/lift-restrictions',
   revoke: 'POST /v1/devices/:id/revoke',
   rotate: 'POST /v1/devices/:id/rotate-identity',
   rotated: 'POST /v1/devices/:id/rotate-identity/:challengeId',
@@ -88,7 +89,7 @@ export const optionalMembers = new Set(
     ['roundKeys', 'deviceIds'],
     ['membership', 'sessionId', 'epoch'],
     ['close', 'aggregateHash', 'participants'],
-    ['monitor', 'dryRun', 'responsesPerHour', 'rules'],
+    ['monitor', 'dryRun', 'responsesPerHour', 'slowMinutes', 'rules'],
   ].flatMap(([name, ...members]) => members.map((member) => `${name}.${member}`)),
 )
 
@@ -139,6 +140,7 @@ export async function makeBodyRequests(service: TestService): Promise<Record<Bod
     suspend: [[deviceId], {}],
     resume: [[deviceId], {}],
     clear: [[deviceId], {}],
+    lift: [[deviceId], {}],
     revoke: [[deviceId], {}],
     rotate: [[rotating.deviceId], {}, accessToken],
     rotated: [[rotating.deviceId, challengeId], signRotation(rotating, rotation, makeIdentity().identityKey)],

@@ -36,7 +36,17 @@ export async function addIncident(
 }
 
 /** Settings of the monitor that are not those of before. */
-export function monitorWish(): { dryRun: boolean; responsesPerHour: number; rules: Record<string, object> } {
+export function monitorWish(): {
+  dryRun: boolean
+  responsesPerHour: number
+  slowMinutes: number
+  rules: Record<string, object>
+} {
   const threshold = 1 + Math.floor(Math.random() * 100_000)
-  return { dryRun: true, responsesPerHour: 3, rules: { 'access-refused': { threshold, response: 'suspend' } } }
+  return {
+    dryRun: true,
+    responsesPerHour: 3,
+    slowMinutes: 7,
+    rules: { 'access-refused': { threshold, response: 'suspend' } },
+  }
 }

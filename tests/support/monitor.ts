@@ -115,7 +115,7 @@ async function setMonitorSettings(service: TestService, organizationId: string, 
 /** With no incident, and nothing counted. */
 async function forgetIncidents({ database }: TestService): Promise<void> {
   await database.sql.query(`truncate monitor_signal, incident, incident_event, incident_device, incident_notice, threat_score, exchange_rate,
-    device_network, monitor_settings`)
+    device_network, key_use, monitor_settings`)
 }
 
 /** A session of a device was confirmed wrongly. */

@@ -259,6 +259,7 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
     },
     threat_score: { organization_id, device_id: principal_id, score: 50, scored_at: at },
     device_network: { organization_id, device_id: principal_id, network: 'AAAAAAAAAAA', seen_at: at },
+    key_use: { organization_id, device_id: principal_id, uses: 7, is_told: false },
     exchange_rate: {
       organization_id,
       device_id: principal_id,

@@ -14,15 +14,20 @@ export async function watchEverything(service: TestService): Promise<Uint8Array>
   const { key } = makeSecret()
   const parts = noticePartsOf(service, { url: receiver.url, keys: [key], timeoutMs: 10_000 })
   const organizationId = await firstOrganization(service)
-  const response = { rules: { 'access-refused': { response: 'suspend' } } }
-  for (const dryRun of [false, true]) {
-    await expectOk(service, 'PUT', '/v1/monitor-settings', { dryRun, ...response })
+  for (const [response, dryRun] of [
+    ['suspend', false],
+    ['suspend', true],
+    ['slow', false],
+    ['require_attestation', false],
+  ] as const) {
+    await expectOk(service, 'PUT', '/v1/monitor-settings', { dryRun, rules: { 'access-refused': { response } } })
     const { deviceId } = await enterService(service)
     await watch(
       service,
       parts,
       series(service, () => refusedAccess(organizationId, deviceId), 5),
     )
+    await expectOk(service, 'POST', `/v1/devices/${deviceId}/lift-restrictions`, {})
   }
   for (let times = 0; times < 2; times++) {
     await watch(

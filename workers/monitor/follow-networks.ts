@@ -5,7 +5,7 @@ import {
   storeDeviceNetworks,
 } from '../../database/repositories/device-networks.ts'
 import { LONGEST_WINDOW_SECONDS } from '../../protocol/monitor/rules.ts'
-import type { FollowedEntry } from './followed-entry.ts'
+import type { CountedEntry, FollowedEntry } from './followed-entry.ts'
 
 /**
  * Remembers from which networks these exchanges came, in their order. Those that came from one which their device had not come from
@@ -15,20 +15,20 @@ export async function followNetworks(
   tx: Tx,
   exchanges: readonly FollowedEntry[],
   { windowSeconds }: { windowSeconds: number },
-): Promise<FollowedEntry[]> {
+): Promise<CountedEntry[]> {
   const placed = exchanges.flatMap((exchange) => {
     const { network } = exchange.data
     return typeof network === 'string' && /^[\w-]{11}$/.test(network) ? [{ exchange, network }] : []
   })
   if (placed.length === 0) return []
   const seen = await findDeviceNetworks(tx, [...new Set(placed.map(({ exchange }) => exchange.deviceId))])
-  const arrivals: FollowedEntry[] = []
+  const arrivals: CountedEntry[] = []
   for (const { exchange, network } of placed) {
-    const { deviceId, at } = exchange
+    const { deviceId, index, at } = exchange
     const networks = seen.get(deviceId) ?? new Map<string, number>()
     seen.set(deviceId, networks)
     const lastAt = networks.get(network)
-    if (lastAt === undefined || lastAt <= at - windowSeconds * 1000) arrivals.push(exchange)
+    if (lastAt === undefined || lastAt <= at - windowSeconds * 1000) arrivals.push({ index, count: 1 })
     networks.set(network, Math.max(at, lastAt ?? at))
   }
   await storeDeviceNetworks(tx, seen)

@@ -3,9 +3,10 @@ import type { LoggedEntry, Signal } from '../../database/repositories/monitor.ts
 import type { FollowedMatter } from '../../protocol/monitor/rules.ts'
 import type { EffectiveRule } from '../../protocol/monitor/settings.ts'
 import type { WatchedEvent } from '../../protocol/monitor/subjects.ts'
+import { followKeyUses } from './follow-key-uses.ts'
 import { followNetworks } from './follow-networks.ts'
 import { followRates } from './follow-rates.ts'
-import type { FollowedEntry } from './followed-entry.ts'
+import type { CountedEntry, FollowedEntry } from './followed-entry.ts'
 
 /** What a rule counts of one subject, in the order of the log. */
 export interface SignalGroup {
@@ -24,8 +25,7 @@ export async function groupSignals(
   const read = entries.map((entry) => ({ entry, event: JSON.parse(entry.entry) as WatchedEvent }))
   for (const rule of rules) {
     const own = read.filter(({ event }) => rule.types.includes(event.type))
-    for (const { entry, event } of await countedOf(tx, rule, own)) {
-      const count = rule.count?.(event) ?? 1
+    for (const { entry, event, count } of await countedOf(tx, rule, own)) {
       const about = rule.subjectOf(event)
       if (count < 1 || about === undefined) continue
       const key = `${rule.name} ${about.subject}`
@@ -43,18 +43,19 @@ interface Read {
   event: WatchedEvent
 }
 
-/** Those of the entries that a rule counts. */
-async function countedOf(tx: Tx, rule: EffectiveRule, read: readonly Read[]): Promise<readonly Read[]> {
-  if (rule.follows === undefined) return read
+/** Those of the entries that a rule counts, and how much of each. */
+async function countedOf(tx: Tx, rule: EffectiveRule, read: readonly Read[]): Promise<(Read & { count: number })[]> {
+  if (rule.follows === undefined) return read.map((each) => ({ ...each, count: rule.count?.(each.event) ?? 1 }))
   const ofDevices = read.flatMap(({ entry, event }) => {
     const deviceId = rule.subjectOf(event)?.deviceId
-    return deviceId === undefined ? [] : [{ ...entry, deviceId, data: event.data }]
+    return deviceId === undefined ? [] : [{ ...entry, deviceId, type: event.type, data: event.data }]
   })
-  const counted = new Set((await follow[rule.follows](tx, ofDevices, rule)).map(({ index }) => index))
-  return read.filter(({ entry }) => counted.has(entry.index))
+  const counted = await follow[rule.follows](tx, ofDevices, rule)
+  const counts = new Map(counted.map(({ index, count }) => [index, count]))
+  return read.map((each) => ({ ...each, count: counts.get(each.entry.index) ?? 0 }))
 }
 
 const follow: Record<
   FollowedMatter,
-  (tx: Tx, entries: readonly FollowedEntry[], rule: EffectiveRule) => Promise<FollowedEntry[]>
-> = { rate: followRates, networks: followNetworks }
+  (tx: Tx, entries: readonly FollowedEntry[], rule: EffectiveRule) => Promise<CountedEntry[]>
+> = { rate: followRates, networks: followNetworks, keyUses: followKeyUses }

@@ -1,8 +1,15 @@
 import { countResponses, markIncidentDevice } from '../../database/repositories/incidents.ts'
-import { lockPrincipal, markPrincipalSuspended, markSessionsEnded } from '../../database/repositories/principals.ts'
+import {
+  lockPrincipal,
+  markAttestationRequired,
+  markPrincipalSlowed,
+  markPrincipalSuspended,
+  markSessionsEnded,
+} from '../../database/repositories/principals.ts'
 import { insertRevocation } from '../../database/repositories/revocations.ts'
 import { listUnendedSessions, revokeSession } from '../../database/repositories/sessions.ts'
 import { sessionStateAt } from '../../protocol/exchange/session-states.ts'
+import type { ResponseName } from '../../protocol/monitor/rules.ts'
 import type { EffectiveRule } from '../../protocol/monitor/settings.ts'
 import { isEndByTime } from '../../runtime/ends-by-time.ts'
 import type { Judgement } from './judge-entries.ts'
@@ -43,17 +50,40 @@ export async function respond(judgement: Judgement, suspects: readonly Suspects[
         continue
       }
       room -= 1
-      const sessions = await endSessions(judgement, deviceId)
-      if (response === 'suspend') {
-        await markPrincipalSuspended(tx, deviceId)
-        await insertRevocation(tx, { principalId: deviceId, status: 'SUSPENDED' }, now)
-        judgement.tell({ type: 'device.suspended', subject: { deviceId }, data: { sessions } })
-        active.delete(deviceId)
-      } else await markSessionsEnded(tx, deviceId)
+      const sessions = await take[response](judgement, deviceId)
+      if (response === 'suspend') active.delete(deviceId)
       await markIncidentDevice(tx, subject, { response, respondedAt: now })
       judgement.tell({ type: 'incident.responded', subject, data: { rule: name, response, sessions } })
     }
   }
+}
+
+/** What each response does with a device that is ACTIVE and locked. How many sessions ended with it. */
+const take: Record<Exclude<ResponseName, 'none'>, (judgement: Judgement, deviceId: string) => Promise<number>> = {
+  async slow({ tx, settings, now, tell }, deviceId) {
+    const until = now + settings.slowMinutes * 60_000
+    await markPrincipalSlowed(tx, deviceId, until)
+    tell({ type: 'device.slowed', subject: { deviceId }, data: { until } })
+    return 0
+  },
+  async require_attestation({ tx, now, tell }, deviceId) {
+    await markAttestationRequired(tx, deviceId, now)
+    tell({ type: 'device.attestation_required', subject: { deviceId }, data: {} })
+    return 0
+  },
+  async revoke_sessions(judgement, deviceId) {
+    const sessions = await endSessions(judgement, deviceId)
+    await markSessionsEnded(judgement.tx, deviceId)
+    return sessions
+  },
+  async suspend(judgement, deviceId) {
+    const { tx, now, tell } = judgement
+    const sessions = await endSessions(judgement, deviceId)
+    await markPrincipalSuspended(tx, deviceId)
+    await insertRevocation(tx, { principalId: deviceId, status: 'SUSPENDED' }, now)
+    tell({ type: 'device.suspended', subject: { deviceId }, data: { sessions } })
+    return sessions
+  },
 }
 
 async function endSessions({ tx, now, tell }: Judgement, deviceId: string): Promise<number> {

@@ -74,6 +74,11 @@ export function coreRows(world: AccessWorld): Record<string, Row> {
       body: {},
       outcomes: operators(200, 404),
     },
+    'POST /v1/devices/:id/lift-restrictions': {
+      path: ofNewDevice('lift-restrictions'),
+      body: {},
+      outcomes: operators(200, 404),
+    },
     'POST /v1/devices/:id/revoke': { path: ofNewDevice('revoke'), body: {}, outcomes: operators(200, 404) },
     'POST /v1/devices/:id/rotate-identity': {
       path: () => `/v1/devices/${world.device.deviceId}/rotate-identity`,

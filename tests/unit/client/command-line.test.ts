@@ -77,7 +77,7 @@ describe('what was mistyped is answered with what was probably meant:', () => {
     [['enroll', '--nmae', 'a'], 'Did you mean --name?'],
     [['device', 'list', '--stauts=active'], 'Did you mean --status?'],
     [['completion', 'bsh'], 'Did you mean bash?'],
-    [['device'], 'list, show, set, suspend, resume, clear-quarantine, revoke'],
+    [['device'], 'list, show, set, suspend, resume, clear-quarantine, lift-restrictions, revoke'],
     [['--json', 'device', 'list'], 'flags follow'],
   ])('%j', async (args, hint) => {
     expect(await runHere(args)).toMatchObject({ exitCode: 2, stderr: expect.stringContaining(hint) })

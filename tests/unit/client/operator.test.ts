@@ -55,6 +55,8 @@ const deviceOf = (status: string) => ({
   activeSessionId: null,
   metadata: {},
   createdAt: 1,
+  slowedUntil: null,
+  attestationRequiredSince: null,
   lastSeenAt: null,
 })
 
@@ -155,14 +157,22 @@ describe('an operator', () => {
     expect(sent).toEqual([{ type: null, metadata: { rack: 4 } }, {}, {}])
   })
 
-  it('knows a device of an older server, which has neither a type nor capabilities', async () => {
-    const { type: _type, capabilities: _capabilities, ...rest } = deviceOf('ACTIVE')
+  it('knows a device of an older server, which has neither a type nor capabilities nor restrictions', async () => {
+    const {
+      type: _type,
+      capabilities: _capabilities,
+      slowedUntil: _until,
+      attestationRequiredSince: _since,
+      ...rest
+    } = deviceOf('ACTIVE')
     const older = { ...rest, identityKey: { kid: 'k', alg: 'ML-DSA-44', publicKey: 'p' } }
     const { operator } = await operatorOf(older)
     expect(await operator.getDevice(id)).toEqual({
       ...older,
       type: null,
       capabilities: [],
+      slowedUntil: null,
+      attestationRequiredSince: null,
       identityKey: { ...older.identityKey, rotationDueSince: null },
     })
   })
