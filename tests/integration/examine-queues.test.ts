@@ -80,8 +80,9 @@ describe.each(places)('qflare doctor, of queues in %s', (place) => {
     const inside = async () =>
       place === 'Redis'
         ? (await server.redis?.client.keys('*'))?.toSorted()
-        : (await Promise.all(Object.values(queues).map((queue) => queue.getJobCounts()))).toString()
+        : JSON.stringify(await Promise.all(Object.values(queues).map((queue) => queue.getJobCounts())))
     await writeSchedules()
+    for (const key of (await server.redis?.client.keys('*:meta')) ?? []) await server.redis?.client.del(key)
     const before = await inside()
     await examine()
     expect(await inside()).toEqual(before)
