@@ -79,6 +79,36 @@ export async function readNeighbours(connection: ClientConfig): Promise<Neighbou
   })
 }
 
+/** How much there is of what must survive. As a superuser: of all organizations. */
+export interface DatabaseCounts {
+  organizations: number
+  principals: number
+  identityKeys: number
+  attestations: number
+  federations: number
+  trustBundles: number
+  logEntries: number
+  waitingEvents: number
+}
+
+export async function countDatabase(superuser: ClientConfig): Promise<DatabaseCounts> {
+  return ask(superuser, async (client) => {
+    const { rows } = await client.query<Record<keyof DatabaseCounts, number>>(
+      `select (select count(*)::float8 from organization) as organizations,
+        (select count(*)::float8 from principal) as principals,
+        (select count(*)::float8 from identity_key) as "identityKeys",
+        (select count(*)::float8 from attestation_result) as attestations,
+        (select count(*)::float8 from federation) as federations,
+        (select count(*)::float8 from trust_bundle) as "trustBundles",
+        (select size::float8 from audit_log_state) as "logEntries",
+        (select count(*)::float8 from audit_outbox) as "waitingEvents"`,
+    )
+    const [row] = rows
+    if (row === undefined) throw new Error('The server gave no answer.')
+    return row
+  })
+}
+
 /** Whether a login can change the schema. */
 export async function isMigrator(connection: ClientConfig): Promise<boolean> {
   return ask(connection, async (client) => {
