@@ -1,6 +1,7 @@
-import { chown, mkdir, mkdtemp, realpath, rename, rm } from 'node:fs/promises'
+import { chmod, chown, mkdir, mkdtemp, realpath, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { ClientConfig } from 'pg'
+import { canEnter, findServiceAccount, isRoot } from './embedded/account.ts'
 import { findBinaries } from './embedded/binaries.ts'
 import { writePassword } from './embedded/cluster.ts'
 import { EmbeddedPostgresError, inUseError } from './embedded/error.ts'
@@ -49,7 +50,55 @@ export async function placeCluster(options: {
   }
 }
 
-async function buildCluster({ folder, account }: Location, options: Parameters<typeof placeCluster>[0]): Promise<void> {
+/**
+ * Runs the PostgreSQL of a base backup for `work` alone, unpacked in a folder of its own below `scratch`, over a socket that nobody
+ * else may enter, and removes it again whatever happens: the very way of `placeCluster`, to no place. Throws EmbeddedPostgresError:
+ * `archive_invalid`, `start_failed`, `data_unreachable` where PostgreSQL's user may not enter `scratch`.
+ */
+export async function tryCluster(
+  options: Pick<
+    Parameters<typeof placeCluster>[0],
+    'password' | 'archive' | 'requireGenuine' | 'log' | 'onProgress'
+  > & {
+    scratch: string
+    work: (superuser: ClientConfig) => Promise<void>
+  },
+): Promise<void> {
+  const { scratch, work } = options
+  const account = isRoot() ? await findServiceAccount() : undefined
+  const home = await mkdtemp(join(await realpath(scratch), 'qflare-verify-'))
+  try {
+    if (account) await chmod(home, 0o711)
+    if (!(await canEnter(account, home))) {
+      throw new EmbeddedPostgresError(
+        'data_unreachable',
+        `PostgreSQL runs as the user ${account?.name}, who cannot enter ${scratch}. Name a folder that everybody may enter.`,
+      )
+    }
+    await withUnpacked({ folder: join(home, 'postgres'), account }, { ...options, prepare: work }, async () => {})
+  } finally {
+    await rm(home, { recursive: true, force: true })
+  }
+}
+
+async function buildCluster(location: Location, options: Parameters<typeof placeCluster>[0]): Promise<void> {
+  const { folder } = location
+  await withUnpacked(location, options, async (building) => {
+    await syncFolder(building)
+    await rename(building, folder)
+    await syncFolder(dirname(folder))
+  })
+}
+
+/** Beside its place; gone unless `keep` gave it another name. */
+async function withUnpacked(
+  { folder, account }: Pick<Location, 'folder' | 'account'>,
+  options: Pick<
+    Parameters<typeof placeCluster>[0],
+    'password' | 'archive' | 'requireGenuine' | 'prepare' | 'log' | 'onProgress'
+  >,
+  keep: (building: string) => Promise<void>,
+): Promise<void> {
   const binaries = await findBinaries(account, options.log)
   const building = await mkdtemp(`${folder}.new-`)
   try {
@@ -57,9 +106,7 @@ async function buildCluster({ folder, account }: Location, options: Parameters<t
     await writePassword(join(building, 'password'), account, options.password)
     if (account) await chown(building, account.uid, account.gid)
     await withCluster({ folder: building, account, isNew: false }, binaries, options.prepare)
-    await syncFolder(building)
-    await rename(building, folder)
-    await syncFolder(dirname(folder))
+    await keep(building)
   } catch (error) {
     await rm(building, { recursive: true, force: true })
     throw error

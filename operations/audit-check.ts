@@ -49,6 +49,10 @@ function describe({ size, publishedSize, checkpoints, differences }: LogCheckRep
     ['checkpoints', String(checkpoints)],
   ])
   if (differences.length === 0) return `The log is what was signed.\n\n${rows}`
+  return `The log is NOT what was signed:\n${describeDifferences(differences)}\n\n${rows}`
+}
+
+export function describeDifferences(differences: LogCheckReport['differences']): string {
   const lines = differences.map(({ index, what }) => (index === undefined ? `- ${what}` : `- entry ${index} ${what}`))
-  return `The log is NOT what was signed:\n${lines.join('\n')}\n\n${rows}`
+  return lines.join('\n')
 }

@@ -108,5 +108,5 @@ function describe(
     ['root of trust', `${rootKid}, ${trustDomain}`],
     ['root key', hasRootKey ? 'in the backup: guard it like the service itself' : 'not in the backup: keep it apart'],
   ])
-  return `${rows}\n\nqflare restore --check --from ${folder} verifies it.`
+  return `${rows}\n\nqflare backup verify ${folder} restores it to a scratch folder, and checks all of it.`
 }

@@ -8,6 +8,11 @@ export const entries: readonly Entry[] = [
     load: async () => (await import('./doctor.ts')).doctor,
   },
   {
+    name: 'backup verify',
+    summary: 'this machine: restore a backup into a scratch folder, check all that is in it, and remove it',
+    load: async () => (await import('./backup-verify.ts')).backupVerify,
+  },
+  {
     name: 'backup',
     summary: 'this machine: back up the embedded database, while it runs or not',
     load: async () => (await import('./backup.ts')).backup,

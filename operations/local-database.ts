@@ -53,9 +53,9 @@ export async function openLocalDatabase(
 }
 
 /** The one of a server that is this process's alone, migrated to this release's schema. */
-export function openOwnDatabase(superuser: ClientConfig): Promise<LocalDatabase> {
+export function openOwnDatabase(superuser: ClientConfig, as: LocalRole = 'worker'): Promise<LocalDatabase> {
   return open(
-    asRole('worker', { ...superuser, database: EMBEDDED_DATABASE }, async () => {}),
+    asRole(as, { ...superuser, database: EMBEDDED_DATABASE }, async () => {}),
     'migrated',
   )
 }

@@ -14,6 +14,7 @@ export const slowFiles = [
   'tests/integration/audit-rollback.test.ts',
   'tests/integration/backup-hostile.test.ts',
   'tests/integration/backup-refused.test.ts',
+  'tests/integration/backup-verify.test.ts',
   'tests/integration/backup.test.ts',
   'tests/integration/bad-fields.test.ts',
   'tests/integration/bad-input.test.ts',

@@ -10,6 +10,7 @@ import type { DirectConnection } from '../database/connect-roles.ts'
 import { checkDirect } from '../database/find-pooler.ts'
 import { openQueuePool } from '../database/open-queue-pool.ts'
 import type { Logger } from '../runtime/logger.ts'
+import { queuePrefix } from '../runtime/queue-names.ts'
 import { openRedis, RedisError, readRedisSetting, waitForRedis } from '../runtime/redis.ts'
 import { closeWithin } from './close-within.ts'
 import { type QueueName, queueNames } from './queue-settings.ts'
@@ -65,7 +66,7 @@ async function openOnPostgres({ connection, rootKid, workers, logger }: QueueBac
   })
   return {
     kind: 'postgres',
-    prefix: prefixOf(rootKid),
+    prefix: queuePrefix(rootKid),
     create(name, opts, more) {
       const backend = createPostgresBackend(name, { ...opts, connection: pool }, more)
       return Object.defineProperty(backend, 'maximumBlockTimeout', { value: MAX_BLOCK_SECONDS })
@@ -95,7 +96,7 @@ async function openOnRedis(url: string, { rootKid, logger }: QueueBackendOptions
   }
   return {
     kind: 'redis',
-    prefix: prefixOf(rootKid),
+    prefix: queuePrefix(rootKid),
     create: (name, opts, more) => createRedisBackend(name, { ...opts, connection: redis }, more),
     async readClock() {
       const [seconds, microseconds] = await redis.time()
@@ -104,11 +105,6 @@ async function openOnRedis(url: string, { rootKid, logger }: QueueBackendOptions
     isAway: () => redis.status !== 'ready',
     close: async () => redis.disconnect(),
   }
-}
-
-/** The braces keep them together in a cluster. */
-function prefixOf(rootKid: string): string {
-  return `{qflare:${rootKid}}`
 }
 
 /** BullMQ's event streams are for nobody here but a look at what went on. */

@@ -1,13 +1,9 @@
 import type { Stats } from 'node:fs'
-import { access, constants, stat, statfs } from 'node:fs/promises'
-import { formatBytes } from '../format-bytes.ts'
+import { access, constants, stat } from 'node:fs/promises'
+import { examineDisk } from './examine-disk.ts'
 import { errorText, type Finding, findingsOf } from './finding.ts'
 
 const { ok, warning, problem, unseen } = findingsOf('data folder')
-
-/** PostgreSQL stops when its disk is full, and so does everything. */
-const LOW_BYTES = 2 ** 30
-const TOO_LOW_BYTES = 100 * 2 ** 20
 
 /** Whether it is there, whose it is, who else may read it, and how much room is left. `facts` is undefined without it. */
 export async function examineDataFolder(folder: string): Promise<{ findings: Finding[]; facts: Stats | undefined }> {
@@ -25,7 +21,7 @@ export async function examineDataFolder(folder: string): Promise<{ findings: Fin
     return { findings: [problem(`${folder} is no folder`, 'Set QFLARE_DATA_DIR to a folder.')], facts: undefined }
   }
   return {
-    findings: [...modeFindings(folder, facts), ...(await roomFindings(folder)), ...(await rights(folder))],
+    findings: [...modeFindings(folder, facts), await examineDisk('data folder', folder), ...(await rights(folder))],
     facts,
   }
 }
@@ -38,15 +34,6 @@ function modeFindings(folder: string, { uid, mode }: Stats): Finding[] {
   }
   if ((mode & 0o044) !== 0) return [warning(`${whose}: others may list it`, `chmod go-r ${folder}`)]
   return [ok(whose)]
-}
-
-async function roomFindings(folder: string): Promise<Finding[]> {
-  const { bavail, bsize } = await statfs(folder)
-  const free = bavail * bsize
-  const room = `${formatBytes(free)} are free on its disk`
-  if (free < TOO_LOW_BYTES) return [problem(room, 'Make room: PostgreSQL stops when nothing is left.')]
-  if (free < LOW_BYTES) return [warning(room, 'Make room before it is full.')]
-  return [ok(room)]
 }
 
 /** Asks, and writes nothing. */

@@ -9,7 +9,10 @@ import { examineClock, synchronization } from './examine-clock.ts'
 import { examineConfiguration } from './examine-configuration.ts'
 import { examineCustody, examineRootKey } from './examine-custody.ts'
 import { examineDataFolder } from './examine-data-folder.ts'
+import { examineLog, type LogParts } from './examine-log.ts'
+import { examineNeighbours } from './examine-neighbours.ts'
 import { examinePostgres, type PostgresExamination } from './examine-postgres.ts'
+import { examineQueues } from './examine-queues.ts'
 import { examineService } from './examine-service.ts'
 import { examineTemporalKeys } from './examine-temporal-keys.ts'
 import { examineTemporalRedis } from './examine-temporal-redis.ts'
@@ -56,6 +59,7 @@ async function examineInside(parts: InsideParts, postgres: PostgresExamination):
   if (postgres.connection === undefined) {
     const findings = [await examineRootKey(parts, postgres.isNew), synchronization()]
     findings.push(...(await guarded('temporal keys', () => examineStore(parts, Date.now(), undefined))))
+    findings.push(...(await examineQueuesOf(parts, postgres, undefined)))
     if (!hasFolder) return findings
     findings.push(...(await guarded('admin token', () => examineAdminToken(dataDirectory, undefined))))
     return findings
@@ -63,7 +67,7 @@ async function examineInside(parts: InsideParts, postgres: PostgresExamination):
   const options = { ...postgres.connection, readOnly: true, maxConnections: 2, onConnectionLost: () => {} }
   const database = openDatabase(options)
   try {
-    return await examineDatabase({ ...parts, database }, postgres.isInUse)
+    return await examineDatabase({ ...parts, database }, postgres)
   } finally {
     await database.close()
   }
@@ -71,9 +75,10 @@ async function examineInside(parts: InsideParts, postgres: PostgresExamination):
 
 async function examineDatabase(
   parts: InsideParts & { database: ReturnType<typeof openDatabase> },
-  isInUse: boolean,
+  postgres: PostgresExamination,
 ): Promise<Finding[]> {
   const { config, crypto, database, hasFolder } = parts
+  const { isInUse } = postgres
   const { dataDirectory } = config
   const { findings, now } = await examineClock(database)
   const custody = await examineCustody(parts, now)
@@ -81,9 +86,52 @@ async function examineDatabase(
   const rootKid = custody.opened?.serviceKeys.rootKid
   const known = rootKid === undefined ? undefined : { database, crypto, rootKid, isInUse }
   findings.push(...(await guarded('temporal keys', () => examineStore(parts, now, known))))
+  findings.push(...(await examineQueuesOf(parts, postgres, rootKid)))
+  const auditKeys = custody.opened?.serviceKeys.auditKeys
+  findings.push(...(await guarded('audit log', () => examineLogOf(parts, postgres, { auditKeys, now }))))
+  const { connection } = postgres
+  if (connection !== undefined) {
+    findings.push(...(await guarded('replicas', () => examineNeighbours(connection.connection))))
+  }
   if (!hasFolder) return findings
   findings.push(...(await guarded('admin token', () => examineAdminToken(dataDirectory, { database, crypto, now }))))
   return findings
+}
+
+/** Wherever they are. Without `rootKid`, the Redis alone, where there is one. */
+function examineQueuesOf(
+  { config: { database, redisUrl } }: InsideParts,
+  { connection: embedded, isInUse }: PostgresExamination,
+  rootKid: string | undefined,
+): Promise<Finding[]> {
+  const login = database?.queues
+  const connection =
+    database === undefined
+      ? embedded && { connection: embedded.connection, role: 'qflare_queues' }
+      : login === undefined
+        ? undefined
+        : { connection: { connectionString: login }, role: undefined }
+  return guarded('queues', () => examineQueues({ redisUrl, connection, rootKid }, isInUse))
+}
+
+/** As the sequencer, who may read it. */
+async function examineLogOf(
+  { config, crypto }: InsideParts,
+  { connection: embedded, isInUse }: PostgresExamination,
+  known: Pick<LogParts, 'auditKeys' | 'now'>,
+): Promise<Finding[]> {
+  const asSequencer =
+    config.database === undefined
+      ? embedded && { ...embedded, role: 'qflare_sequencer' }
+      : embedded && { ...embedded, connection: { connectionString: config.database.sequencer } }
+  if (asSequencer === undefined) return []
+  const options = { ...asSequencer, readOnly: true, maxConnections: 1, onConnectionLost: () => {} }
+  const database = openDatabase(options)
+  try {
+    return await examineLog({ ...known, config, crypto, database, isInUse })
+  } finally {
+    await database.close()
+  }
 }
 
 /** Of temporal keys, wherever they are. */

@@ -1,9 +1,11 @@
+import { dirname } from 'node:path'
 import { checkServer } from '../../database/check-server.ts'
 import type { RoleConnection } from '../../database/connect-roles.ts'
 import { inspectEmbedded } from '../../database/inspect-embedded.ts'
 import { isMigrator, readServerFacts } from '../../database/inspect-server.ts'
 import type { Config } from '../../runtime/config.ts'
 import { formatBytes } from '../format-bytes.ts'
+import { examineDisk } from './examine-disk.ts'
 import { errorText, type Finding, findingsOf } from './finding.ts'
 
 const { ok, warning, problem, unseen } = findingsOf('database')
@@ -47,6 +49,8 @@ async function examineEmbedded(dataDirectory: string, isOurs: boolean): Promise<
   }
   const connection = { connection: found.superuser, role: 'qflare_worker', isPooled: false }
   const answers = await examineServer(connection)
+  // As root its data may lie elsewhere than the data folder.
+  if (dirname(found.folder) !== dataDirectory) findings.push(await examineDisk('database', found.folder))
   findings.push(ok(`PostgreSQL runs as process ${found.processId} in ${found.folder}`), ...answers.findings)
   if (answers.canAsk && !answers.isInUse) {
     findings.push(warning('no service holds it: one was killed and left it', 'npm start goes on with it.'))

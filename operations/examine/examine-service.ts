@@ -3,11 +3,13 @@ import { request as requestHttps } from 'node:https'
 import { text } from 'node:stream/consumers'
 import { z } from 'zod'
 import type { Config } from '../../runtime/config.ts'
+import { readVersion } from '../../runtime/release.ts'
 import { errorText, type Finding, findingsOf } from './finding.ts'
 
-const { ok, problem, unseen } = findingsOf('service')
+const { ok, warning, problem, unseen } = findingsOf('service')
 
 const TIMEOUT_MS = 5_000
+const versionAnswer = z.looseObject({ version: z.string().max(64) })
 const readiness = z.looseObject({
   status: z.enum(['ready', 'not_ready']),
   checks: z.record(z.string().max(64), z.looseObject({ ok: z.boolean(), detail: z.string().max(2000).optional() })),
@@ -36,10 +38,24 @@ export async function examineService(config: Config, url: string | undefined, is
     return [problem(`${asked} answers ${answer.status}, but does not say whether it is ready`, advice)]
   }
   const failed = Object.entries(parsed.data.checks).filter(([, check]) => !check.ok)
-  if (failed.length === 0) return [ok(`${asked} is ready: ${Object.keys(parsed.data.checks).join(', ')}`)]
-  return failed.map(([part, { detail = 'not ready' }]) =>
+  const versions = await versionFindings(asked)
+  if (failed.length === 0) return [ok(`${asked} is ready: ${Object.keys(parsed.data.checks).join(', ')}`), ...versions]
+  const problems = failed.map(([part, { detail = 'not ready' }]) =>
     problem(`${part}: ${detail}`, 'docs/operations.md, "Is it well?"'),
   )
+  return [...problems, ...versions]
+}
+
+/** Whether the process that answers is of the release that is asking. */
+async function versionFindings(asked: string): Promise<Finding[]> {
+  const { body } = await get(new URL('/version', asked))
+  const running = versionAnswer.safeParse(parseJson(body)).data?.version
+  const here = readVersion()
+  if (running === undefined) return [unseen(`${asked} does not say its version`, 'Another program may have the port.')]
+  if (running === here) return [ok(`it runs QFLARE ${running}, as this is`)]
+  return [
+    warning(`it runs QFLARE ${running}, and this is ${here}`, 'Restart what is older, or use the command of its own.'),
+  ]
 }
 
 function urlOf({ http, operator }: Config): string | undefined {

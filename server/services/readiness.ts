@@ -9,7 +9,7 @@ import { TemporalStoreError } from '../../runtime/temporal/temporal-key-store.ts
 import type { TemporalKeys } from './temporal-keys.ts'
 import type { VerifyStoredKeys } from './verify-stored-keys.ts'
 
-/** `detail`: what is not well, also where it keeps nobody from anything yet. */
+/** `detail`: what is not well, also where it keeps nobody from anything yet, and what to do. */
 export interface Check {
   ok: boolean
   detail?: string
@@ -36,6 +36,23 @@ export const checkNames = [
 ] as const
 type CheckName = (typeof checkNames)[number]
 
+/** What to do when it is not well: the end of its line. */
+const advice: Record<CheckName, string> = {
+  database:
+    'See PostgreSQL’s log (postgres.log beside the embedded data); the service goes on by itself when it is back.',
+  temporalKeys:
+    'A process with the role worker makes them within 30 seconds: see its log, and whether their Redis or folder is well.',
+  clock: 'Synchronize the clocks of this machine and PostgreSQL’s (NTP).',
+  schedule:
+    'See the logs of the processes with the role worker, or start one; after a sleep of the machine restart it.',
+  queues:
+    'Exchanges go on. See qflare jobs list, and whether a process with the role worker and the queues’ Redis run.',
+  custody: 'See whether what keeps the root key answers: without it no key opens.',
+  auditLog:
+    'Start a process with the role sequencer, or see the log of the one that runs; events wait in the database.',
+  shutdown: 'Send requests to another process.',
+}
+
 export type Readiness = ReturnType<typeof createReadiness>
 
 /** Whether this process can take an exchange now, with one line per part that it needs. */
@@ -43,10 +60,10 @@ export function createReadiness(parts: {
   database: Database
   /** As qflare_auditor. */
   auditor: Database
-  temporalKeys: TemporalKeys
+  temporalKeys: Pick<TemporalKeys, 'findBucketKey' | 'getEpochKeys'>
   verifyStoredKeys: VerifyStoredKeys
   clock: Clock
-  wrapper: Wrapper
+  wrapper: Pick<Wrapper, 'checkHealth'>
   isDraining: () => boolean
   /** Of the schedule of temporal keys, where it runs in this process. */
   isScheduleHealthy: () => boolean
@@ -74,14 +91,11 @@ export function createReadiness(parts: {
       if (Math.abs(offsetMs) > MAX_CLOCK_OFFSET_MS) throw new Error(`The clock is ${offsetMs} ms off the database’s.`)
     },
     schedule: async () => {
-      if (!parts.isScheduleHealthy())
-        throw new Error('The schedule of temporal keys failed, or the clock ran ahead; see the log.')
+      if (!parts.isScheduleHealthy()) throw new Error('The schedule of temporal keys failed, or the clock ran ahead.')
       const overdueBelow = bucketAt(clock.now() - GRACE_MS - MAX_OVERDUE_MS)
       const overdue = await parts.database.withoutOrganization((tx) => listOverdueTemporalKeys(tx, overdueBelow))
       if (overdue.length === 0) return
-      throw new Error(
-        `${overdue.length} temporal keys are overdue: no worker destroys them, or the clock ran ahead; see the workers’ logs.`,
-      )
+      throw new Error(`${overdue.length} temporal keys are overdue: no worker destroys them, or the clock ran ahead.`)
     },
     // Never not ready: an exchange needs no queue, and workers keep the temporal keys without one.
     async queues() {
@@ -101,9 +115,7 @@ export function createReadiness(parts: {
         throw new Error(`The newest checkpoint of the audit log is from ${-ageSeconds} s ahead: a clock ran ahead.`)
       }
       if (ageSeconds > MAX_CHECKPOINT_AGE_SECONDS) {
-        throw new Error(
-          `The newest checkpoint of the audit log is ${ageSeconds} s old: no sequencer works; see its log.`,
-        )
+        throw new Error(`The newest checkpoint of the audit log is ${ageSeconds} s old: no sequencer works.`)
       }
     },
     shutdown: async () => {
@@ -114,7 +126,7 @@ export function createReadiness(parts: {
   return {
     async check(): Promise<{ isReady: boolean; checks: Record<CheckName, Check> }> {
       const entries = await Promise.all(
-        checkNames.map(async (name): Promise<[CheckName, Check]> => [name, await outcome(checks[name])]),
+        checkNames.map(async (name): Promise<[CheckName, Check]> => [name, await outcome(checks[name], advice[name])]),
       )
       const results = Object.fromEntries(entries) as Record<CheckName, Check>
       return { isReady: entries.every(([, { ok }]) => ok), checks: results }
@@ -133,11 +145,12 @@ async function findStoreOutage(verify: () => Promise<void>): Promise<string | un
   }
 }
 
-async function outcome(run: () => Promise<string | undefined | void>): Promise<Check> {
+async function outcome(run: () => Promise<string | undefined | void>, whatToDo: string): Promise<Check> {
+  const toDetail = (found: string) => `${found.replace(/\.?$/, '.')} ${whatToDo}`
   try {
-    const detail = await run()
-    return typeof detail === 'string' ? { ok: true, detail } : { ok: true }
+    const found = await run()
+    return typeof found === 'string' ? { ok: true, detail: toDetail(found) } : { ok: true }
   } catch (error) {
-    return { ok: false, detail: error instanceof Error ? error.message : 'failed' }
+    return { ok: false, detail: toDetail(error instanceof Error ? error.message : 'It failed') }
   }
 }

@@ -89,6 +89,10 @@ describe('of a running service', () => {
       'custody',
       'trust',
       'temporal keys',
+      'queues',
+      'audit log',
+      'processes',
+      'replicas',
       'admin token',
     ]
     const parts = new Set(report.findings.filter(({ level }) => level === 'ok').map(({ part }) => part))
