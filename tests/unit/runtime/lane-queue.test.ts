@@ -14,13 +14,11 @@ function makeQueue(maxWaiting: number) {
   const first = queue.run(proved('first'), () => promise)
   const done: string[] = []
   const refused: string[] = []
-  const add = (claimant: Claimant, name: string) =>
+  const add = (claimant: Claimant, name: string): void => {
     queue
       .run(claimant, async () => void done.push(name))
-      .catch((error: unknown) => {
-        if (!(error instanceof QueueFullError)) throw error
-        refused.push(name)
-      })
+      .catch((error: unknown) => refused.push(error instanceof QueueFullError ? name : String(error)))
+  }
   return { queue, time, done, refused, add, begin, first }
 }
 
