@@ -3,12 +3,12 @@ import type { Database } from '../database/open.ts'
 import { findApiToken } from '../database/repositories/api-tokens.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import type { WriteEvent } from '../runtime/audit-events.ts'
-import { createBoundedQueue } from '../runtime/bounded-queue.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Config } from '../runtime/config.ts'
 import type { ServiceKeys } from '../runtime/custody/service-keys.ts'
 import type { Wrapper } from '../runtime/custody/wrapper.ts'
 import type { JobQueues } from '../runtime/job-queues.ts'
+import { createLaneQueue } from '../runtime/lane-queue.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { TemporalKeyStore } from '../runtime/temporal/temporal-key-store.ts'
@@ -17,6 +17,7 @@ import { createRateLimits } from './rate-limits.ts'
 import { listRoutes } from './routes.ts'
 import { createAccessTokens } from './services/access-tokens.ts'
 import { createNoteRefusedAccess } from './services/note-refused-access.ts'
+import { createPasses } from './services/passes.ts'
 import { createPublishedKeys } from './services/published-keys.ts'
 import { createReadiness } from './services/readiness.ts'
 import { createRefusals } from './services/refusals.ts'
@@ -66,7 +67,7 @@ export interface RunningServer {
   close(): Promise<void>
 }
 
-/** Exchanges between their look-up and their commit at once; more wait in the queue, before their cryptography. */
+/** Exchanges and confirmations between their look-up and their commit at once; more wait in the queue, before the look-up. */
 const EXCHANGE_CONCURRENCY = 16
 
 /** Everything of the API process; the only place of it that opens a socket. Throws ListenError, and ConfigError for TLS files. */
@@ -87,7 +88,8 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
   const shared = openSharedState(config.redisUrl, parts.serviceKeys.rootKid, parts.logger)
   stack.defer(() => shared.close())
   const limits = createRateLimits(config.limits, metrics, shared.createRateLimit)
-  const queue = createBoundedQueue(EXCHANGE_CONCURRENCY, config.exchangeQueueLength)
+  const queue = createLaneQueue(EXCHANGE_CONCURRENCY, config.exchangeQueueLength, () => performance.now())
+  const passes = createPasses({ keyring, crypto, clock })
   let isDraining = false
   const readiness = createReadiness({
     database,
@@ -122,6 +124,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     publishedKeys,
     limits,
     queue,
+    passes,
     readiness,
     revocationFeed,
     jobQueues: parts.jobQueues,
@@ -145,6 +148,8 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     routes,
     authenticate,
     limits,
+    passes,
+    queue,
     noteRefusedAccess: createNoteRefusedAccess({ ...parts, limit: shared.createRateLimit('refused_access', 1) }),
     noteRefusal,
     trustProxy: config.http.trustProxy,

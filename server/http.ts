@@ -5,11 +5,13 @@ import express, { type Express, type NextFunction, type Request, type Response }
 import helmet, { type HelmetOptions } from 'helmet'
 import { isUuid } from '../protocol/encoding.ts'
 import { newId } from '../runtime/ids.ts'
+import type { LaneQueue } from '../runtime/lane-queue.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import { allowOrigins, answerPreflight } from './allow-origins.ts'
 import { type Authenticate, requireAccess } from './authenticate.ts'
 import { type Caller, logFieldsOf } from './caller.ts'
+import { claimantOf, identifyClaimant, turnAwayWhenFull } from './claimants.ts'
 import { clientNetwork } from './client-address.ts'
 import { ServiceError } from './errors.ts'
 import {
@@ -22,9 +24,11 @@ import {
 import { BOARD_PATH, queueBoard } from './queue-board.ts'
 import { RateLimitedError, type RateLimits } from './rate-limits.ts'
 import { readBody } from './read-body.ts'
+import { createReadInTurn } from './read-in-turn.ts'
 import { logError, toProblem } from './respond-error.ts'
 import type { Route, RouteAnswer } from './route.ts'
 import type { NoteRefusedAccess } from './services/note-refused-access.ts'
+import type { Passes } from './services/passes.ts'
 import type { NoteRefusal } from './services/refusal-tally.ts'
 import { noteNotFound } from './services/refusals.ts'
 import { requireStrictHttp } from './strict-http.ts'
@@ -35,6 +39,8 @@ export interface HttpParts {
   routes: readonly Route[]
   authenticate: Authenticate
   limits: RateLimits
+  passes: Passes
+  queue: LaneQueue
   noteRefusedAccess: NoteRefusedAccess
   noteRefusal: NoteRefusal
   /** Whoever reaches this port may call what is for the machine itself. */
@@ -47,7 +53,7 @@ export interface HttpParts {
   metrics: Metrics
 }
 
-/** The whole order of a request: headers, id, form, origin, limits, route, access, body, answer; then errors. */
+/** The whole order of a request: headers, id, form, origin, queue, limits, route, access, body, answer; then errors. */
 export function createHttpApp(parts: HttpParts): Express {
   const app = express()
   app.disable('x-powered-by')
@@ -64,6 +70,11 @@ export function createHttpApp(parts: HttpParts): Express {
   app.use(requireStrictHttp())
   if (parts.trustProxy === undefined && !parts.isOperatorPort) app.use(warnOfProxy(parts.logger))
   app.use(allowOrigins(parts.corsOrigins))
+  app.use(identifyClaimant(parts.passes))
+  const readInTurn = createReadInTurn()
+  for (const { isQueued, method, path } of parts.routes) {
+    if (isQueued === true) app[method](path, turnAwayWhenFull(parts, path, readInTurn))
+  }
   app.use(limitAddress(parts.limits, new Set(machinePaths(parts.routes))))
   app.use(answerPreflight)
   if (parts.isOperatorPort) app.use(BOARD_PATH, queueBoard(parts))
@@ -116,6 +127,7 @@ function observeRequest({ logger, metrics }: HttpParts) {
   return (req: Request, res: Response, next: NextFunction): void => {
     const startedAt = performance.now()
     res.on('close', () => {
+      if (res.locals.isTurnedAway === true) return
       const durationMs = performance.now() - startedAt
       const route = String(res.locals.route ?? 'none')
       const status = res.writableFinished ? String(res.statusCode) : 'aborted'
@@ -157,6 +169,7 @@ function answerRoute(route: Route, parts: HttpParts) {
         caller,
         requestId,
         network: clientNetwork(req),
+        claimant: claimantOf(res),
         lastEventId: req.get('last-event-id'),
         weigh: (weight: number) => weighRequest(parts.limits, caller, weight, res),
       }

@@ -46,6 +46,7 @@ export const slowFiles = [
   'tests/integration/operations-interrupted.test.ts',
   'tests/integration/operations-own-postgres.test.ts',
   'tests/integration/other-tenant.test.ts',
+  'tests/integration/passes.test.ts',
   'tests/integration/pgbouncer.test.ts',
   'tests/integration/process-audit-log.test.ts',
   'tests/integration/process-faults.test.ts',
