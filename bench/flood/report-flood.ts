@@ -9,7 +9,8 @@ const DEVICES = 8
 const ROUNDS = 3
 const WINDOW_MS = 5_000
 const OFFERED_PER_SECOND = 5_000
-const CONNECTIONS = 400
+/** More than the queue has places: what is refused is sent behind what waits on the same connection. */
+const CONNECTIONS = 1_200
 /** Of exchanges that devices begin under the flood, with the retries of the client library. */
 const TARGET_SUCCESS = 0.9
 
