@@ -30,6 +30,7 @@ export const slowFiles = [
   'tests/integration/embedded-place.test.ts',
   'tests/integration/embedded.test.ts',
   'tests/integration/end-sessions.test.ts',
+  'tests/integration/examine-queues.test.ts',
   'tests/integration/examine-temporal-redis.test.ts',
   'tests/integration/forgetting-apart.test.ts',
   'tests/integration/forgetting.test.ts',
