@@ -37,6 +37,8 @@ export interface Config {
   }
   /** Where health and metrics are served apart from the API; undefined: at the API's port, to this machine only. */
   operator: { host: string; port: number } | undefined
+  /** From when `/ready` says that the process stops until it takes no more connections. */
+  drainSeconds: number
   limits: LimitsPerMinute
   /** Undefined: nobody is named. */
   securityContact: SecurityContact | undefined
@@ -141,6 +143,7 @@ const environment = z.object({
     .default('SecP384r1MLKEM1024:X25519MLKEM768'),
   QFLARE_OPERATOR_HOST: z.string().default('127.0.0.1'),
   QFLARE_OPERATOR_PORT: decimal(0, 65_535).optional(),
+  QFLARE_DRAIN_SECONDS: decimal(0, 60).default(0),
   QFLARE_LIMIT_CONNECTIONS: decimal(0, 10_000).default(1_000),
   QFLARE_LIMIT_ADDRESS: decimal(0, MAX_PER_MINUTE).default(60_000),
   QFLARE_LIMIT_ADDRESS_REFUSED: decimal(0, MAX_PER_MINUTE).default(600),
@@ -222,6 +225,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
       tls: tlsFiles(variables),
     },
     operator: operatorAddress(variables),
+    drainSeconds: variables.QFLARE_DRAIN_SECONDS,
     limits: {
       address: variables.QFLARE_LIMIT_ADDRESS,
       addressRefused: variables.QFLARE_LIMIT_ADDRESS_REFUSED,

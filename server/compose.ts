@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Queue } from 'bullmq'
 import type { Database } from '../database/open.ts'
 import { findApiToken } from '../database/repositories/api-tokens.ts'
@@ -32,6 +33,7 @@ export interface ServerParts {
     Config,
     | 'http'
     | 'operator'
+    | 'drainSeconds'
     | 'limits'
     | 'securityContact'
     | 'redisUrl'
@@ -57,13 +59,18 @@ export interface ServerParts {
   metrics: Metrics
   /** How often it is looked whether a minute of refusals is over; each second without it. */
   lookForRefusalsEveryMs?: number
+  /** Instead of `drainSeconds`: resolves when no balancer sends anybody here any more. */
+  untilUnasked?: () => Promise<void>
 }
 
 export interface RunningServer {
   url: string
   /** Of health and metrics, where they have a port of their own. */
   operatorUrl: string | undefined
-  /** Takes no more connections, and resolves when every request under way has been answered, or after the bound. */
+  /**
+   * Is not ready from now on, and serves for `drainSeconds` more; then takes no more connections, and resolves when every request
+   * under way has been answered, or after the bound.
+   */
   close(): Promise<void>
 }
 
@@ -159,12 +166,15 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     metrics,
   })
 
+  const { untilUnasked = () => sleep(config.drainSeconds * 1_000) } = parts
   const running = stack.move()
   return {
     url: listeners.api.url,
     operatorUrl: listeners.operator?.url,
     async close() {
       isDraining = true
+      listeners.api.endConnections()
+      await untilUnasked()
       // Who listens would be waited for.
       revocationFeed.close()
       await listeners.close()

@@ -98,6 +98,8 @@ export async function startTestService(
     now?: number
     /** Of one partition of the log, a whole number of 256. */
     partitionEntries?: number
+    /** Its drain lasts until then; without it there is none. */
+    untilUnasked?: () => Promise<void>
     /** Of the server alone, to see what it computes. */
     crypto?: Primitives
   } = {},
@@ -168,6 +170,7 @@ export async function startTestService(
           tls: options.tls,
         },
         operator: options.hasOperatorPort ? { host: '127.0.0.1', port: 0 } : undefined,
+        drainSeconds: 0,
         limits: { address: 0, addressRefused: 0, apiToken: 0, device: 0, organization: 0, ...node.limits },
         securityContact: options.securityContact === null ? undefined : (options.securityContact ?? testContact),
         redisUrl: node.redisUrl,
@@ -189,6 +192,7 @@ export async function startTestService(
       writeEvent,
       logger: options.logger ?? createLogger('silent'),
       metrics: createMetrics(),
+      ...(options.untilUnasked === undefined ? {} : { untilUnasked: options.untilUnasked }),
       lookForRefusalsEveryMs: node.tellsRefusals === true ? 20 : NEVER_MS,
     })
   const server = await startServer(api, database.open('qflare_auditor'), options)

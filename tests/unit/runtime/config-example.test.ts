@@ -25,6 +25,7 @@ describe('config.example.env', () => {
       'PORT',
       'QFLARE_TLS_GROUPS',
       'QFLARE_OPERATOR_HOST',
+      'QFLARE_DRAIN_SECONDS',
       'QFLARE_LIMIT_CONNECTIONS',
       'QFLARE_LIMIT_ADDRESS',
       'QFLARE_LIMIT_ADDRESS_REFUSED',
