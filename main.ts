@@ -16,6 +16,8 @@ import { readVersion } from './runtime/release.ts'
 import { adminTokenFile, keepAdminToken, refuseLoneRootKey } from './runtime/secrets.ts'
 import { stopOnSignals } from './runtime/shutdown.ts'
 import { openTemporalKeyStore } from './runtime/temporal/open-temporal-key-store.ts'
+import { openTracer } from './runtime/tracing/open-tracer.ts'
+import type { Tracer } from './runtime/tracing/tracer.ts'
 import { findUnknownVariables } from './runtime/unknown-variables.ts'
 import { composeServer } from './server/compose.ts'
 import { composeWorkers } from './workers/compose.ts'
@@ -45,6 +47,9 @@ export async function startService(
   await using stack = new AsyncDisposableStack()
   const crypto = await choosePrimitives(config.crypto)
   const metrics = createMetrics()
+  const version = readVersion()
+  const tracer = await openTracer({ setting: config.tracing, version, roles: config.roles, logger })
+  stack.defer(() => tracer.close())
   const holdsKeys = isKeyHolder(config)
   const isFirst = makesFirstKeys(config)
   const { dataDirectory } = config
@@ -63,7 +68,7 @@ export async function startService(
   const applied = await migrate(connections.migrator)
   if (applied.length > 0) logger.info('migrations applied', { names: applied })
   const open = (role: Exclude<DatabaseRole, 'queues'>, maxConnections?: number): Promise<Database> =>
-    openRole(connections[role], maxConnections ?? config.databaseConnections, logger, stack)
+    openRole(connections[role], maxConnections ?? config.databaseConnections, { logger, tracer }, stack)
   const keeperRole = isFirst ? 'worker' : holdsKeys ? 'api' : 'sequencer'
   const keeper = await open(keeperRole)
   const clock = createClock(keeper.readClock, options.localClock)
@@ -74,7 +79,7 @@ export async function startService(
   stack.defer(() => clearInterval(timer))
 
   const writeEvent = createEventWriter(crypto)
-  const common = { crypto, clock, writeEvent, logger, metrics }
+  const common = { crypto, clock, writeEvent, logger, metrics, tracer }
   if (!isFirst) await waitForFirstKeys(keeper, logger)
   const { wrapper, serviceKeys } = await openLiveServiceKeys(
     { database: keeper, crypto, writeEvent, logger },
@@ -140,7 +145,7 @@ export async function startService(
       serviceKeys,
       wrapper,
       config,
-      version: readVersion(),
+      version,
       database: keeperRole === 'api' ? keeper : await open('api'),
       auditor: await open('auditor'),
       isScheduleHealthy,
@@ -195,7 +200,7 @@ const SEQUENCER_CONNECTIONS = 2
 async function openRole(
   { connection, role, isPooled }: RoleConnection,
   maxConnections: number,
-  logger: Logger,
+  { logger, tracer }: { logger: Logger; tracer: Tracer },
   stack: AsyncDisposableStack,
 ): Promise<Database> {
   await checkServer(connection, role, isPooled)
@@ -204,6 +209,7 @@ async function openRole(
     role,
     isPooled,
     maxConnections,
+    trace: (describe, work) => tracer.step('client', describe, work),
     onConnectionLost: (error) => logger.warn(`a database connection was lost: ${error.message}`),
   })
   stack.defer(() => database.close())

@@ -12,6 +12,7 @@ import type { JobQueues } from '../runtime/job-queues.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { TemporalKeyStore } from '../runtime/temporal/temporal-key-store.ts'
+import type { Tracer } from '../runtime/tracing/tracer.ts'
 import { createAuthenticate } from './authenticate.ts'
 import { createRateLimits } from './rate-limits.ts'
 import { listRoutes } from './routes.ts'
@@ -54,6 +55,7 @@ export interface ServerParts {
   writeEvent: WriteEvent
   logger: Logger
   metrics: Metrics
+  tracer: Tracer
   /** How often it is looked whether a minute of refusals is over; each second without it. */
   lookForRefusalsEveryMs?: number
 }
@@ -152,6 +154,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     queues: parts.queues,
     logger: parts.logger,
     metrics,
+    tracer: parts.tracer,
   })
 
   const running = stack.move()

@@ -7,6 +7,7 @@ import { isUuid } from '../protocol/encoding.ts'
 import { newId } from '../runtime/ids.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
+import type { Tracer } from '../runtime/tracing/tracer.ts'
 import { allowOrigins, answerPreflight } from './allow-origins.ts'
 import { type Authenticate, requireAccess } from './authenticate.ts'
 import { type Caller, logFieldsOf } from './caller.ts'
@@ -44,6 +45,7 @@ export interface HttpParts {
   corsOrigins: readonly string[]
   logger: Logger
   metrics: Metrics
+  tracer: Tracer
 }
 
 /** The whole order of a request: headers, id, form, origin, limits, route, access, body, answer; then errors. */
@@ -104,24 +106,37 @@ function identifyRequest(req: Request, res: Response, next: NextFunction): void 
   next()
 }
 
-function observeRequest({ logger, metrics }: HttpParts) {
+function observeRequest({ logger, metrics, tracer }: HttpParts) {
   return (req: Request, res: Response, next: NextFunction): void => {
     const startedAt = performance.now()
-    res.on('close', () => {
+    void tracer.begin(req.method, 'server', async (span) => {
+      await new Promise<void>((resolve) => {
+        res.on('close', resolve)
+        next()
+      })
       const durationMs = performance.now() - startedAt
       const route = String(res.locals.route ?? 'none')
       const status = res.writableFinished ? String(res.statusCode) : 'aborted'
       metrics.httpRequestSeconds.observe({ route, method: req.method, status }, durationMs / 1000)
+      const requestId = String(res.locals.requestId)
       logger.info('request', {
-        requestId: String(res.locals.requestId),
+        requestId,
+        traceId: span.traceId,
         method: req.method,
         route,
         status,
         ...logFieldsOf((res.locals.caller as Caller | undefined) ?? anonymous),
         durationMs: Math.round(durationMs * 10) / 10,
       })
+      span.rename(`${req.method} ${route}`)
+      span.set({
+        'http.request.method': req.method,
+        'http.route': route,
+        'http.response.status_code': res.statusCode,
+        'qflare.request_id': requestId,
+      })
+      if (status === 'aborted' || res.statusCode >= 500) span.fail(status)
     })
-    next()
   }
 }
 
