@@ -20,6 +20,8 @@ import { adminTokenFile, keepAdminToken, refuseLoneRootKey } from './runtime/sec
 import { describeService } from './runtime/service-summary.ts'
 import { stopOnSignals } from './runtime/shutdown.ts'
 import { openTemporalKeyStore } from './runtime/temporal/open-temporal-key-store.ts'
+import { openTracer } from './runtime/tracing/open-tracer.ts'
+import type { Tracer } from './runtime/tracing/tracer.ts'
 import { findUnknownVariables } from './runtime/unknown-variables.ts'
 import { composeServer } from './server/compose.ts'
 import { composeWorkers } from './workers/compose.ts'
@@ -49,6 +51,9 @@ export async function startService(
   await using stack = new AsyncDisposableStack()
   const crypto = await choosePrimitives(config.crypto)
   const metrics = createMetrics()
+  const version = readVersion()
+  const tracer = await openTracer({ setting: config.tracing, version, roles: config.roles, logger })
+  stack.defer(() => tracer.close())
   const holdsKeys = isKeyHolder(config)
   const isFirst = makesFirstKeys(config)
   const { dataDirectory } = config
@@ -67,7 +72,7 @@ export async function startService(
   const applied = connections.migrator === undefined ? [] : await migrate(connections.migrator)
   if (applied.length > 0) logger.info('migrations applied', { names: applied })
   const open = (role: Exclude<DatabaseRole, 'queues'>, maxConnections?: number): Promise<Database> =>
-    openRole(connections[role], maxConnections ?? config.databaseConnections, logger, stack)
+    openRole(connections[role], maxConnections ?? config.databaseConnections, { logger, tracer }, stack)
   const keeperRole = isFirst ? 'worker' : holdsKeys ? 'api' : 'sequencer'
   const keeper = await open(keeperRole)
   const clock = createClock(keeper.readClock, options.localClock)
@@ -78,7 +83,7 @@ export async function startService(
   stack.defer(() => clearInterval(timer))
 
   const writeEvent = createEventWriter(crypto)
-  const common = { crypto, clock, writeEvent, logger, metrics }
+  const common = { crypto, clock, writeEvent, logger, metrics, tracer }
   if (!isFirst) await waitForFirstKeys(keeper, logger)
   const { wrapper, serviceKeys } = await openLiveServiceKeys(
     { database: keeper, crypto, writeEvent, logger },
@@ -144,7 +149,7 @@ export async function startService(
       serviceKeys,
       wrapper,
       config,
-      version: readVersion(),
+      version,
       database: keeperRole === 'api' ? keeper : await open('api'),
       auditor: await open('auditor'),
       isScheduleHealthy,
@@ -199,7 +204,7 @@ const SEQUENCER_CONNECTIONS = 2
 async function openRole(
   { connection, role, isPooled }: RoleConnection,
   maxConnections: number,
-  logger: Logger,
+  { logger, tracer }: { logger: Logger; tracer: Tracer },
   stack: AsyncDisposableStack,
 ): Promise<Database> {
   await checkServer(connection, role, isPooled)
@@ -208,6 +213,7 @@ async function openRole(
     role,
     isPooled,
     maxConnections,
+    trace: (describe, work) => tracer.step('client', describe, work),
     onConnectionLost: (error) => logger.warn(`a database connection was lost: ${error.message}`),
   })
   stack.defer(() => database.close())

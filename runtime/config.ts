@@ -21,6 +21,7 @@ import {
 } from './security-contact-setting.ts'
 import { storeTransportProblems, storeTransportVariables } from './store-transport.ts'
 import { temporalRedisProblems } from './temporal-redis-setting.ts'
+import { type TracingSetting, tracingSetting, tracingVariables } from './tracing/setting.ts'
 import { readUrlFiles, urlFileVariables } from './url-files.ts'
 import { type WitnessSetting, witnessSetting } from './witness-setting.ts'
 
@@ -70,6 +71,8 @@ export interface Config {
   collateralWarningHours: number
   /** Undefined: incidents are told of in the log alone. */
   incidentWebhook: IncidentWebhookSetting | undefined
+  /** Undefined: nothing is traced. */
+  tracing: TracingSetting | undefined
   crypto: 'native' | 'portable' | undefined
   exchangeQueueLength: number
   /** After the end of a day's last session its sessions are dropped. */
@@ -180,6 +183,7 @@ const environment = z.object({
   QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: decimal(0, 3_650).default(365),
   QFLARE_COLLATERAL_WARNING_HOURS: decimal(0, 8_760).default(72),
   ...incidentWebhookVariables,
+  ...tracingVariables,
   QFLARE_CRYPTO: z.enum(['native', 'portable']).optional(),
   QFLARE_EXCHANGE_QUEUE: decimal(1, 10_000).default(512),
   QFLARE_SESSION_RETENTION_DAYS: decimal(1, 3_650).default(7),
@@ -252,6 +256,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     identityKeyMaxAgeDays: variables.QFLARE_IDENTITY_KEY_MAX_AGE_DAYS,
     collateralWarningHours: variables.QFLARE_COLLATERAL_WARNING_HOURS,
     incidentWebhook: incidentWebhookSetting(variables),
+    tracing: tracingSetting(variables),
     crypto: variables.QFLARE_CRYPTO,
     exchangeQueueLength: variables.QFLARE_EXCHANGE_QUEUE,
     sessionRetentionDays: variables.QFLARE_SESSION_RETENTION_DAYS,

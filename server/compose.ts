@@ -13,6 +13,7 @@ import { createLaneQueue } from '../runtime/lane-queue.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { TemporalKeyStore } from '../runtime/temporal/temporal-key-store.ts'
+import type { Tracer } from '../runtime/tracing/tracer.ts'
 import { createAuthenticate } from './authenticate.ts'
 import { createRateLimits } from './rate-limits.ts'
 import { listRoutes } from './routes.ts'
@@ -57,6 +58,7 @@ export interface ServerParts {
   writeEvent: WriteEvent
   logger: Logger
   metrics: Metrics
+  tracer: Tracer
   /** How often it is looked whether a minute of refusals is over; each second without it. */
   lookForRefusalsEveryMs?: number
   /** Instead of `drainSeconds`: resolves when no balancer sends anybody here any more. */
@@ -164,6 +166,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     queues: parts.queues,
     logger: parts.logger,
     metrics,
+    tracer: parts.tracer,
   })
 
   const { untilUnasked = () => sleep(config.drainSeconds * 1_000) } = parts

@@ -8,9 +8,11 @@ import { newId } from '../runtime/ids.ts'
 import type { LaneQueue } from '../runtime/lane-queue.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
+import type { Tracer } from '../runtime/tracing/tracer.ts'
 import { allowOrigins, answerPreflight } from './allow-origins.ts'
 import { type Authenticate, requireAccess } from './authenticate.ts'
-import { type Caller, logFieldsOf } from './caller.ts'
+import { boundPipelining } from './bound-pipelining.ts'
+import type { Caller } from './caller.ts'
 import { claimantOf, identifyClaimant, turnAwayWhenFull } from './claimants.ts'
 import { clientNetwork } from './client-address.ts'
 import { ServiceError } from './errors.ts'
@@ -21,6 +23,7 @@ import {
   noteRateLimit,
   weighRequest,
 } from './limit-requests.ts'
+import { observeRequest } from './observe-request.ts'
 import { BOARD_PATH, queueBoard } from './queue-board.ts'
 import { RateLimitedError, type RateLimits } from './rate-limits.ts'
 import { readBody } from './read-body.ts'
@@ -51,6 +54,7 @@ export interface HttpParts {
   corsOrigins: readonly string[]
   logger: Logger
   metrics: Metrics
+  tracer: Tracer
 }
 
 /** The whole order of a request: headers, id, form, origin, queue, limits, route, access, body, answer; then errors. */
@@ -93,56 +97,12 @@ const browserRules = {
   xFrameOptions: { action: 'deny' },
 } as const satisfies HelmetOptions
 
-/** Who sends requests and reads no answer fills our memory: so many at once per connection, and no more. */
-const MAX_REQUESTS_UNDER_WAY = 16
-
-/** One after another: an answer is made when the one before it is on its way, and not kept until then. */
-function boundPipelining() {
-  /** The first of a connection is under way, the others wait for it. */
-  const requests = new WeakMap<object, NextFunction[]>()
-  return ({ socket }: Request, res: Response, next: NextFunction): void => {
-    const ours = requests.get(socket) ?? []
-    requests.set(socket, ours)
-    if (ours.push(next) > MAX_REQUESTS_UNDER_WAY) {
-      socket.destroy()
-      return
-    }
-    res.on('close', () => {
-      ours.shift()
-      if (!socket.destroyed) ours[0]?.()
-    })
-    if (ours.length === 1) next()
-  }
-}
-
 function identifyRequest(req: Request, res: Response, next: NextFunction): void {
   const given = req.get('x-request-id')
   const requestId = given !== undefined && isUuid(given) ? given : newId()
   res.locals.requestId = requestId
   res.set('x-request-id', requestId)
   next()
-}
-
-function observeRequest({ logger, metrics }: HttpParts) {
-  return (req: Request, res: Response, next: NextFunction): void => {
-    const startedAt = performance.now()
-    res.on('close', () => {
-      if (res.locals.isTurnedAway === true) return
-      const durationMs = performance.now() - startedAt
-      const route = String(res.locals.route ?? 'none')
-      const status = res.writableFinished ? String(res.statusCode) : 'aborted'
-      metrics.httpRequestSeconds.observe({ route, method: req.method, status }, durationMs / 1000)
-      logger.info('request', {
-        requestId: String(res.locals.requestId),
-        method: req.method,
-        route,
-        status,
-        ...logFieldsOf((res.locals.caller as Caller | undefined) ?? anonymous),
-        durationMs: Math.round(durationMs * 10) / 10,
-      })
-    })
-    next()
-  }
 }
 
 function machinePaths(routes: readonly Route[]): string[] {

@@ -59,6 +59,7 @@ export const slowFiles = [
   'tests/integration/process-sequencers.test.ts',
   'tests/integration/process-settings.test.ts',
   'tests/integration/process-tls.test.ts',
+  'tests/integration/process-traces.test.ts',
   'tests/integration/process.test.ts',
   'tests/integration/profile.test.ts',
   'tests/integration/queue-board.test.ts',

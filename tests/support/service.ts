@@ -19,6 +19,7 @@ import type { ProfileName } from '../../runtime/profile.ts'
 import type { SecurityContact } from '../../runtime/security-contact-setting.ts'
 import { openFileTemporalKeyStore } from '../../runtime/temporal/file-temporal-key-store.ts'
 import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
+import { noTracer } from '../../runtime/tracing/tracer.ts'
 import { composeServer, type RunningServer } from '../../server/compose.ts'
 import { createTemporalKeys, type TemporalKeys } from '../../server/services/temporal-keys.ts'
 import { initializeDefaultOrganization, initializeKeys } from '../../workers/initialize-service.ts'
@@ -178,6 +179,7 @@ export async function startTestService(
         exchangeQueueLength: options.exchangeQueueLength ?? 512,
         federationPolicy: 'development',
       },
+      tracer: noTracer,
       version: '0.0.0-test',
       database,
       auditor,
