@@ -139,7 +139,7 @@ describe.skipIf(!hasDeployedPrograms)('a service with the stores of deploy/', ()
     service.kill('SIGTERM')
     expect(await service.ended()).toBe(0)
     const said = service.output.stdout + service.output.stderr
-    expect(said.split('\n').filter((line) => /"level":(40|50)|NOPERM/.test(line))).toEqual([])
+    expect(said.split('\n').filter((line) => /"level":50|NOPERM/.test(line))).toEqual([])
     for (const name of (await readdir(secrets)).filter((each) => /-url$|-password$|root-key/.test(each))) {
       const secret = (await readSecret(name)).replace(/^.*:([0-9a-f]{64})@.*$/, '$1')
       expect(said.includes(secret), name).toBe(false)
