@@ -1,34 +1,38 @@
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { findNearest } from './client/command/find-nearest.ts'
 import { bold } from './client/command/terminal.ts'
 import { checkServer } from './database/check-server.ts'
 import { connectRoles, type DatabaseRole, type RoleConnection } from './database/connect-roles.ts'
 import { migrate } from './database/migrate.ts'
 import { type Database, openDatabase } from './database/open.ts'
-import { listTrustBundles } from './database/repositories/service-keys.ts'
 import { choosePrimitives } from './protocol/primitives/choose.ts'
 import { createEventWriter } from './runtime/audit-events.ts'
 import { createClock } from './runtime/clock.ts'
 import { type Config, ConfigError, loadConfig, readEnvironment } from './runtime/config.ts'
+import { describeStartError } from './runtime/describe-start-error.ts'
 import { createLogger, type Logger } from './runtime/logger.ts'
 import { createMetrics } from './runtime/metrics.ts'
+import { observeProcess } from './runtime/observe-process.ts'
 import { createReadableLog } from './runtime/readable-log.ts'
 import { readVersion } from './runtime/release.ts'
 import { adminTokenFile, keepAdminToken, refuseLoneRootKey } from './runtime/secrets.ts'
 import { describeService } from './runtime/service-summary.ts'
 import { stopOnSignals } from './runtime/shutdown.ts'
 import { openTemporalKeyStore } from './runtime/temporal/open-temporal-key-store.ts'
+import { timePrimitives } from './runtime/time-primitives.ts'
 import { openTracer } from './runtime/tracing/open-tracer.ts'
 import type { Tracer } from './runtime/tracing/tracer.ts'
 import { findUnknownVariables } from './runtime/unknown-variables.ts'
 import { composeServer } from './server/compose.ts'
+import { composeOperatorPort, type OperatorPortParts } from './server/compose-operator-port.ts'
 import { composeWorkers } from './workers/compose.ts'
 import { composeQueues } from './workers/compose-queues.ts'
-import { composeSequencer } from './workers/compose-sequencer.ts'
+import { composeSequencer, type RunningSequencer } from './workers/compose-sequencer.ts'
 import { initializeDefaultOrganization } from './workers/initialize-service.ts'
 import { openLiveServiceKeys } from './workers/open-service-keys.ts'
+import type { RunningWorkers } from './workers/start-workers.ts'
+import { waitForFirstKeys } from './workers/wait-for-first-keys.ts'
 
 const CLOCK_EVERY_MS = 60_000
 
@@ -49,11 +53,11 @@ export async function startService(
   options: { localClock?: () => number; onLost?: (part: string) => void; acceptLostCheckpoint?: boolean } = {},
 ): Promise<Service> {
   await using stack = new AsyncDisposableStack()
-  const crypto = await choosePrimitives(config.crypto)
   const metrics = createMetrics()
   const version = readVersion()
   const tracer = await openTracer({ setting: config.tracing, version, roles: config.roles, logger })
   stack.defer(() => tracer.close())
+  const crypto = timePrimitives(await choosePrimitives(config.crypto), metrics, tracer)
   const holdsKeys = isKeyHolder(config)
   const isFirst = makesFirstKeys(config)
   const { dataDirectory } = config
@@ -71,8 +75,17 @@ export async function startService(
   )
   const applied = connections.migrator === undefined ? [] : await migrate(connections.migrator)
   if (applied.length > 0) logger.info('migrations applied', { names: applied })
-  const open = (role: Exclude<DatabaseRole, 'queues'>, maxConnections?: number): Promise<Database> =>
-    openRole(connections[role], maxConnections ?? config.databaseConnections, { logger, tracer }, stack)
+  const pools: { role: string; pool: Database }[] = []
+  const open = async (role: Exclude<DatabaseRole, 'queues'>, maxConnections?: number): Promise<Database> => {
+    const pool = await openRole(
+      connections[role],
+      maxConnections ?? config.databaseConnections,
+      { logger, tracer },
+      stack,
+    )
+    pools.push({ role, pool })
+    return pool
+  }
   const keeperRole = isFirst ? 'worker' : holdsKeys ? 'api' : 'sequencer'
   const keeper = await open(keeperRole)
   const clock = createClock(keeper.readClock, options.localClock)
@@ -81,6 +94,7 @@ export async function startService(
     clock.measure().catch((error: unknown) => logger.error('the clock could not be measured', {}, error))
   }, CLOCK_EVERY_MS)
   stack.defer(() => clearInterval(timer))
+  observeProcess({ clock, pools, metrics })
 
   const writeEvent = createEventWriter(crypto)
   const common = { crypto, clock, writeEvent, logger, metrics, tracer }
@@ -95,8 +109,9 @@ export async function startService(
   if (isFirst) {
     await initializeDefaultOrganization({ database: keeper, crypto, writeEvent, keepToken }, clock.now())
   }
+  let sequencer: RunningSequencer | undefined
   if (config.roles.includes('sequencer')) {
-    const sequencer = await composeSequencer({
+    sequencer = await composeSequencer({
       ...common,
       config,
       database: holdsKeys ? await open('sequencer', SEQUENCER_CONNECTIONS) : keeper,
@@ -109,9 +124,23 @@ export async function startService(
         options.onLost?.('The audit log')
       },
     })
-    stack.defer(() => sequencer.close())
+    stack.defer(sequencer.close)
   }
-  if (!holdsKeys) return toService({ url: undefined, operatorUrl: undefined }, stack)
+  const openOperatorPort = async (worker: OperatorPortParts['worker']): Promise<ServiceUrls> => {
+    const { operator } = config
+    if (operator === undefined) return { url: undefined, operatorUrl: undefined }
+    const port = await composeOperatorPort({
+      ...common,
+      config: { ...config, operator },
+      version,
+      database: keeper,
+      worker,
+      sequencer,
+    })
+    stack.defer(port.close)
+    return { url: undefined, operatorUrl: port.url }
+  }
+  if (!holdsKeys) return toService(await openOperatorPort(undefined), stack)
 
   const store = await openTemporalKeyStore(config, serviceKeys.rootKid, logger, stack)
   const shared = { ...common, store }
@@ -127,10 +156,10 @@ export async function startService(
   })
   stack.defer(() => queues.close())
 
-  let isScheduleHealthy = () => true
+  let workers: RunningWorkers | undefined
   if (hasWorkers) {
     const storedLog = await open('sequencer', 1)
-    const workers = await composeWorkers({
+    workers = await composeWorkers({
       ...shared,
       ...queues,
       config,
@@ -139,10 +168,8 @@ export async function startService(
       database: keeper,
       storedLog,
     })
-    stack.defer(() => workers.close())
-    isScheduleHealthy = workers.isHealthy
+    stack.defer(workers.close)
   }
-  let urls: ServiceUrls = { url: undefined, operatorUrl: undefined }
   if (config.roles.includes('api')) {
     const server = await composeServer({
       ...shared,
@@ -152,14 +179,17 @@ export async function startService(
       version,
       database: keeperRole === 'api' ? keeper : await open('api'),
       auditor: await open('auditor'),
-      isScheduleHealthy,
+      isScheduleHealthy: workers?.isHealthy ?? (() => true),
       jobQueues: queues.jobQueues,
       queues: Object.values(queues.queues),
     })
     stack.defer(() => server.close())
-    urls = server
+    return toService(server, stack)
   }
-  return toService(urls, stack)
+  return toService(
+    await openOperatorPort(workers && { isHealthy: workers.isHealthy, jobQueues: queues.jobQueues, wrapper }),
+    stack,
+  )
 }
 
 type ServiceUrls = Pick<Service, 'url' | 'operatorUrl'>
@@ -183,20 +213,6 @@ function isKeyHolder({ roles }: Config): boolean {
 function makesFirstKeys(config: Config): boolean {
   return config.roles.includes('worker') || (isKeyHolder(config) && config.database === undefined)
 }
-
-/** Of a fleet that starts all at once any process may be faster than the worker that makes the keys. */
-async function waitForFirstKeys(database: Database, logger: Logger): Promise<void> {
-  const deadline = performance.now() + FIRST_KEYS_WITHIN_MS
-  let isSaid = false
-  while ((await database.withoutOrganization((tx) => listTrustBundles(tx, 0, 1))).length === 0) {
-    if (performance.now() > deadline) return
-    if (!isSaid) logger.info('waiting for a process with the role worker, which makes the first keys')
-    isSaid = true
-    await sleep(500)
-  }
-}
-
-const FIRST_KEYS_WITHIN_MS = 60_000
 
 /** It writes one batch at a time, and reads for witnesses. */
 const SEQUENCER_CONNECTIONS = 2
@@ -260,29 +276,5 @@ function parseArguments(args: readonly string[]): { acceptLostCheckpoint: boolea
 }
 
 const ACCEPT_LOST_CHECKPOINT = '--accept-lost-checkpoint'
-
-/** What a person at a terminal needs: the reason and what to do, without a stack where the reason is known. */
-function describeStartError(error: unknown): string {
-  if (!(error instanceof Error)) return `QFLARE did not start: ${String(error)}`
-  const { code = '', syscall } = error as NodeJS.ErrnoException
-  if (error.name === 'SealError') {
-    return `QFLARE did not start: ${error.message} Is the root key the one of this database?`
-  }
-  if (error instanceof AggregateError) return `QFLARE did not start: ${error.errors.map(String).join(', ')}`
-  // What the system or PostgreSQL refuses (no login, no database, no right, no room) says itself what it is about.
-  const isRefusal = syscall !== undefined || /^(08|28|3D|53|57)...$|^42501$/.test(code)
-  const isExplained = [
-    'AuditLogError',
-    'ConfigError',
-    'FileError',
-    'EmbeddedPostgresError',
-    'DatabaseError',
-    'ListenError',
-    'ProtocolError',
-    'RedisError',
-    'TemporalStoreError',
-  ].includes(error.name)
-  return `QFLARE did not start: ${isRefusal || isExplained ? error.message : (error.stack ?? error.message)}`
-}
 
 if (import.meta.main) await main()

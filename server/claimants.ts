@@ -12,7 +12,7 @@ const AT_ONCE_OF_A_PASS = 2
 const TELL_EVERY_MS = 10_000
 
 /** Finds out whose share of the queue and of the limits a request takes: that of its pass, or that of its address. */
-export function identifyClaimant(passes: Passes) {
+export function identifyClaimant(passes: Pick<Passes, 'read'>) {
   const underWay = new Map<string, number>()
 
   function leave(id: string): void {
@@ -53,7 +53,7 @@ export function limitedAs(res: Response): string {
  * every request costs. `path`: of the route, as it is declared.
  */
 export function turnAwayWhenFull(
-  { queue, metrics, logger }: { queue: LaneQueue; metrics: Metrics; logger: Logger },
+  { queue, metrics, logger }: { queue: Pick<LaneQueue, 'admits'>; metrics: Metrics; logger: Logger },
   path: string,
   readInTurn: (req: Request, res: Response) => void,
 ) {

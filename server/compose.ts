@@ -15,13 +15,15 @@ import type { Metrics } from '../runtime/metrics.ts'
 import type { TemporalKeyStore } from '../runtime/temporal/temporal-key-store.ts'
 import type { Tracer } from '../runtime/tracing/tracer.ts'
 import { createAuthenticate } from './authenticate.ts'
+import { observeDevices } from './observe-devices.ts'
+import { observeReadiness } from './observe-readiness.ts'
 import { createRateLimits } from './rate-limits.ts'
 import { listRoutes } from './routes.ts'
 import { createAccessTokens } from './services/access-tokens.ts'
 import { createNoteRefusedAccess } from './services/note-refused-access.ts'
 import { createPasses } from './services/passes.ts'
 import { createPublishedKeys } from './services/published-keys.ts'
-import { createReadiness } from './services/readiness.ts'
+import { createReadiness, type Readiness } from './services/readiness.ts'
 import { createRefusals } from './services/refusals.ts'
 import { createRevocationFeed } from './services/revocation-feed.ts'
 import { createTemporalKeys } from './services/temporal-keys.ts'
@@ -115,7 +117,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
   const refusals = createRefusals(parts, parts.lookForRefusalsEveryMs)
   stack.defer(() => refusals.close())
   const noteRefusal = refusals.note
-  observe(metrics, { database, clock, waiting: queue.waiting })
+  observe(parts, readiness, queue.waiting)
   const pin = parts.serviceKeys.rootKid
   const routes = listRoutes({
     trustDomain: config.trustDomain,
@@ -186,16 +188,15 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
   }
 }
 
-function observe(metrics: Metrics, parts: { database: Database; clock: Clock; waiting: () => number }): void {
-  Object.assign(metrics.exchangeQueueDepth, { collect: () => metrics.exchangeQueueDepth.set(parts.waiting()) })
-  Object.assign(metrics.clockOffsetSeconds, {
-    collect: () => metrics.clockOffsetSeconds.set(parts.clock.offsetMs() / 1000),
-  })
-  Object.assign(metrics.databaseConnections, {
-    collect() {
-      for (const [state, count] of Object.entries(parts.database.connections())) {
-        metrics.databaseConnections.set({ state }, count)
-      }
-    },
-  })
+function observe(parts: ServerParts, readiness: Readiness, waiting: () => number): void {
+  const { metrics } = parts
+  Object.assign(metrics.exchangeQueueDepth, { collect: () => metrics.exchangeQueueDepth.set(waiting()) })
+  observeReadiness({ ...parts, readiness })
+  observeDevices(parts)
+  // From 0 on, or the first of each were no rise.
+  for (const result of ['opened', 'established', 'internal', 'overloaded', 'unavailable']) {
+    metrics.exchanges.inc({ result }, 0)
+  }
+  for (const table of ['trust_anchor', 'reference_value', 'collateral']) metrics.inputMacMismatches.inc({ table }, 0)
+  for (const why of ['subjects', 'events', 'outage']) metrics.refusalsUntold.inc({ why }, 0)
 }

@@ -42,14 +42,14 @@ export interface HttpParts {
   routes: readonly Route[]
   authenticate: Authenticate
   limits: RateLimits
-  passes: Passes
-  queue: LaneQueue
+  passes: Pick<Passes, 'read'>
+  queue: Pick<LaneQueue, 'admits'>
   noteRefusedAccess: NoteRefusedAccess
   noteRefusal: NoteRefusal
   /** Whoever reaches this port may call what is for the machine itself. */
   isOperatorPort: boolean
-  /** Shown on the operator port. */
-  queues: readonly Pick<Queue, 'name'>[]
+  /** Shown on the operator port; undefined: there is no page of them. */
+  queues: readonly Pick<Queue, 'name'>[] | undefined
   trustProxy: string[] | undefined
   corsOrigins: readonly string[]
   logger: Logger
@@ -81,7 +81,8 @@ export function createHttpApp(parts: HttpParts): Express {
   }
   app.use(limitAddress(parts.limits, new Set(machinePaths(parts.routes))))
   app.use(answerPreflight)
-  if (parts.isOperatorPort) app.use(BOARD_PATH, queueBoard(parts))
+  const { queues } = parts
+  if (parts.isOperatorPort && queues !== undefined) app.use(BOARD_PATH, queueBoard({ ...parts, queues }))
   for (const route of parts.routes) app[route.method](route.path, answerRoute(route, parts))
   refuseOtherMethods(app, parts.routes)
   app.use(() => {

@@ -129,17 +129,7 @@ export function listRoutes(parts: RouteParts): Route[] {
   const attestationInputs = createAttestationInputs(parts)
   const auditLog = createAuditLog(parts)
   const routes = [
-    ...operationRoutes({
-      readiness: parts.readiness,
-      registry: metrics.registry,
-      version: {
-        name: 'qflare',
-        version,
-        node: process.versions.node,
-        openssl: process.versions.openssl,
-        cryptoProvider: crypto.provider,
-      },
-    }),
+    ...operationRoutes({ readiness: parts.readiness, registry: metrics.registry, version, crypto }),
     ...publishedKeyRoutes(parts.publishedKeys),
     securityContactRoute(parts.securityContact, clock),
     ...organizationRoutes(createOrganizations(parts)),

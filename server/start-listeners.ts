@@ -38,9 +38,7 @@ export async function startListeners(
   if (operator !== undefined) {
     routes = http.routes.filter(({ access }) => access !== 'machine')
     const machineRoutes = http.routes.filter(({ access }) => access === 'machine')
-    const app = createHttpApp({ ...http, routes: machineRoutes, isOperatorPort: true, trustProxy: undefined })
-    const variables = { host: 'QFLARE_OPERATOR_HOST', port: 'QFLARE_OPERATOR_PORT' }
-    operatorListener = await startListener(app, { ...operator, variables }, undefined, connectionLimits(parts, []))
+    operatorListener = await startOperatorPort(parts, operator, { ...http, routes: machineRoutes })
     stack.defer(operatorListener.close)
   }
   const app = createHttpApp({ ...http, routes, isOperatorPort: false })
@@ -48,6 +46,17 @@ export async function startListeners(
   const apiListener = await startApi(parts, app, address, stack)
   const running = stack.move()
   return { api: apiListener, operator: operatorListener, close: () => running.disposeAsync() }
+}
+
+/** Throws ListenError. */
+export function startOperatorPort(
+  parts: Pick<ListenerParts, 'config'>,
+  address: NonNullable<Config['operator']>,
+  http: Omit<HttpParts, 'isOperatorPort' | 'trustProxy'>,
+): Promise<Listener> {
+  const app = createHttpApp({ ...http, isOperatorPort: true, trustProxy: undefined })
+  const variables = { host: 'QFLARE_OPERATOR_HOST', port: 'QFLARE_OPERATOR_PORT' }
+  return startListener(app, { ...address, variables }, undefined, connectionLimits(parts, []))
 }
 
 async function startApi(
@@ -79,7 +88,7 @@ async function startApi(
   return listener
 }
 
-function connectionLimits({ config }: ListenerParts, exempt: readonly string[]) {
+function connectionLimits({ config }: Pick<ListenerParts, 'config'>, exempt: readonly string[]) {
   return { perAddress: config.http.connectionsPerAddress, isExempt: createAddressMatch(exempt) }
 }
 

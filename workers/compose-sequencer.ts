@@ -1,15 +1,17 @@
 import type { ClientConfig } from 'pg'
 import { tryHoldLock } from '../database/hold-lock.ts'
 import type { Database } from '../database/open.ts'
-import { countOutbox } from '../database/repositories/audit-log.ts'
+import { countOutbox, findOldestInOutbox } from '../database/repositories/audit-log.ts'
 import { findPublishedCheckpoint } from '../database/repositories/audit-reader.ts'
 import { logOrigin } from '../protocol/log/checkpoint.ts'
+import { readEntry } from '../protocol/log/read-entry.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import type { WriteEvent } from '../runtime/audit-events.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Config } from '../runtime/config.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
+import { observeTogether } from '../runtime/observe-together.ts'
 import { pruneAuditLog } from './jobs/prune-audit-log.ts'
 import type { AuditLogError } from './sequencer/audit-log-error.ts'
 import type { CosignatureCollector } from './sequencer/collect-cosignatures.ts'
@@ -43,8 +45,14 @@ export interface ComposeSequencerParts {
   onFatal: (error: AuditLogError) => void
 }
 
+export interface RunningSequencer {
+  /** True of a candidate too. */
+  isHealthy(): boolean
+  close(): Promise<void>
+}
+
 /** The sequencer of the audit log, or a candidate for it, and what keeps the log's tables small. Throws AuditLogError. */
-export async function composeSequencer(parts: ComposeSequencerParts): Promise<{ close(): Promise<void> }> {
+export async function composeSequencer(parts: ComposeSequencerParts): Promise<RunningSequencer> {
   const { config, crypto, logger } = parts
   const origin = logOrigin(config.trustDomain)
   const signer = createCheckpointSigner(crypto, origin, parts.signers)
@@ -83,6 +91,7 @@ export async function composeSequencer(parts: ComposeSequencerParts): Promise<{ 
   prune()
   const timer = setInterval(prune, PRUNE_EVERY_MS)
   return {
+    isHealthy: sequencer.isHealthy,
     async close() {
       clearInterval(timer)
       await pruning
@@ -92,26 +101,36 @@ export async function composeSequencer(parts: ComposeSequencerParts): Promise<{ 
   }
 }
 
-/** Each metric is asked for by itself, all at once: one look serves them, and whoever asks again at once. */
-function observe({ metrics, observer, clock }: ComposeSequencerParts, collector: CosignatureCollector): void {
-  let looked: { at: number; log: ReturnType<typeof look> } | undefined
-  const look = () =>
-    observer.withoutOrganization(async (tx) => ({
-      waiting: await countOutbox(tx, MAX_COUNTED),
-      checkpoint: await findPublishedCheckpoint(tx),
-    }))
-  const see = () => {
-    if (looked === undefined || performance.now() > looked.at + LOOK_AGAIN_MS)
-      looked = { at: performance.now(), log: look() }
-    return looked.log
-  }
-  const collect = (metric: object, set: () => Promise<void> | void) => Object.assign(metric, { collect: set })
-  collect(metrics.auditOutboxDepth, async () => metrics.auditOutboxDepth.set((await see()).waiting))
-  collect(metrics.auditLogSize, async () => metrics.auditLogSize.set((await see()).checkpoint?.size ?? 0))
-  collect(metrics.auditCheckpointAgeSeconds, async () => {
-    const { checkpoint } = await see()
-    // Below 0 for one from the future, which is no good news either.
-    if (checkpoint !== undefined) metrics.auditCheckpointAgeSeconds.set((clock.now() - checkpoint.signedAt) / 1000)
+function observe({ metrics, observer, clock, logger }: ComposeSequencerParts, collector: CosignatureCollector): void {
+  observeTogether({
+    name: 'audit log',
+    logger,
+    keepMs: LOOK_AGAIN_MS,
+    gauges: [
+      metrics.auditOutboxDepth,
+      metrics.auditOutboxAgeSeconds,
+      metrics.auditLogSize,
+      metrics.auditCheckpointAgeSeconds,
+      metrics.auditWitnessAlarms,
+    ],
+    look: () =>
+      observer.withoutOrganization(async (tx) => ({
+        waiting: await countOutbox(tx, MAX_COUNTED),
+        oldest: await findOldestInOutbox(tx),
+        checkpoint: await findPublishedCheckpoint(tx),
+      })),
+    show({ waiting, oldest, checkpoint }) {
+      const now = clock.now()
+      const event = oldest === undefined ? undefined : readEntry(oldest)
+      metrics.auditOutboxDepth.set(waiting)
+      // What is no event has no time; the sequencer replaces it.
+      metrics.auditOutboxAgeSeconds.set(
+        event === undefined || 'refused' in event ? 0 : Math.max(0, now - event.at) / 1_000,
+      )
+      metrics.auditLogSize.set(checkpoint?.size ?? 0)
+      // Below 0 for one from the future, which is no good news either.
+      if (checkpoint !== undefined) metrics.auditCheckpointAgeSeconds.set((now - checkpoint.signedAt) / 1_000)
+      metrics.auditWitnessAlarms.set(collector.alarms().length)
+    },
   })
-  collect(metrics.auditWitnessAlarms, () => metrics.auditWitnessAlarms.set(collector.alarms().length))
 }

@@ -1,10 +1,9 @@
 import type { Database } from '../database/open.ts'
-import { countLiveTemporalKeys } from '../database/repositories/temporal-keys.ts'
-import { findTrustDraft } from '../database/repositories/trust-drafts.ts'
 import { logOrigin } from '../protocol/log/checkpoint.ts'
 import { readCheckpointFile } from '../runtime/checkpoint-file.ts'
 import type { Config } from '../runtime/config.ts'
 import type { LiveServiceKeys } from '../runtime/custody/live-service-keys.ts'
+import type { Metrics } from '../runtime/metrics.ts'
 import type { ComposedQueues } from './compose-queues.ts'
 import { createDestructionLimit } from './jobs/destroy-temporal-keys.ts'
 import { destroyUnknownRecords } from './jobs/destroy-unknown-records.ts'
@@ -13,7 +12,11 @@ import { destroyOverdueKeys, makeKeysAhead } from './jobs/schedule-temporal-keys
 import { openIncidentWebhook } from './monitor/open-incident-webhook.ts'
 import { observeCollateral } from './observe-collateral.ts'
 import { observeIncidents } from './observe-incidents.ts'
+import { observeKeys } from './observe-keys.ts'
+import { observeQueues } from './observe-queues.ts'
+import { observeSessions } from './observe-sessions.ts'
 import type { WorkerParts } from './parts.ts'
+import { queueNames } from './queue-settings.ts'
 import { jobs } from './queues.ts'
 import { createCheckpointSigner } from './sequencer/sign-checkpoint.ts'
 import { type RunningWorkers, startWorkers } from './start-workers.ts'
@@ -57,9 +60,12 @@ export async function composeWorkers(composed: ComposeWorkersParts): Promise<Run
   )
   await makePartitionsAhead(parts, clock.now())
   await makeKeysAhead(parts, clock.now())
-  observe(parts)
+  observeKeys(parts)
+  observeSessions(parts)
   observeCollateral(parts)
   observeIncidents(parts)
+  observeQueues({ ...parts, backend, queues, now: Date.now })
+  beginCounters(parts.metrics)
   return startWorkers({ backend, queues, jobs, parts })
 }
 
@@ -99,19 +105,11 @@ function toParts(composed: ComposeWorkersParts, incidentWebhook: WorkerParts['in
   }
 }
 
-/** Of all processes: whichever of them made or destroyed a key. */
-function observe({ database, clock, metrics }: WorkerParts): void {
-  Object.assign(metrics.temporalKeys, {
-    async collect() {
-      const alive = await database.withoutOrganization(countLiveTemporalKeys)
-      for (const { kind, count } of alive) metrics.temporalKeys.set({ state: kind }, count)
-    },
-  })
-  Object.assign(metrics.trustBundleDraftAgeSeconds, {
-    async collect() {
-      const draft = await database.withoutOrganization(findTrustDraft)
-      const ageMs = draft === undefined ? 0 : Math.max(0, clock.now() - draft.createdAt)
-      metrics.trustBundleDraftAgeSeconds.set(ageMs / 1000)
-    },
-  })
+/** From 0 on, or the first of each were no rise. */
+function beginCounters({ jobs: runs, incidentNotices, auditLogChecks }: Metrics): void {
+  for (const queue of queueNames) {
+    for (const result of ['completed', 'failed', 'dead', 'stalled']) runs.inc({ queue, result }, 0)
+  }
+  for (const result of ['delivered', 'failed', 'given_up']) incidentNotices.inc({ result }, 0)
+  for (const result of ['well', 'difference', 'failed']) auditLogChecks.inc({ result }, 0)
 }

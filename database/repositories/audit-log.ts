@@ -223,6 +223,12 @@ export async function countOutbox(tx: Tx, atMost: number): Promise<number> {
   return rows[0]?.count ?? 0
 }
 
+/** The entry of the event that waits longest; undefined while none does. */
+export async function findOldestInOutbox(tx: Tx): Promise<string | undefined> {
+  const row = await tx.selectFrom('audit_outbox').select('entry').orderBy('seq').limit(1).executeTakeFirst()
+  return row?.entry
+}
+
 export async function insertCosignature(
   tx: Tx,
   row: { checkpointId: number; witness: string; line: string },

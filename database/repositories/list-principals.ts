@@ -63,3 +63,25 @@ function conditionsOf(filter: PrincipalFilter) {
   }
   return conditions
 }
+
+/** Devices of one organization by status. Those that are ACTIVE, nearly all, are what an index counts less the others. */
+export async function countDevices(tx: Tx): Promise<Record<PrincipalStatus, number>> {
+  const { rows } = await sql<{ status: PrincipalStatus | null; principals: number; coordinators: number }>`
+    with coordinators as materialized (
+      select status, count(*) as number from principal where kind = 'coordinator' group by status)
+    select found.*, (select coalesce(sum(number), 0)::bigint from coordinators c
+        where c.status = found.status or found.status is null) as coordinators
+      from (select null::principal_status as status, count(*) as principals from principal
+        union all select status, count(*) from principal where status in ('PENDING', 'QUARANTINED', 'SUSPENDED') group by status
+        union all select 'REVOKED', count(*) from principal where status = 'REVOKED') as found`.execute(tx)
+  const counts = { PENDING: 0, ACTIVE: 0, QUARANTINED: 0, SUSPENDED: 0, REVOKED: 0 }
+  for (const { status, principals, coordinators } of rows) {
+    const devices = principals - coordinators
+    if (status === null) counts.ACTIVE += devices
+    else {
+      counts[status] = devices
+      counts.ACTIVE -= devices
+    }
+  }
+  return counts
+}

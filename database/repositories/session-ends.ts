@@ -98,6 +98,25 @@ export async function countSessionsOfEpochs(tx: Tx, countedAt: number): Promise<
       where k.kind = 'epoch' and k.destroyed_at is null`.execute(tx)
 }
 
+/**
+ * Sessions of all organizations that hold key material, by what their rows say. All are counted in an index; the pending and the
+ * superseded ones, which are few, are looked for among them.
+ */
+export async function countOpenSessions(tx: Tx): Promise<Record<'PENDING' | 'ACTIVE' | 'SUPERSEDED', number>> {
+  const never = sql`'-infinity'::timestamptz`
+  const always = sql`'infinity'::timestamptz`
+  const { rows } = await sql<{ open: number; pending: number; superseded: number }>`
+    with buckets as materialized (select bucket from list_open_buckets() as bucket)
+    select (select coalesce(sum(sessions), 0)::bigint from count_open_sessions()) as open,
+      (select count(*) from buckets, list_ended_sessions(bucket, ${always}, ${never}, ${never}, ${MAX_PAGE})) as pending,
+      (select count(*) from buckets, list_ended_sessions(bucket, ${never}, ${never}, ${always}, ${MAX_PAGE})) as superseded
+  `.execute(tx)
+  const { open, pending, superseded } = rows[0] as (typeof rows)[number]
+  return { PENDING: pending, ACTIVE: open - pending - superseded, SUPERSEDED: superseded }
+}
+
+const MAX_PAGE = 2 ** 31 - 1
+
 /** As it was counted last; undefined when it never was. */
 export async function findSessionsOfEpoch(
   tx: Tx,

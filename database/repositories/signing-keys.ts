@@ -74,6 +74,17 @@ export async function listSigningKeys(tx: Tx): Promise<
   }))
 }
 
+/** When the keys that sign end, in milliseconds since the Unix epoch; of several of one use the first. */
+export async function listSigningKeyEnds(tx: Tx): Promise<{ use: TrustKey['use']; endsAt: number }[]> {
+  const rows = await tx
+    .selectFrom('signing_key')
+    .select(['key_use', (eb) => eb.fn.min('not_after').as('ends_at')])
+    .where('status', '=', 'ACTIVE')
+    .groupBy('key_use')
+    .execute()
+  return rows.map(({ key_use, ends_at }) => ({ use: key_use, endsAt: ends_at }))
+}
+
 /** Where a signing key is in its life. */
 export interface SigningKeyLife {
   kid: string

@@ -82,12 +82,13 @@ export async function insertTemporalKey(
     .execute()
 }
 
-export async function countLiveTemporalKeys(tx: Tx): Promise<{ kind: TemporalKeyKind; count: number }[]> {
+/** Of every generation; the lowest number first. */
+export async function listLiveTemporalKeys(tx: Tx): Promise<{ kind: TemporalKeyKind; number: number }[]> {
   return tx
     .selectFrom('temporal_key')
-    .select(['kind', (eb) => eb.fn.countAll<number>().as('count')])
+    .select(['kind', 'number'])
     .where('destroyed_at', 'is', null)
-    .groupBy('kind')
+    .orderBy('number')
     .execute()
 }
 

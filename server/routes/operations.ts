@@ -1,12 +1,13 @@
 import type { Registry } from 'prom-client'
 import { z } from 'zod'
+import type { Primitives } from '../../protocol/primitives.ts'
 import { defineRoute, type Route } from '../route.ts'
 import { checkNames, type Readiness } from '../services/readiness.ts'
 
 const readinessJson = z
   .strictObject({
     status: z.enum(['ready', 'not_ready']),
-    checks: z.record(z.enum(checkNames), z.strictObject({ ok: z.boolean(), detail: z.string().optional() })),
+    checks: z.partialRecord(z.enum(checkNames), z.strictObject({ ok: z.boolean(), detail: z.string().optional() })),
   })
   .meta({ id: 'Readiness' })
 
@@ -22,8 +23,17 @@ const versionJson = z.strictObject({
 export function operationRoutes(parts: {
   readiness: Readiness
   registry: Registry
-  version: z.input<typeof versionJson>
+  version: string
+  crypto: Pick<Primitives, 'provider'>
 }): Route[] {
+  const { node, openssl } = process.versions
+  const version = {
+    name: 'qflare',
+    version: parts.version,
+    node,
+    openssl,
+    cryptoProvider: parts.crypto.provider,
+  } as const
   return [
     defineRoute({
       method: 'get',
@@ -54,7 +64,7 @@ export function operationRoutes(parts: {
       access: 'machine',
       summary: 'What runs here',
       answers: { 200: { description: 'Versions.', body: versionJson } },
-      answer: async () => ({ status: 200, body: parts.version }),
+      answer: async () => ({ status: 200, body: version }),
     }),
     defineRoute({
       method: 'get',

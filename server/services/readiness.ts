@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database } from '../../database/open.ts'
 import { findPublishedCheckpoint } from '../../database/repositories/audit-reader.ts'
 import { listOverdueTemporalKeys } from '../../database/repositories/temporal-keys.ts'
@@ -53,7 +54,28 @@ const advice: Record<CheckName, string> = {
   shutdown: 'Send requests to another process.',
 }
 
-export type Readiness = ReturnType<typeof createReadiness>
+/** Gives nothing where the part is well, a detail where it keeps nobody from anything yet; throws otherwise. */
+type Run = () => Promise<string | undefined | void>
+export type Checks = Partial<Record<CheckName, Run>>
+
+export interface Readiness {
+  check(): Promise<{ isReady: boolean; checks: Partial<Record<CheckName, Check>> }>
+}
+
+/** All at once, each in its time. */
+export function toReadiness(checks: Checks): Readiness {
+  const names = checkNames.filter((name) => checks[name] !== undefined)
+  return {
+    async check() {
+      const entries = await Promise.all(
+        names.map(
+          async (name): Promise<[CheckName, Check]> => [name, await outcome(checks[name] as Run, advice[name])],
+        ),
+      )
+      return { isReady: entries.every(([, { ok }]) => ok), checks: Object.fromEntries(entries) }
+    },
+  }
+}
 
 /** Whether this process can take an exchange now, with one line per part that it needs. */
 export function createReadiness(parts: {
@@ -70,10 +92,8 @@ export function createReadiness(parts: {
   jobQueues: Pick<JobQueues, 'findTrouble'>
 }) {
   const { clock } = parts
-  const checks: Record<CheckName, () => Promise<string | undefined | void>> = {
-    database: async () => {
-      await parts.database.readClock()
-    },
+  const checks: Record<CheckName, Run> = {
+    database: () => checkDatabase(parts.database),
     temporalKeys: async () => {
       const current = bucketAt(clock.now())
       for (const bucket of [current, current + 1]) {
@@ -83,13 +103,7 @@ export function createReadiness(parts: {
       await parts.temporalKeys.getEpochKeys(current, current + 13)
       return findStoreOutage(() => parts.verifyStoredKeys(current))
     },
-    clock: async () => {
-      const offsetMs = Math.round(clock.offsetMs())
-      if (clock.now() > (clock.measuredAt() ?? 0) + MAX_MEASUREMENT_AGE_MS) {
-        throw new Error('The clock was not compared with the database’s for three minutes.')
-      }
-      if (Math.abs(offsetMs) > MAX_CLOCK_OFFSET_MS) throw new Error(`The clock is ${offsetMs} ms off the database’s.`)
-    },
+    clock: () => checkClock(clock),
     schedule: async () => {
       if (!parts.isScheduleHealthy()) throw new Error('The schedule of temporal keys failed, or the clock ran ahead.')
       const overdueBelow = bucketAt(clock.now() - GRACE_MS - MAX_OVERDUE_MS)
@@ -97,14 +111,7 @@ export function createReadiness(parts: {
       if (overdue.length === 0) return
       throw new Error(`${overdue.length} temporal keys are overdue: no worker destroys them, or the clock ran ahead.`)
     },
-    // Never not ready: an exchange needs no queue, and workers keep the temporal keys without one.
-    async queues() {
-      try {
-        return await parts.jobQueues.findTrouble()
-      } catch (error) {
-        return error instanceof Error ? error.message : 'failed'
-      }
-    },
+    queues: () => checkQueues(parts.jobQueues),
     custody: () => parts.wrapper.checkHealth(),
     auditLog: async () => {
       const checkpoint = await parts.auditor.withoutOrganization(findPublishedCheckpoint)
@@ -122,15 +129,27 @@ export function createReadiness(parts: {
       if (parts.isDraining()) throw new Error('The service is stopping.')
     },
   }
+  return toReadiness(checks)
+}
 
-  return {
-    async check(): Promise<{ isReady: boolean; checks: Record<CheckName, Check> }> {
-      const entries = await Promise.all(
-        checkNames.map(async (name): Promise<[CheckName, Check]> => [name, await outcome(checks[name], advice[name])]),
-      )
-      const results = Object.fromEntries(entries) as Record<CheckName, Check>
-      return { isReady: entries.every(([, { ok }]) => ok), checks: results }
-    },
+export async function checkDatabase(database: Database): Promise<void> {
+  await database.readClock()
+}
+
+export async function checkClock(clock: Clock): Promise<void> {
+  const offsetMs = Math.round(clock.offsetMs())
+  if (clock.now() > (clock.measuredAt() ?? 0) + MAX_MEASUREMENT_AGE_MS) {
+    throw new Error('The clock was not compared with the database’s for three minutes.')
+  }
+  if (Math.abs(offsetMs) > MAX_CLOCK_OFFSET_MS) throw new Error(`The clock is ${offsetMs} ms off the database’s.`)
+}
+
+/** Never not ready: an exchange needs no queue, and workers keep the temporal keys without one. */
+export async function checkQueues(jobQueues: Pick<JobQueues, 'findTrouble'>): Promise<string | undefined> {
+  try {
+    return await jobQueues.findTrouble()
+  } catch (error) {
+    return error instanceof Error ? error.message : 'failed'
   }
 }
 
@@ -145,12 +164,25 @@ async function findStoreOutage(verify: () => Promise<void>): Promise<string | un
   }
 }
 
-async function outcome(run: () => Promise<string | undefined | void>, whatToDo: string): Promise<Check> {
+/** A part that gives no answer is not well; whoever asks would not wait for it. */
+const ANSWER_MS = 3_000
+
+async function outcome(run: Run, whatToDo: string): Promise<Check> {
   const toDetail = (found: string) => `${found.replace(/\.?$/, '.')} ${whatToDo}`
+  const bound = new AbortController()
   try {
-    const found = await run()
-    return typeof found === 'string' ? { ok: true, detail: toDetail(found) } : { ok: true }
+    const late = sleep(ANSWER_MS, undefined, { signal: bound.signal }).then(() => {
+      throw new Error(`It gave no answer within ${ANSWER_MS / 1_000} seconds.`)
+    })
+    const running = run()
+    // Whoever loses the race says nothing new.
+    late.catch(() => {})
+    running.catch(() => {})
+    const detail = await Promise.race([running, late])
+    return typeof detail === 'string' ? { ok: true, detail: toDetail(detail) } : { ok: true }
   } catch (error) {
     return { ok: false, detail: toDetail(error instanceof Error ? error.message : 'It failed') }
+  } finally {
+    bound.abort()
   }
 }

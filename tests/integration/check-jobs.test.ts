@@ -23,6 +23,10 @@ const logger = createLogger(
   }),
 )
 
+const metrics = createMetrics()
+const checks = async () =>
+  Object.fromEntries((await metrics.auditLogChecks.get()).values.map(({ labels, value }) => [labels.result, value]))
+
 beforeAll(async () => {
   service = await startTestService()
   await logEvents(service, await firstOrganization(service), 600)
@@ -40,6 +44,7 @@ function partsOf(readFile: boolean) {
     crypto,
     writeEvent: createEventWriter(crypto),
     logger,
+    metrics,
   }
 }
 
@@ -56,6 +61,7 @@ test('the nightly check reads the whole log with its progress, with the checkpoi
     expect(seen.at(-1)?.[0]).toBe(seen.at(-1)?.[1])
   }
   expect(await findings()).toEqual([])
+  expect(await checks()).toEqual({ well: 2 })
 })
 
 test('the nightly check of a log that was changed is an event of severity critical and an error in the log, each time', async () => {
@@ -67,6 +73,7 @@ test('the nightly check of a log that was changed is an event of severity critic
     await checkStoredLog(partsOf(true), 5, async () => {})
     const found = await findings()
     expect(found).toHaveLength(time)
+    expect(await checks()).toEqual({ well: 2, difference: time })
     expect(found.at(-1)).toMatchObject({ severity: 'critical', at: 5, subject: {} })
     // Where the difference is and of what kind it is, and nothing of what the entry says.
     const what = 'is not the one that was logged'
@@ -75,11 +82,23 @@ test('the nightly check of a log that was changed is an event of severity critic
   expect(lines[0]).toMatchObject({ level: 50, msg: expect.stringMatching(/not what was signed: entry 444/) })
 })
 
+test('a nightly check that cannot read the log says that it knows nothing', async () => {
+  const away = async () => {
+    throw new Error('The file is away.')
+  }
+  const parts = partsOf(false)
+  await expect(
+    checkStoredLog({ ...parts, storedLog: { ...parts.storedLog, readCheckpointFile: away } }, 0, async () => {}),
+  ).rejects.toThrow('The file is away.')
+  expect(await checks()).toEqual({ well: 2, difference: 2, failed: 1 })
+})
+
 test('the nightly check stops between two pages when its process stops', async () => {
   const stop = async () => {
     throw new JobStopped()
   }
   await expect(checkStoredLog(partsOf(true), 0, stop)).rejects.toThrow(JobStopped)
+  expect(await checks()).toMatchObject({ failed: 1 })
 })
 
 test('clocks that are off by more than five seconds are errors, each by its name, and those that are not are none', async () => {
@@ -92,7 +111,7 @@ test('clocks that are off by more than five seconds are errors, each by its name
       measure: async () => {},
     }
     const readRedisClock = redisMs === undefined ? undefined : async () => 1_000_000 - redisMs
-    await checkClocks({ clock, readRedisClock, logger, metrics: createMetrics() })
+    await checkClocks({ clock, readRedisClock, logger, metrics })
     return lines.map(({ msg, offsetMs: told }) => `${String(msg)} ${String(told)}`)
   }
   expect(await check(4_999, -4_999)).toEqual([])

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createLogger } from '../../runtime/logger.ts'
 import { createMetrics } from '../../runtime/metrics.ts'
 import { observeCollateral } from '../../workers/observe-collateral.ts'
 import { call } from '../support/api.ts'
@@ -10,6 +11,7 @@ import { startTestService, type TestService } from '../support/service.ts'
 import { makeTenant, type Tenant } from '../support/tenants.ts'
 
 const DAY_MS = 86_400_000
+const logger = createLogger('silent')
 let service: TestService
 let tenants: Tenant[]
 let now = 0
@@ -24,7 +26,12 @@ afterAll(() => service.close())
 function openWorkers() {
   return [1, 2].map(() => {
     const metrics = createMetrics()
-    observeCollateral({ database: service.database.open('qflare_worker', 1), clock: { now: () => now }, metrics })
+    observeCollateral({
+      database: service.database.open('qflare_worker', 1),
+      clock: { now: () => now },
+      metrics,
+      logger,
+    })
     return async () => {
       const lines = (await metrics.registry.metrics())
         .split('\n')

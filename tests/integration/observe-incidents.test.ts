@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import { newId } from '../../runtime/ids.ts'
+import { createLogger } from '../../runtime/logger.ts'
 import { createMetrics } from '../../runtime/metrics.ts'
 import { monitorEvents } from '../../workers/jobs/monitor-events.ts'
 import { observeIncidents } from '../../workers/observe-incidents.ts'
@@ -10,12 +11,13 @@ import { addIncident } from '../support/incidents.ts'
 import { failedConfirmation, useMonitor } from '../support/monitor.ts'
 import { makeTenant } from '../support/tenants.ts'
 
+const logger = createLogger('silent')
 const monitor = useMonitor()
 
 /** As a worker process shows them that ran no job. */
 async function readMetrics(): Promise<Record<string, number>> {
   const metrics = createMetrics()
-  observeIncidents({ database: monitor.service.database.open('qflare_worker', 1), metrics })
+  observeIncidents({ database: monitor.service.database.open('qflare_worker', 1), metrics, logger })
   const text = await metrics.registry.metrics()
   const lines = text.split('\n').filter((line) => /^qflare_(incidents|monitor)/.test(line))
   return Object.fromEntries(lines.map((line) => line.replace('qflare_', '').split(' ')).map(([k, v]) => [k, Number(v)]))

@@ -11,6 +11,7 @@ import { call } from '../support/api.ts'
 import { makeTestFolder, operate, stop } from '../support/operations.ts'
 import { loginsOf, prepareOwnPostgres } from '../support/own-postgres.ts'
 import { hasRedis, startTestRedis, type TestRedis } from '../support/redis.ts'
+import { expectRefusal } from '../support/refusals.ts'
 import { makeServiceFolder, openAdmin, removeServiceFolder, spawnService } from '../support/service-process.ts'
 
 // Each step is a process of its own.
@@ -100,6 +101,36 @@ describe.skipIf(!hasRedis)('processes on one database', () => {
     expect(alone.output.stderr).toMatch(/Temporal keys in files are of one process: .* set QFLARE_TEMPORAL_REDIS_URL/)
     for (const each of [...apis, again, workers[1] as (typeof workers)[number]]) await stop(each)
   })
+
+  test.each([
+    [
+      'worker',
+      ['database', 'clock', 'schedule', 'queues', 'custody', 'shutdown'],
+      'qflare_sessions',
+      'qflare_audit_log_size',
+    ],
+    ['sequencer', ['database', 'clock', 'auditLog', 'shutdown'], 'qflare_audit_log_size', 'qflare_sessions'],
+  ])(
+    'a %s without the API says on its operator port how it is, and what it measures',
+    async (role, parts, shown, not) => {
+      const process = spawnService(await makeTestFolder(), { ...env, QFLARE_ROLES: role, QFLARE_OPERATOR_PORT: '0' })
+      await process.said(READY)
+      const url = /health and metrics at (http:[^"]+)/.exec(process.output.stdout)?.[1] as string
+      await isReady(url)
+      const ready = await readiness(url)
+      expect(Object.keys(ready.checks).toSorted()).toEqual(parts.toSorted())
+      expect((await call({ url }, 'GET', '/live')).body).toEqual({ status: 'live' })
+      const metrics: string = (await call({ url }, 'GET', '/metrics')).body
+      for (const part of parts) expect(metrics).toContain(`qflare_ready{part="${part}"} 1`)
+      expect(metrics).toMatch(new RegExp(`^${shown}[ {]`, 'm'))
+      // What another process measures is not 0 here.
+      expect(metrics).not.toMatch(new RegExp(`^${not}[ {]`, 'm'))
+      expect(metrics).toContain(`qflare_db_pool_connections{role="${role}",state="total"}`)
+      expectRefusal(await call({ url }, 'GET', '/v1/buckets'), 404, 'not_found')
+      expectRefusal(await call({ url }, 'GET', '/admin/queues'), 404, 'not_found')
+      await stop(process)
+    },
+  )
 
   test('a Redis that writes to a disk is refused at the start', async () => {
     const persistent = await startTestRedis({ appendonly: 'yes' })

@@ -37,7 +37,9 @@ test('an exchange is a trace from its request to its transactions and its keys, 
   expect(exchange).toMatchObject({ process: 'qflare-api-worker-sequencer', parentSpanId: undefined, isFailed: false })
   expect(exchange.attributes).toMatchObject({ 'http.route': '/v1/exchanges', 'http.response.status_code': 201 })
   const parts = partsOf(exchange)
-  expect(parts.map(({ name }) => name)).toEqual(expect.arrayContaining(['transaction in one round trip']))
+  expect(parts.map(({ name }) => name)).toEqual(
+    expect.arrayContaining(['transaction in one round trip', 'verify', 'encapsulate']),
+  )
   for (const part of parts) {
     expect(part.traceId).toBe(exchange.traceId)
     expect(part.startedAt, part.name).toBeGreaterThanOrEqual(exchange.startedAt - MARGIN_NS)

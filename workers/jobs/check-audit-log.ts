@@ -9,7 +9,8 @@ import type { Primitives } from '../../protocol/primitives.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import { newId } from '../../runtime/ids.ts'
 import type { Logger } from '../../runtime/logger.ts'
-import type { Progress } from '../job.ts'
+import type { Metrics } from '../../runtime/metrics.ts'
+import { JobStopped, type Progress } from '../job.ts'
 
 export interface CheckAuditLogParts {
   /** As qflare_worker, for the event. */
@@ -24,17 +25,14 @@ export interface CheckAuditLogParts {
   crypto: Primitives
   writeEvent: WriteEvent
   logger: Logger
+  metrics: Pick<Metrics, 'auditLogChecks'>
 }
 
 /** Reads the whole log and compares it with everything that was signed. A difference is an event of severity critical. */
 export async function checkStoredLog(parts: CheckAuditLogParts, now: number, progress: Progress): Promise<void> {
-  const { size, differences } = await checkAuditLog({
-    ...parts.storedLog,
-    crypto: parts.crypto,
-    signal: new AbortController().signal,
-    onProgress: progress,
-  })
+  const { size, differences } = await readWholeLog(parts, progress)
   const [first] = differences
+  parts.metrics.auditLogChecks.inc({ result: first === undefined ? 'well' : 'difference' })
   if (first === undefined) {
     parts.logger.info('the audit log is what was signed', { count: size })
     return
@@ -55,4 +53,18 @@ export async function checkStoredLog(parts: CheckAuditLogParts, now: number, pro
     now,
   )
   await parts.database.withOrganization(NIL_UUID, (tx) => insertEvents(tx, [event]))
+}
+
+async function readWholeLog(parts: CheckAuditLogParts, progress: Progress): ReturnType<typeof checkAuditLog> {
+  try {
+    return await checkAuditLog({
+      ...parts.storedLog,
+      crypto: parts.crypto,
+      signal: new AbortController().signal,
+      onProgress: progress,
+    })
+  } catch (error) {
+    if (!(error instanceof JobStopped)) parts.metrics.auditLogChecks.inc({ result: 'failed' })
+    throw error
+  }
 }

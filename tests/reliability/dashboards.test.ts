@@ -1,0 +1,156 @@
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, describe, expect, test, vi } from 'vitest'
+import { startEmbeddedPostgres } from '../../database/embedded.ts'
+import { listFiles } from '../architecture/repository.ts'
+import { colourOf, fillIn, firstRowOf, panelsOf, readDashboard } from '../support/dashboard-queries.ts'
+import { makeTestFolder, stop } from '../support/operations.ts'
+import { loginsOf, prepareOwnPostgres } from '../support/own-postgres.ts'
+import { hasPrometheus, startTestPrometheus, type TestPrometheus } from '../support/prometheus.ts'
+import { findFreePort, hasRedis, startTestRedis } from '../support/redis.ts'
+import {
+  makeServiceFolder,
+  removeServiceFolder,
+  type ServiceProcess,
+  spawnService,
+} from '../support/service-process.ts'
+
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 60_000 })
+
+const WITHIN = { timeout: 60_000, interval: 500 }
+const MAX_SERIES = 8
+const dashboards = listFiles()
+  .filter((path) => /^grafana\/dashboards\/.*\.json$/.test(path))
+  .map(readDashboard)
+const demo = fileURLToPath(new URL('../../demo/main.ts', import.meta.url))
+
+interface Member {
+  folder: string
+  target: string
+  process: ServiceProcess
+}
+
+async function runDemo(url: string, folder: string): Promise<void> {
+  const env = { PATH: process.env['PATH'] ?? '', QFLARE_URL: url, QFLARE_DATA_DIR: folder }
+  const child = spawn(process.execPath, [demo, '--devices', '8'], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => (output += text.toString()))
+  const [code] = await once(child, 'close')
+  expect(code, output).toBe(0)
+}
+
+describe.skipIf(!hasPrometheus || !hasRedis)('a real Prometheus beside a real fleet of processes', () => {
+  const stack = new AsyncDisposableStack()
+  afterAll(() => stack.disposeAsync())
+
+  test('has data for every panel of every dashboard after a demo, and says nothing good of a service that is gone', async () => {
+    const server = await makeServiceFolder()
+    stack.defer(() => removeServiceFolder(server))
+    const postgres = await startEmbeddedPostgres({ dataDirectory: server, log: () => undefined })
+    stack.defer(() => postgres.stop())
+    await prepareOwnPostgres(postgres)
+    const redis = await startTestRedis()
+    stack.defer(() => redis.stop())
+    const shared = {
+      ...loginsOf(postgres),
+      QFLARE_TEMPORAL_REDIS_URL: redis.url,
+      QFLARE_CHECKPOINT_FILE: join(server, 'audit-checkpoint'),
+      QFLARE_ROOT_KEY: randomBytes(32).toString('hex'),
+    }
+    const fleet = await Promise.all(
+      ['worker', 'sequencer', 'api', 'api'].map(async (role) => {
+        const [folder, port] = [await makeTestFolder(), await findFreePort()]
+        const env = { ...shared, QFLARE_ROLES: role, QFLARE_OPERATOR_PORT: String(port) }
+        return { folder, target: `127.0.0.1:${port}`, process: spawnService(folder, env) }
+      }),
+    )
+    const [worker, sequencer, api, other] = fleet as [Member, Member, Member, Member]
+    const [url] = await Promise.all([api.process.ready(), other.process.ready()])
+    for (const each of [worker, sequencer]) await each.process.said(/ready at no address/)
+    const prometheus = await startTestPrometheus(`
+global: { scrape_interval: 1s, evaluation_interval: 1s }
+scrape_configs:
+  - job_name: qflare
+    static_configs: [{ targets: [${fleet.map(({ target }) => `"${target}"`).join(', ')}] }]
+`)
+    stack.defer(() => prometheus.stop())
+    // Rates need a number of before.
+    await runDemo(url, worker.folder)
+    await new Promise((resolve) => setTimeout(resolve, 3_000))
+    await runDemo(url, worker.folder)
+    const known = await findChoice(prometheus)
+    expect(known.instances.toSorted()).toEqual(fleet.map(({ target }) => target).toSorted())
+    await vi.waitFor(async () => expect(await findEmpty(prometheus, known)).toEqual([]), WITHIN)
+    expect(await findCrowded(prometheus, known)).toEqual([])
+    expect(await findClasses(prometheus, known)).toEqual(expect.arrayContaining(['2xx', '4xx']))
+    for (const { process } of fleet.toReversed()) await stop(process)
+    await vi.waitFor(async () => expect(await findWell(prometheus, known)).toEqual([]), WITHIN)
+  })
+
+  type Known = Parameters<typeof fillIn>[1]
+
+  /** What stands above the dashboards when All is chosen. */
+  async function findChoice(prometheus: TestPrometheus): Promise<Known> {
+    const definitions = dashboards.flatMap(({ templating }) =>
+      templating.list.map(({ definition }) => definition ?? ''),
+    )
+    const metrics = new Set(definitions.flatMap((text) => /^label_values\((\w+)/.exec(text)?.[1] ?? []))
+    const series = await Promise.all([...metrics].map((metric) => prometheus.query(metric)))
+    const valuesOf = (label: string) => [...new Set(series.flat().map(({ labels }) => labels[label] ?? ''))]
+    return { jobs: valuesOf('job'), instances: valuesOf('instance'), window: '3m' }
+  }
+
+  async function findEmpty(prometheus: TestPrometheus, known: Known): Promise<string[]> {
+    const empty: string[] = []
+    for (const dashboard of dashboards) {
+      const marks = dashboard.annotations.list.map(({ name, expr }) => ({
+        title: name,
+        targets: [{ refId: '', expr }],
+      }))
+      for (const panel of [...panelsOf(dashboard), ...marks]) {
+        for (const { refId, expr } of panel.targets) {
+          const place = `${dashboard.uid}, ${panel.title}, ${refId}`
+          const found = await prometheus.query(fillIn(expr, known)).catch((error: unknown) => String(error))
+          if (typeof found === 'string') empty.push(`${place}: ${found}`)
+          else if (!found.some(({ value }) => Number.isFinite(value))) empty.push(`${place}: ${expr}`)
+        }
+      }
+    }
+    return empty
+  }
+
+  /** What the overview calls the statuses of answers. */
+  async function findClasses(prometheus: TestPrometheus, known: Known): Promise<(string | undefined)[]> {
+    const overview = dashboards.filter(({ uid }) => uid === 'qflare-overview').flatMap(panelsOf)
+    const expr = overview.find(({ title }) => title === 'Requests by status')?.targets[0]?.expr ?? ''
+    return (await prometheus.query(fillIn(expr, known))).map(({ labels }) => labels['class'])
+  }
+
+  async function findCrowded(prometheus: TestPrometheus, known: Known): Promise<string[]> {
+    const crowded: string[] = []
+    for (const dashboard of dashboards) {
+      for (const panel of panelsOf(dashboard)) {
+        const series = await Promise.all(
+          panel.targets.map(({ expr }) => prometheus.queryRange(fillIn(expr, known), 60)),
+        )
+        if (series.flat().length > MAX_SERIES) crowded.push(`${dashboard.uid}, ${panel.title}: ${series.flat().length}`)
+      }
+    }
+    return crowded
+  }
+
+  async function findWell(prometheus: TestPrometheus, known: Known): Promise<string[]> {
+    const well: string[] = []
+    for (const dashboard of dashboards) {
+      for (const panel of firstRowOf(dashboard)) {
+        const [found] = await prometheus.query(fillIn(panel.targets[0]?.expr ?? '', known))
+        if (found !== undefined && colourOf(panel, found.value) === 'green')
+          well.push(`${dashboard.uid}, ${panel.title}`)
+      }
+    }
+    return well
+  }
+})

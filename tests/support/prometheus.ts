@@ -1,0 +1,99 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { z } from 'zod'
+import { findFreePort } from './redis.ts'
+
+/** Whether this machine has Debian's `prometheus`. In CI it has to: a test that is skipped there proves nothing. */
+export const hasPrometheus =
+  process.env.CI === 'true' ||
+  (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, 'prometheus')))
+
+export interface Series {
+  labels: Record<string, string>
+  /** The newest, where there are several. NaN and infinities are what they are. */
+  value: number
+}
+
+export interface TestPrometheus {
+  url: string
+  /** As of now. Throws with what Prometheus says of an expression that it does not understand. */
+  query(expression: string): Promise<Series[]>
+  /** Every series that an expression had within the last seconds. */
+  queryRange(expression: string, seconds: number): Promise<Series[]>
+  stop(): Promise<void>
+}
+
+const matrix = z.object({
+  result: z.array(
+    z.object({
+      metric: z.record(z.string(), z.string()),
+      value: z.tuple([z.number(), z.string()]).optional(),
+      values: z.array(z.tuple([z.number(), z.string()])).optional(),
+    }),
+  ),
+})
+
+/** A real Prometheus of its own, on loopback, with this configuration. Throws with what it said when it does not take it. */
+export async function startTestPrometheus(configuration: string): Promise<TestPrometheus> {
+  const folder = await mkdtemp(join(tmpdir(), 'qflare-prometheus-'))
+  await writeFile(join(folder, 'prometheus.yml'), configuration)
+  const address = `127.0.0.1:${await findFreePort()}`
+  const child = spawn(
+    'prometheus',
+    [
+      `--config.file=${join(folder, 'prometheus.yml')}`,
+      `--storage.tsdb.path=${join(folder, 'data')}`,
+      `--web.listen-address=${address}`,
+    ],
+    { stdio: ['ignore', 'ignore', 'pipe'] },
+  )
+  await untilReady(child)
+  const url = `http://${address}`
+
+  async function get<T>(path: string, parameters: Record<string, string>, schema: z.ZodType<T>): Promise<T> {
+    const answer = await fetch(`${url}${path}?${new URLSearchParams(parameters).toString()}`)
+    const body = z
+      .object({ status: z.string(), error: z.string().optional(), data: z.unknown() })
+      .parse(await answer.json())
+    if (body.status !== 'success') throw new Error(body.error ?? body.status)
+    return schema.parse(body.data)
+  }
+  const toSeries = ({ result }: z.infer<typeof matrix>): Series[] =>
+    result.map(({ metric, value, values }) => ({ labels: metric, value: Number((value ?? values?.at(-1))?.[1]) }))
+
+  return {
+    url,
+    query: async (query) => toSeries(await get('/api/v1/query', { query }, matrix)),
+    async queryRange(query, seconds) {
+      const end = Date.now() / 1_000
+      return toSeries(
+        await get('/api/v1/query_range', { query, start: `${end - seconds}`, end: `${end}`, step: '1' }, matrix),
+      )
+    },
+    async stop() {
+      if (child.exitCode === null && child.signalCode === null) {
+        const gone = new Promise((resolve) => child.once('exit', resolve))
+        child.kill('SIGTERM')
+        await gone
+      }
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+async function untilReady(child: ChildProcess): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    let output = ''
+    child.once('exit', (code) => reject(new Error(`prometheus ended with ${code}: ${output.slice(-500)}`)))
+    child.once('error', reject)
+    child.stderr?.on('data', (chunk: Buffer) => {
+      output += chunk.toString()
+      if (output.includes('Server is ready to receive web requests')) resolve()
+    })
+  })
+  child.stderr?.removeAllListeners('data').resume()
+  child.removeAllListeners('exit')
+}
