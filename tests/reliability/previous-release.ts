@@ -26,10 +26,15 @@ export async function findPreviousRelease(): Promise<{ ref: string } | { missing
   const tag = await git('describe', '--tags', '--abbrev=0', '--match', 'v*', 'HEAD^')
   if (tag !== undefined) return { ref: tag }
   if (await git('status', '--porcelain', '--', ...MIGRATIONS)) return { ref: 'HEAD' }
-  // Before the first release: the commit before the newest that changed the schema.
-  const changed = await git('rev-list', '--first-parent', '--max-count=1', 'HEAD', '--', ...MIGRATIONS)
-  const ref = changed && (await git('rev-parse', '--verify', '--quiet', `${changed}^`))
-  return ref ? { ref } : { missing: 'the history of this checkout does not reach back to another schema' }
+  // Before the first release: the newest commit with fewer migrations than now, none of which was changed since. Until they are
+  // released they may be, and a database that has them as they were is nobody's.
+  const changes = await git('rev-list', '--first-parent', '--max-count=20', 'HEAD', '--', ...MIGRATIONS)
+  for (const changed of changes?.split('\n') ?? []) {
+    const ref = await git('rev-parse', '--verify', '--quiet', `${changed}^`)
+    if (ref && (await git('diff', '--name-only', '--diff-filter=a', ref, '--', 'database/migrations')) === '')
+      return { ref }
+  }
+  return { missing: 'the history of this checkout does not reach back to another schema' }
 }
 
 /** Puts it into a folder of its own, with the packages of this checkout where they are the same. */
