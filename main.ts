@@ -20,6 +20,8 @@ import { describeService } from './runtime/service-summary.ts'
 import { stopOnSignals } from './runtime/shutdown.ts'
 import { openTemporalKeyStore } from './runtime/temporal/open-temporal-key-store.ts'
 import { timePrimitives } from './runtime/time-primitives.ts'
+import { openTracer } from './runtime/tracing/open-tracer.ts'
+import type { Tracer } from './runtime/tracing/tracer.ts'
 import { findUnknownVariables } from './runtime/unknown-variables.ts'
 import { composeServer } from './server/compose.ts'
 import { composeOperatorPort, type OperatorPortParts } from './server/compose-operator-port.ts'
@@ -51,6 +53,9 @@ export async function startService(
 ): Promise<Service> {
   await using stack = new AsyncDisposableStack()
   const metrics = createMetrics()
+  const version = readVersion()
+  const tracer = await openTracer({ setting: config.tracing, version, roles: config.roles, logger })
+  stack.defer(() => tracer.close())
   const crypto = timePrimitives(await choosePrimitives(config.crypto), metrics)
   const holdsKeys = isKeyHolder(config)
   const isFirst = makesFirstKeys(config)
@@ -71,7 +76,12 @@ export async function startService(
   if (applied.length > 0) logger.info('migrations applied', { names: applied })
   const pools: { role: string; pool: Database }[] = []
   const open = async (role: Exclude<DatabaseRole, 'queues'>, maxConnections?: number): Promise<Database> => {
-    const pool = await openRole(connections[role], maxConnections ?? config.databaseConnections, logger, stack)
+    const pool = await openRole(
+      connections[role],
+      maxConnections ?? config.databaseConnections,
+      { logger, tracer },
+      stack,
+    )
     pools.push({ role, pool })
     return pool
   }
@@ -86,7 +96,7 @@ export async function startService(
   observeProcess({ clock, pools, metrics })
 
   const writeEvent = createEventWriter(crypto)
-  const common = { crypto, clock, writeEvent, logger, metrics }
+  const common = { crypto, clock, writeEvent, logger, metrics, tracer }
   if (!isFirst) await waitForFirstKeys(keeper, logger)
   const { wrapper, serviceKeys } = await openLiveServiceKeys(
     { database: keeper, crypto, writeEvent, logger },
@@ -165,7 +175,7 @@ export async function startService(
       serviceKeys,
       wrapper,
       config,
-      version: readVersion(),
+      version,
       database: keeperRole === 'api' ? keeper : await open('api'),
       auditor: await open('auditor'),
       isScheduleHealthy: workers?.isHealthy ?? (() => true),
@@ -186,11 +196,7 @@ type ServiceUrls = Pick<Service, 'url' | 'operatorUrl'>
 function toService({ url, operatorUrl }: ServiceUrls, stack: AsyncDisposableStack): Service {
   const running = stack.move()
   let stopping: Promise<void> | undefined
-  return {
-    url,
-    operatorUrl,
-    stop: () => (stopping ??= running.disposeAsync()),
-  }
+  return { url, operatorUrl, stop: () => (stopping ??= running.disposeAsync()) }
 }
 
 /** Sequencers alone hold no temporal keys. */
@@ -209,7 +215,7 @@ const SEQUENCER_CONNECTIONS = 2
 async function openRole(
   { connection, role, isPooled }: RoleConnection,
   maxConnections: number,
-  logger: Logger,
+  { logger, tracer }: { logger: Logger; tracer: Tracer },
   stack: AsyncDisposableStack,
 ): Promise<Database> {
   await checkServer(connection, role, isPooled)
@@ -218,6 +224,7 @@ async function openRole(
     role,
     isPooled,
     maxConnections,
+    trace: (describe, work) => tracer.step('client', describe, work),
     onConnectionLost: (error) => logger.warn(`a database connection was lost: ${error.message}`),
   })
   stack.defer(() => database.close())

@@ -6,6 +6,7 @@ import { measureCrypto } from './crypto/measure-crypto.ts'
 import { reportExchange } from './exchange/report-exchange.ts'
 import type { BenchService } from './exchange/start-service.ts'
 import type { Figure } from './figure.ts'
+import { reportFlood } from './flood/report-flood.ts'
 import { describeHost } from './host.ts'
 import { measureJobs } from './jobs/measure-jobs.ts'
 import { measureMemory } from './memory/measure-memory.ts'
@@ -43,6 +44,7 @@ async function measure(options: BenchOptions): Promise<BenchResult> {
   const ofDatabase = { sizes: options.sizes, rounds: options.rounds }
   if (wants('rotation')) figures.push(...(await reportRotation(ofDatabase, progress, noteService)))
   if (wants('pruning')) figures.push(...(await reportPruning(ofDatabase, progress, noteService)))
+  if (wants('flood')) figures.push(...(await reportFlood(progress, noteService)))
   const { only, sizes, out: _, ...numbers } = options
   return benchResult.parse({
     version: RESULT_VERSION,

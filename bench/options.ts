@@ -13,6 +13,7 @@ export const parts = [
   'jobs',
   'rotation',
   'pruning',
+  'flood',
 ] as const
 export type Part = (typeof parts)[number]
 

@@ -71,6 +71,8 @@ export const deviceState = z.strictObject({
   /** The highest bucket whose `tagS` was verified; certificates below it are refused, and it is never lowered. */
   bucketFloor: z.int().min(0),
   session: deviceSession.optional(),
+  /** The newest that the server gave; it opens nothing, and a busy server serves first who has one. */
+  pass: z.string().max(256).optional(),
   attestation: deviceAttestation.optional(),
   /** What its evidence came from at the enrolment; `none` is not told. */
   attesters: z

@@ -91,7 +91,11 @@ export async function enrollDevice(options: EnrollmentOptions): Promise<QflareDe
   const evidence = await collectEvidence(attesters, binding, activated)
   const completion = signCompletion(crypto, { name, kind, metadata, challenge, alg, seed, evidence })
   const path = `/v1/enrollments/${challenge.enrollmentId}/complete`
-  const answer = await http.post(path, completion, enrollmentAnswer, repeatable)
+  let pass: string | undefined
+  const answer = await http.post(path, completion, enrollmentAnswer, {
+    ...repeatable,
+    onPass: (given) => (pass = given),
+  })
   const { tier, policyId, appraisedAt, expiresAt } = answer.attestation
   const remembered = attesters.flatMap(({ format, settings }) => (settings === undefined ? [] : [{ format, settings }]))
   await store.save({
@@ -105,6 +109,7 @@ export async function enrollDevice(options: EnrollmentOptions): Promise<QflareDe
     identity: { alg, seed, since: appraisedAt },
     trust: verifyAnswerTrust(crypto, trust, answer.trust),
     bucketFloor: 0,
+    ...(pass === undefined ? {} : { pass }),
     attestation: { status: answer.status, tier, policyId, appraisedAt, expiresAt },
     ...(remembered.length === 0 ? {} : { attesters: remembered }),
   })

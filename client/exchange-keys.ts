@@ -31,6 +31,13 @@ interface Attempt {
   lostAnswers?: number
 }
 
+interface Established extends EstablishedExchange {
+  /** Of the next identity key, where it signed. */
+  nextKid: string | undefined
+  /** Undefined where the server gives none. */
+  pass: string | undefined
+}
+
 /** Which identity key of the state signs; the one in use, where there is no next one. */
 type Signer = 'identity' | 'nextIdentity'
 
@@ -40,8 +47,9 @@ type Signer = 'identity' | 'nextIdentity'
  * identity key was begun and the server refuses one key, it is asked with the other: which of them it has, only this tells.
  * Throws `QflareError`, or the `ProtocolError` of a check that failed.
  */
-export async function exchangeKeys(parts: DeviceParts, first: Signer = 'identity'): Promise<void> {
-  const { identity: before } = await getDeviceState(parts.store)
+export async function exchangeKeys(given: DeviceParts, first: Signer = 'identity'): Promise<void> {
+  const { identity: before, pass } = await getDeviceState(given.store)
+  const parts = { ...given, http: given.http.withPass(pass) }
   try {
     await exchangeAs(parts, first)
   } catch (error) {
@@ -59,7 +67,7 @@ async function exchangeAs(parts: DeviceParts, signer: Signer): Promise<void> {
   let attempt: Attempt = {}
   for (;;) {
     let certificate: BucketCertificate | undefined
-    let established: EstablishedExchange & { nextKid: string | undefined }
+    let established: Established
     try {
       certificate = await findCertificate(parts, attempt)
       const { refused } = attempt
@@ -101,12 +109,7 @@ async function findCertificate(parts: DeviceParts, attempt: Attempt): Promise<Bu
   }
 }
 
-/** `nextKid`: of the next identity key, where it signed. */
-async function sendMessage(
-  parts: DeviceParts,
-  certificate: BucketCertificate,
-  signer: Signer,
-): Promise<EstablishedExchange & { nextKid: string | undefined }> {
+async function sendMessage(parts: DeviceParts, certificate: BucketCertificate, signer: Signer): Promise<Established> {
   const { http, crypto } = parts
   const { deviceId, session, ...state } = await getDeviceState(parts.store)
   const identity = state[signer] ?? state.identity
@@ -117,8 +120,10 @@ async function sendMessage(
   state.identity.seed.fill(0)
   state.nextIdentity?.seed.fill(0)
   session?.chain.fill(0)
-  const answer = await http.post('/v1/exchanges', z.encode(exchangeRequest, initiated.request), exchangeAnswer)
-  return { ...acceptAnswer(crypto, initiated, answer), nextKid }
+  let pass: string | undefined
+  const message = z.encode(exchangeRequest, initiated.request)
+  const answer = await http.post('/v1/exchanges', message, exchangeAnswer, { onPass: (given) => (pass = given) })
+  return { ...acceptAnswer(crypto, initiated, answer), nextKid, pass }
 }
 
 /** What to do differently, or the error again when nothing is left to correct. */
@@ -146,15 +151,13 @@ async function correctAttempt(
   throw error
 }
 
-async function confirmExchange(
-  parts: DeviceParts,
-  established: EstablishedExchange & { nextKid: string | undefined },
-  clockOffsetMs: number,
-): Promise<void> {
-  const { http, crypto, store } = parts
-  const { sessionId, expiresAt, epoch, chain } = established
+async function confirmExchange(parts: DeviceParts, established: Established, clockOffsetMs: number): Promise<void> {
+  const { crypto, store } = parts
+  const { sessionId, expiresAt, epoch, chain, pass } = established
+  const http = pass === undefined ? parts.http : parts.http.withPass(pass)
   const { deviceId } = await updateDeviceState(store, (stored) => {
-    const state = takeNextIdentity(stored, established.nextKid, parts.now() + clockOffsetMs)
+    const taken = takeNextIdentity(stored, established.nextKid, parts.now() + clockOffsetMs)
+    const state = pass === undefined ? taken : { ...taken, pass }
     return state.bucketFloor >= epoch ? state : { ...state, bucketFloor: epoch }
   })
   const answer = await http.post(

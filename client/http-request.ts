@@ -5,6 +5,10 @@ import { explainTlsFailure } from './tls-failure.ts'
 export interface RequestOptions {
   /** An API token or an access token. */
   bearer?: string | undefined
+  /** What the service gave to be shown with requests: it serves who has one before others. */
+  pass?: string | undefined
+  /** Takes the pass that an answer brings. */
+  onPass?: (pass: string) => void
   /** Asks caches on the way to fetch anew. */
   pastCaches?: boolean
   /** The server answers the same request twice alike, so that a lost answer may be asked for again. A GET always is. */
@@ -26,6 +30,8 @@ export interface Call extends RequestOptions {
   accept?: string
 }
 
+const PASS_HEADER = 'QFLARE-Pass'
+
 /** Sends a request; what comes back is an answer, its body unread. Throws the problem that the server states instead. */
 export async function openAnswer(url: string, call: Call, signal: AbortSignal, maxBytes: number): Promise<Response> {
   const response = await fetch(url + call.path, {
@@ -40,7 +46,14 @@ export async function openAnswer(url: string, call: Call, signal: AbortSignal, m
     signal,
   })
   if (!response.ok && response.status !== call.acceptStatus) throw await readProblem(response, maxBytes)
+  const pass = response.headers.get(PASS_HEADER)
+  if (pass !== null && isPass(pass)) call.onPass?.(pass)
   return response
+}
+
+/** Text that goes back as it came, and is kept: of the alphabet and a length that a pass can have, whatever a server says. */
+function isPass(text: string): boolean {
+  return /^[\w-]{1,256}$/.test(text)
 }
 
 export interface Deadline {
@@ -94,6 +107,7 @@ function headersOf(call: Call): Record<string, string> {
   return {
     Accept: `${call.accept ?? 'application/json'}, application/problem+json`,
     ...(call.body === undefined ? {} : { 'Content-Type': 'application/json' }),
+    ...(call.pass === undefined ? {} : { [PASS_HEADER]: call.pass }),
     ...(call.bearer === undefined ? {} : { Authorization: `Bearer ${call.bearer}` }),
     ...(call.pastCaches === true ? { 'Cache-Control': 'no-cache' } : {}),
   }

@@ -44,6 +44,8 @@ export interface HttpClient {
   delete(path: string, options?: RequestOptions): Promise<void>
   /** The same client, every request of which `signal` ends. */
   withSignal(signal: AbortSignal | undefined): HttpClient
+  /** The same client, every request of which shows this pass. */
+  withPass(pass: string | undefined): HttpClient
 }
 
 /**
@@ -54,10 +56,10 @@ export interface HttpClient {
 export function createHttpClient(options: HttpOptions): HttpClient {
   const url = parseServerUrl(options.url, { allowInsecureHttp: options.allowInsecureHttp === true })
   const { timeoutMs = TIMEOUT_MS, wait = waitForTimer } = options
-  const clientOf = (signal: AbortSignal | undefined): HttpClient => {
+  const clientOf = (common: Pick<RequestOptions, 'signal' | 'pass'>): HttpClient => {
     const request = <T>(call: Call, read: Read<T>) => {
-      const aborted = { ...call, signal: call.signal ?? signal }
-      return withRetries(aborted, wait, () => send(url, aborted, read, call.timeoutMs ?? timeoutMs))
+      const whole = { ...call, signal: call.signal ?? common.signal, pass: call.pass ?? common.pass }
+      return withRetries(whole, wait, () => send(url, whole, read, call.timeoutMs ?? timeoutMs))
     }
     const get = { repeatable: true, method: 'GET' } as const
     return {
@@ -73,13 +75,14 @@ export function createHttpClient(options: HttpOptions): HttpClient {
       getBytes: (path, accept, rest) =>
         request({ ...get, ...rest, path, accept }, (response, maxBytes) => readBytes(response, accept, maxBytes)),
       stream: (path, accept, rest) => {
-        const call = { ...get, ...rest, path, accept, signal: rest?.signal ?? signal }
+        const call = { ...get, ...common, ...rest, path, accept, signal: rest?.signal ?? common.signal }
         return stream(url, call, wait, call.timeoutMs ?? timeoutMs)
       },
-      withSignal: clientOf,
+      withSignal: (signal) => clientOf({ ...common, signal }),
+      withPass: (pass) => clientOf({ ...common, pass }),
     }
   }
-  return clientOf(undefined)
+  return clientOf({})
 }
 
 type Read<T> = (response: Response, maxBytes: number) => Promise<T>

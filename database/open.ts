@@ -1,6 +1,7 @@
-import { Kysely, PostgresDialect, type PostgresPool, type PostgresPoolClient, sql, type Transaction } from 'kysely'
+import { sql, type Transaction } from 'kysely'
 import { type ClientConfig, Pool, DatabaseError as PostgresError, types } from 'pg'
 import { toDatabaseError } from './errors.ts'
+import { arePreparedGood, nameStatements, openKysely, postgresql, type TraceStep } from './open-kysely.ts'
 import { runPipelined, type StatementResult } from './pipelined-transaction.ts'
 import type { Tables } from './tables.ts'
 
@@ -58,6 +59,8 @@ export interface DatabaseOptions {
   answerWithinMs?: number
   /** PostgreSQL refuses every change then. */
   readOnly?: boolean
+  /** Told of transactions and statements: their texts, never their values. */
+  trace?: TraceStep
   /** An idle connection broke: the pool replaces it, but somebody should know. */
   onConnectionLost: (error: Error) => void
 }
@@ -72,7 +75,7 @@ function findTypeParser(oid: number): (text: string) => unknown {
 }
 
 export function openDatabase(options: DatabaseOptions): Database {
-  const { isPooled = false } = options
+  const { isPooled = false, trace = untraced } = options
   const settings: Record<string, string> = {
     timezone: 'UTC',
     statement_timeout: '30000',
@@ -99,32 +102,44 @@ export function openDatabase(options: DatabaseOptions): Database {
   // One that breaks while it is lent out tells its queries; without a listener of its own it would end the process too.
   pool.on('connect', (client) => client.on('error', () => {}))
   const kyselies = {
-    unprepared: openKysely(pool, (text) => ({ text })),
-    prepared: openKysely(pool, isPooled ? (text) => ({ text }) : nameStatements()),
+    unprepared: openKysely(pool, (text) => ({ text }), trace),
+    prepared: openKysely(pool, isPooled ? (text) => ({ text }) : nameStatements(), trace),
   }
 
-  async function transact<T>(
+  function transact<T>(
     organizationId: string,
     work: (tx: Tx) => Promise<T>,
     statements: TransactionStatements = 'unprepared',
   ): Promise<T> {
-    try {
-      return await kyselies[statements].transaction().execute(async (tx) => {
-        await sql`select set_config('qflare.organization_id', ${organizationId}, true)${sql.raw(inTransaction)}`.execute(
-          tx,
-        )
-        return await work(tx)
-      })
-    } catch (error) {
-      throw toDatabaseError(error)
-    }
+    return trace(
+      () => ['transaction', postgresql],
+      async () => {
+        try {
+          return await kyselies[statements].transaction().execute(async (tx) => {
+            await sql`select set_config('qflare.organization_id', ${organizationId}, true)${sql.raw(inTransaction)}`.execute(
+              tx,
+            )
+            return await work(tx)
+          })
+        } catch (error) {
+          throw toDatabaseError(error)
+        }
+      },
+    )
   }
 
   return {
     withOrganization: transact,
     withoutOrganization: (work) => transact('', work),
-    sendTransaction: (scope, statements) =>
-      sendTransaction(pool, [scopeStatement(scope, inTransaction), ...statements], !isPooled),
+    sendTransaction(scope, statements) {
+      return trace(
+        () => [
+          'transaction in one round trip',
+          { ...postgresql, 'qflare.statements': statements.map(({ name }) => name).join(' ') },
+        ],
+        () => sendTransaction(pool, [scopeStatement(scope, inTransaction), ...statements], !isPooled),
+      )
+    },
     async readClock() {
       try {
         const { rows } = await pool.query<{ now: number }>('select extract(epoch from clock_timestamp()) * 1000 as now')
@@ -138,6 +153,8 @@ export function openDatabase(options: DatabaseOptions): Database {
   }
 }
 
+const untraced: TraceStep = (_describe, work) => work()
+
 function startOptions(settings: Record<string, string>): string {
   return Object.entries(settings)
     .map(([name, value]) => `-c ${name}=${value}`)
@@ -149,49 +166,6 @@ function settingCalls(settings: Record<string, string>): string {
   return Object.entries(settings)
     .map(([name, value]) => `, set_config('${name}', '${value}', true)`)
     .join('')
-}
-
-interface NamedText {
-  text: string
-  name?: string
-}
-
-/** Control of a transaction is nothing to prepare. */
-function nameStatements(): (text: string, values: readonly unknown[]) => NamedText {
-  const names = new Map<string, string>()
-  return (text, values) => {
-    if (values.length === 0) return { text }
-    const name = names.get(text) ?? `kysely_${names.size}`
-    names.set(text, name)
-    return { text, name }
-  }
-}
-
-/**
- * Kysely gives every connection back as a good one. What left a query without an answer is none: whatever is asked next, the
- * rollback first of all, would wait behind it. Nor is one whose prepared statements no longer fit.
- */
-function openKysely(pool: Pool, toText: (text: string, values: readonly unknown[]) => NamedText): Kysely<Tables> {
-  async function connect() {
-    const client = await pool.connect()
-    let isBad = false
-    async function query(text: string, values: unknown[]) {
-      try {
-        return await client.query({ ...toText(text, values), values })
-      } catch (error) {
-        if (error instanceof Error && error.message === 'Query read timeout') {
-          isBad = true
-          client.end().catch(() => {})
-        }
-        if (error instanceof PostgresError && !arePreparedGood(error)) isBad = true
-        throw error
-      }
-    }
-    // Its overload for cursors is not used here.
-    return { query, release: () => client.release(isBad) } as unknown as PostgresPoolClient
-  }
-  const lent: PostgresPool = { options: pool.options, end: () => pool.end(), connect }
-  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool: lent }) })
 }
 
 async function sendTransaction(
@@ -218,11 +192,6 @@ async function sendTransaction(
 function isConnectionGood(error: unknown): boolean {
   if (!(error instanceof PostgresError) || error.severity === 'FATAL') return false
   return arePreparedGood(error)
-}
-
-/** What a connection has prepared may no longer fit the schema, or be gone: every next use would fail alike. */
-function arePreparedGood({ code }: PostgresError): boolean {
-  return code !== '0A000' && code !== '26000'
 }
 
 function scopeStatement(scope: Scope, settings: string): Statement {

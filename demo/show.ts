@@ -37,7 +37,11 @@ export async function show(
   const run = runName()
   const names = namesOf(run, devices)
   const machines = new Map([...names, `${run}-coordinator`].map((name) => [name, makeSoftwareMachine(name)]))
-  const machineOf = (name: string) => machines.get(name) ?? makeSoftwareMachine(name)
+  const machineOf = (name: string) => {
+    const machine = machines.get(name)
+    if (machine === undefined) throw new Error(`There is no machine of the name ${name}.`)
+    return machine
+  }
   stage.chapter('Whom to trust')
   const trusted = await step(
     'say whom to trust',
@@ -55,13 +59,13 @@ export async function show(
   const members = await step(
     'enrol',
     tokens.flat(),
-    (token) => enrollMember(server, { ...token, machine: machineOf(token.name) }),
+    async (token) => enrollMember(server, { ...token, machine: machineOf(token.name) }),
     (done) => `${done.length} devices enrol: an ML-DSA identity key of their own, and evidence of what they booted.`,
   )
   const coordinators = await step(
     'enrol a coordinator',
     members.length === 0 ? [] : trusted,
-    ({ policyId }) => {
+    async ({ policyId }) => {
       const name = `${run}-coordinator`
       return enrollCoordinator(server, operator, { name, machine: machineOf(name), policyId })
     },

@@ -21,6 +21,7 @@ import {
 } from './security-contact-setting.ts'
 import { storeTransportProblems, storeTransportVariables } from './store-transport.ts'
 import { temporalRedisProblems } from './temporal-redis-setting.ts'
+import { type TracingSetting, tracingSetting, tracingVariables } from './tracing/setting.ts'
 import { readUrlFiles, urlFileVariables } from './url-files.ts'
 import { type WitnessSetting, witnessSetting } from './witness-setting.ts'
 
@@ -37,6 +38,8 @@ export interface Config {
   }
   /** Where health and metrics are served apart from the API; undefined: at the API's port, to this machine only. */
   operator: { host: string; port: number } | undefined
+  /** From when `/ready` says that the process stops until it takes no more connections. */
+  drainSeconds: number
   limits: LimitsPerMinute
   /** Undefined: nobody is named. */
   securityContact: SecurityContact | undefined
@@ -68,6 +71,8 @@ export interface Config {
   collateralWarningHours: number
   /** Undefined: incidents are told of in the log alone. */
   incidentWebhook: IncidentWebhookSetting | undefined
+  /** Undefined: nothing is traced. */
+  tracing: TracingSetting | undefined
   crypto: 'native' | 'portable' | undefined
   exchangeQueueLength: number
   /** After the end of a day's last session its sessions are dropped. */
@@ -141,6 +146,7 @@ const environment = z.object({
     .default('SecP384r1MLKEM1024:X25519MLKEM768'),
   QFLARE_OPERATOR_HOST: z.string().default('127.0.0.1'),
   QFLARE_OPERATOR_PORT: decimal(0, 65_535).optional(),
+  QFLARE_DRAIN_SECONDS: decimal(0, 60).default(0),
   QFLARE_LIMIT_CONNECTIONS: decimal(0, 10_000).default(1_000),
   QFLARE_LIMIT_ADDRESS: decimal(0, MAX_PER_MINUTE).default(60_000),
   QFLARE_LIMIT_ADDRESS_REFUSED: decimal(0, MAX_PER_MINUTE).default(600),
@@ -177,6 +183,7 @@ const environment = z.object({
   QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: decimal(0, 3_650).default(365),
   QFLARE_COLLATERAL_WARNING_HOURS: decimal(0, 8_760).default(72),
   ...incidentWebhookVariables,
+  ...tracingVariables,
   QFLARE_CRYPTO: z.enum(['native', 'portable']).optional(),
   QFLARE_EXCHANGE_QUEUE: decimal(1, 10_000).default(512),
   QFLARE_SESSION_RETENTION_DAYS: decimal(1, 3_650).default(7),
@@ -222,6 +229,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
       tls: tlsFiles(variables),
     },
     operator: operatorAddress(variables),
+    drainSeconds: variables.QFLARE_DRAIN_SECONDS,
     limits: {
       address: variables.QFLARE_LIMIT_ADDRESS,
       addressRefused: variables.QFLARE_LIMIT_ADDRESS_REFUSED,
@@ -248,6 +256,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     identityKeyMaxAgeDays: variables.QFLARE_IDENTITY_KEY_MAX_AGE_DAYS,
     collateralWarningHours: variables.QFLARE_COLLATERAL_WARNING_HOURS,
     incidentWebhook: incidentWebhookSetting(variables),
+    tracing: tracingSetting(variables),
     crypto: variables.QFLARE_CRYPTO,
     exchangeQueueLength: variables.QFLARE_EXCHANGE_QUEUE,
     sessionRetentionDays: variables.QFLARE_SESSION_RETENTION_DAYS,

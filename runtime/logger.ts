@@ -22,6 +22,7 @@ const allowedFields = [
   'route',
   'sessionId',
   'status',
+  'traceId',
   'url',
 ] as const
 

@@ -1,8 +1,9 @@
 import type { NextFunction, Request, Response } from 'express'
 
 const METHODS = 'GET, POST, PUT, PATCH, DELETE'
-const REQUEST_HEADERS = 'authorization, cache-control, content-type, last-event-id, x-request-id'
-const ANSWER_HEADERS = 'location, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after, x-request-id'
+const REQUEST_HEADERS = 'authorization, cache-control, content-type, last-event-id, qflare-pass, x-request-id'
+const ANSWER_HEADERS =
+  'location, qflare-pass, ratelimit-limit, ratelimit-remaining, ratelimit-reset, retry-after, x-request-id'
 /** Chromium keeps the answer to a preflight no longer. Seconds. */
 const PREFLIGHT_SECONDS = 7_200
 

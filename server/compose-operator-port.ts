@@ -4,8 +4,10 @@ import type { Clock } from '../runtime/clock.ts'
 import type { Config } from '../runtime/config.ts'
 import type { Wrapper } from '../runtime/custody/wrapper.ts'
 import type { JobQueues } from '../runtime/job-queues.ts'
+import { createLaneQueue } from '../runtime/lane-queue.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
+import type { Tracer } from '../runtime/tracing/tracer.ts'
 import { ServiceError } from './errors.ts'
 import type { HttpParts } from './http.ts'
 import { observeReadiness } from './observe-readiness.ts'
@@ -26,6 +28,7 @@ export interface OperatorPortParts {
   sequencer: { isHealthy(): boolean } | undefined
   logger: Logger
   metrics: Metrics
+  tracer: Tracer
 }
 
 /** Health, version and metrics of a process without the API, on the operator port. Throws ListenError. */
@@ -41,6 +44,7 @@ export async function composeOperatorPort(parts: OperatorPortParts): Promise<{ u
   observeReadiness({ readiness, metrics, logger })
   const listener = await startOperatorPort(parts, config.operator, {
     ...withoutCallers(metrics),
+    tracer: parts.tracer,
     routes: operationRoutes({ ...parts, readiness, registry: metrics.registry }),
     logger,
     metrics,
@@ -85,6 +89,8 @@ function withoutCallers(metrics: Metrics) {
     authenticate: async () => {
       throw new ServiceError('unauthenticated', 'This process knows nobody.')
     },
+    passes: { issue: () => '', read: () => undefined },
+    queue: createLaneQueue(1, 0, () => performance.now()),
     limits: createRateLimits({ address: 0, addressRefused: 0, apiToken: 0, device: 0, organization: 0 }, metrics),
     noteRefusedAccess: async () => {},
     noteRefusal,

@@ -1,17 +1,19 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Queue } from 'bullmq'
 import type { Database } from '../database/open.ts'
 import { findApiToken } from '../database/repositories/api-tokens.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import type { WriteEvent } from '../runtime/audit-events.ts'
-import { createBoundedQueue } from '../runtime/bounded-queue.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Config } from '../runtime/config.ts'
 import type { ServiceKeys } from '../runtime/custody/service-keys.ts'
 import type { Wrapper } from '../runtime/custody/wrapper.ts'
 import type { JobQueues } from '../runtime/job-queues.ts'
+import { createLaneQueue } from '../runtime/lane-queue.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { TemporalKeyStore } from '../runtime/temporal/temporal-key-store.ts'
+import type { Tracer } from '../runtime/tracing/tracer.ts'
 import { createAuthenticate } from './authenticate.ts'
 import { observeDevices } from './observe-devices.ts'
 import { observeReadiness } from './observe-readiness.ts'
@@ -19,6 +21,7 @@ import { createRateLimits } from './rate-limits.ts'
 import { listRoutes } from './routes.ts'
 import { createAccessTokens } from './services/access-tokens.ts'
 import { createNoteRefusedAccess } from './services/note-refused-access.ts'
+import { createPasses } from './services/passes.ts'
 import { createPublishedKeys } from './services/published-keys.ts'
 import { createReadiness, type Readiness } from './services/readiness.ts'
 import { createRefusals } from './services/refusals.ts'
@@ -33,6 +36,7 @@ export interface ServerParts {
     Config,
     | 'http'
     | 'operator'
+    | 'drainSeconds'
     | 'limits'
     | 'securityContact'
     | 'redisUrl'
@@ -56,19 +60,25 @@ export interface ServerParts {
   writeEvent: WriteEvent
   logger: Logger
   metrics: Metrics
+  tracer: Tracer
   /** How often it is looked whether a minute of refusals is over; each second without it. */
   lookForRefusalsEveryMs?: number
+  /** Instead of `drainSeconds`: resolves when no balancer sends anybody here any more. */
+  untilUnasked?: () => Promise<void>
 }
 
 export interface RunningServer {
   url: string
   /** Of health and metrics, where they have a port of their own. */
   operatorUrl: string | undefined
-  /** Takes no more connections, and resolves when every request under way has been answered, or after the bound. */
+  /**
+   * Is not ready from now on, and serves for `drainSeconds` more; then takes no more connections, and resolves when every request
+   * under way has been answered, or after the bound.
+   */
   close(): Promise<void>
 }
 
-/** Exchanges between their look-up and their commit at once; more wait in the queue, before their cryptography. */
+/** Exchanges and confirmations between their look-up and their commit at once; more wait in the queue, before the look-up. */
 const EXCHANGE_CONCURRENCY = 16
 
 /** Everything of the API process; the only place of it that opens a socket. Throws ListenError, and ConfigError for TLS files. */
@@ -89,7 +99,8 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
   const shared = openSharedState(config.redisUrl, parts.serviceKeys.rootKid, parts.logger)
   stack.defer(() => shared.close())
   const limits = createRateLimits(config.limits, metrics, shared.createRateLimit)
-  const queue = createBoundedQueue(EXCHANGE_CONCURRENCY, config.exchangeQueueLength)
+  const queue = createLaneQueue(EXCHANGE_CONCURRENCY, config.exchangeQueueLength, () => performance.now())
+  const passes = createPasses({ keyring, crypto, clock })
   let isDraining = false
   const readiness = createReadiness({
     database,
@@ -124,6 +135,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     publishedKeys,
     limits,
     queue,
+    passes,
     readiness,
     revocationFeed,
     jobQueues: parts.jobQueues,
@@ -147,6 +159,8 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     routes,
     authenticate,
     limits,
+    passes,
+    queue,
     noteRefusedAccess: createNoteRefusedAccess({ ...parts, limit: shared.createRateLimit('refused_access', 1) }),
     noteRefusal,
     trustProxy: config.http.trustProxy,
@@ -154,14 +168,18 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     queues: parts.queues,
     logger: parts.logger,
     metrics,
+    tracer: parts.tracer,
   })
 
+  const { untilUnasked = () => sleep(config.drainSeconds * 1_000) } = parts
   const running = stack.move()
   return {
     url: listeners.api.url,
     operatorUrl: listeners.operator?.url,
     async close() {
       isDraining = true
+      listeners.api.endConnections()
+      await untilUnasked()
       // Who listens would be waited for.
       revocationFeed.close()
       await listeners.close()

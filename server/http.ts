@@ -5,11 +5,15 @@ import express, { type Express, type NextFunction, type Request, type Response }
 import helmet, { type HelmetOptions } from 'helmet'
 import { isUuid } from '../protocol/encoding.ts'
 import { newId } from '../runtime/ids.ts'
+import type { LaneQueue } from '../runtime/lane-queue.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
+import type { Tracer } from '../runtime/tracing/tracer.ts'
 import { allowOrigins, answerPreflight } from './allow-origins.ts'
 import { type Authenticate, requireAccess } from './authenticate.ts'
-import { type Caller, logFieldsOf } from './caller.ts'
+import { boundPipelining } from './bound-pipelining.ts'
+import type { Caller } from './caller.ts'
+import { claimantOf, identifyClaimant, turnAwayWhenFull } from './claimants.ts'
 import { clientNetwork } from './client-address.ts'
 import { ServiceError } from './errors.ts'
 import {
@@ -19,12 +23,15 @@ import {
   noteRateLimit,
   weighRequest,
 } from './limit-requests.ts'
+import { observeRequest } from './observe-request.ts'
 import { BOARD_PATH, queueBoard } from './queue-board.ts'
 import { RateLimitedError, type RateLimits } from './rate-limits.ts'
 import { readBody } from './read-body.ts'
+import { createReadInTurn } from './read-in-turn.ts'
 import { logError, toProblem } from './respond-error.ts'
 import type { Route, RouteAnswer } from './route.ts'
 import type { NoteRefusedAccess } from './services/note-refused-access.ts'
+import type { Passes } from './services/passes.ts'
 import type { NoteRefusal } from './services/refusal-tally.ts'
 import { noteNotFound } from './services/refusals.ts'
 import { requireStrictHttp } from './strict-http.ts'
@@ -35,6 +42,8 @@ export interface HttpParts {
   routes: readonly Route[]
   authenticate: Authenticate
   limits: RateLimits
+  passes: Passes
+  queue: LaneQueue
   noteRefusedAccess: NoteRefusedAccess
   noteRefusal: NoteRefusal
   /** Whoever reaches this port may call what is for the machine itself. */
@@ -45,9 +54,10 @@ export interface HttpParts {
   corsOrigins: readonly string[]
   logger: Logger
   metrics: Metrics
+  tracer: Tracer
 }
 
-/** The whole order of a request: headers, id, form, origin, limits, route, access, body, answer; then errors. */
+/** The whole order of a request: headers, id, form, origin, queue, limits, route, access, body, answer; then errors. */
 export function createHttpApp(parts: HttpParts): Express {
   const app = express()
   app.disable('x-powered-by')
@@ -64,6 +74,11 @@ export function createHttpApp(parts: HttpParts): Express {
   app.use(requireStrictHttp())
   if (parts.trustProxy === undefined && !parts.isOperatorPort) app.use(warnOfProxy(parts.logger))
   app.use(allowOrigins(parts.corsOrigins))
+  app.use(identifyClaimant(parts.passes))
+  const readInTurn = createReadInTurn()
+  for (const { isQueued, method, path } of parts.routes) {
+    if (isQueued === true) app[method](path, turnAwayWhenFull(parts, path, readInTurn))
+  }
   app.use(limitAddress(parts.limits, new Set(machinePaths(parts.routes))))
   app.use(answerPreflight)
   const { queues } = parts
@@ -83,55 +98,12 @@ const browserRules = {
   xFrameOptions: { action: 'deny' },
 } as const satisfies HelmetOptions
 
-/** Who sends requests and reads no answer fills our memory: so many at once per connection, and no more. */
-const MAX_REQUESTS_UNDER_WAY = 16
-
-/** One after another: an answer is made when the one before it is on its way, and not kept until then. */
-function boundPipelining() {
-  /** The first of a connection is under way, the others wait for it. */
-  const requests = new WeakMap<object, NextFunction[]>()
-  return ({ socket }: Request, res: Response, next: NextFunction): void => {
-    const ours = requests.get(socket) ?? []
-    requests.set(socket, ours)
-    if (ours.push(next) > MAX_REQUESTS_UNDER_WAY) {
-      socket.destroy()
-      return
-    }
-    res.on('close', () => {
-      ours.shift()
-      if (!socket.destroyed) ours[0]?.()
-    })
-    if (ours.length === 1) next()
-  }
-}
-
 function identifyRequest(req: Request, res: Response, next: NextFunction): void {
   const given = req.get('x-request-id')
   const requestId = given !== undefined && isUuid(given) ? given : newId()
   res.locals.requestId = requestId
   res.set('x-request-id', requestId)
   next()
-}
-
-function observeRequest({ logger, metrics }: HttpParts) {
-  return (req: Request, res: Response, next: NextFunction): void => {
-    const startedAt = performance.now()
-    res.on('close', () => {
-      const durationMs = performance.now() - startedAt
-      const route = String(res.locals.route ?? 'none')
-      const status = res.writableFinished ? String(res.statusCode) : 'aborted'
-      metrics.httpRequestSeconds.observe({ route, method: req.method, status }, durationMs / 1000)
-      logger.info('request', {
-        requestId: String(res.locals.requestId),
-        method: req.method,
-        route,
-        status,
-        ...logFieldsOf((res.locals.caller as Caller | undefined) ?? anonymous),
-        durationMs: Math.round(durationMs * 10) / 10,
-      })
-    })
-    next()
-  }
 }
 
 function machinePaths(routes: readonly Route[]): string[] {
@@ -158,6 +130,7 @@ function answerRoute(route: Route, parts: HttpParts) {
         caller,
         requestId,
         network: clientNetwork(req),
+        claimant: claimantOf(res),
         lastEventId: req.get('last-event-id'),
         weigh: (weight: number) => weighRequest(parts.limits, caller, weight, res),
       }

@@ -1,15 +1,18 @@
 import type { NextFunction, Request, Response } from 'express'
 import type { Authenticate } from './authenticate.ts'
 import { type Caller, hasRole } from './caller.ts'
+import { limitedAs } from './claimants.ts'
 import { clientAddress } from './client-address.ts'
 import { ServiceError } from './errors.ts'
 import type { RateLimitState } from './rate-limit.ts'
 import type { RateLimits } from './rate-limits.ts'
 
-/** Counts every request of an address, but for the paths that tell whether the service is well. */
+/**
+ * Counts every request of an address, or of a device with a pass for itself, but for the paths that tell whether the service is well.
+ */
 export function limitAddress(limits: RateLimits, freePaths: ReadonlySet<string>) {
   return async (req: Request, res: Response, next: NextFunction): Promise<void> => {
-    if (!freePaths.has(req.path)) noteRateLimit(res, await limits.take('address', clientAddress(req)))
+    if (!freePaths.has(req.path)) noteRateLimit(res, await limits.take('address', limitedAs(res)))
     next()
   }
 }

@@ -1,4 +1,4 @@
-import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { SecureContextOptions } from 'node:tls'
@@ -11,6 +11,8 @@ export interface Listener {
   url: string
   /** For the handshakes from now on; connections that are there go on as they are. Throws what OpenSSL refuses. */
   setTls(context: SecureContextOptions): void
+  /** From now on each answer ends its connection: whoever keeps connections open opens the next one, somewhere else. */
+  endConnections(): void
   /** Takes no more connections, and resolves when every request under way has been answered, or after the bound. */
   close(): Promise<void>
 }
@@ -58,6 +60,10 @@ export async function startListener(
   // RFC 9110 §10.1.1 lets us ignore an expectation that we do not know; Node would answer it in plain text.
   server.on('checkExpectation', app)
   limitConnections(server, { ...connections, total: MAX_CONNECTIONS })
+  let isLastAnswer = false
+  server.prependListener('request', (_req, res: ServerResponse) => {
+    if (isLastAnswer) res.shouldKeepAlive = false
+  })
   // A connection on which nothing moves, in either direction, is given up.
   server.setTimeout(SILENCE_MS)
   await listen(server, address)
@@ -66,6 +72,9 @@ export async function startListener(
   return {
     url: `${tls === undefined ? 'http' : 'https'}://${host}:${port}`,
     setTls: (context) => tlsServer?.setSecureContext(context),
+    endConnections() {
+      isLastAnswer = true
+    },
     close: () => drain(server),
   }
 }

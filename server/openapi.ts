@@ -63,6 +63,11 @@ const sharedHeaders = {
   },
   'Retry-After': { description: 'Seconds to wait before trying again.', required: true, schema: number },
   Location: { description: 'Where what was made can be fetched.', required: true, schema: { type: 'string' } },
+  'QFLARE-Pass': {
+    description: 'For the same header of the next requests of the device: a busy service serves it first.',
+    required: true,
+    schema: { type: 'string' },
+  },
   Allow: { description: 'The methods that this path takes.', required: true, schema: { type: 'string' } },
   'WWW-Authenticate': { description: 'How to prove who asks.', required: true, schema: { const: 'Bearer' } },
   'RateLimit-Limit': { description: 'Requests a minute, of the limit of which the least is left.', schema: number },
@@ -197,7 +202,10 @@ function describeAnswer(answer: AnswerSpec, components: Components, isLimited: b
       : { 'application/json': { schema: describe(body, components) } }
   return {
     description,
-    headers: headersOf(isLimited, answer.hasLocation === true ? ['Location'] : []),
+    headers: headersOf(isLimited, [
+      ...(answer.hasLocation === true ? (['Location'] as const) : []),
+      ...(answer.hasPass === true ? (['QFLARE-Pass'] as const) : []),
+    ]),
     ...(content === undefined ? {} : { content }),
   }
 }

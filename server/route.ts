@@ -1,4 +1,5 @@
 import type { ZodType, z } from 'zod'
+import type { Claimant } from '../runtime/lane-queue.ts'
 import type { Caller, Operator, SessionCaller } from './caller.ts'
 import { type ErrorCode, ServiceError } from './errors.ts'
 import type { RateLimitState } from './rate-limit.ts'
@@ -38,6 +39,8 @@ export interface AnswerSpec {
   contentType?: string
   /** The answer names in `Location` what was made. */
   hasLocation?: true
+  /** The answer has a pass for the device, which it shows with its next requests. */
+  hasPass?: true
 }
 type AnswerSpecs = Readonly<Record<number, AnswerSpec>>
 
@@ -71,6 +74,8 @@ export interface RouteRequest<C = Caller, Query = unknown, Body = unknown> {
   requestId: string
   /** That it came from; undefined where nobody knows it any more. */
   network: string | undefined
+  /** Whose share of the queue it takes. */
+  claimant: Claimant
   /** Of a stream of events that is taken up again, as the header says it; not checked. */
   lastEventId: string | undefined
   /** Lets this request count as so many, for its API token and organization. It goes on whatever is left of their limits. */
@@ -87,6 +92,8 @@ interface RouteFacts {
    * reads: for what a whole fleet asks for, one round trip less.
    */
   looksUpSession?: true
+  /** It waits in the queue of exchanges, and what has no place there is turned away before it is read. */
+  isQueued?: true
   /** One line: what a call does. */
   summary: string
   query?: ZodType

@@ -2,11 +2,11 @@ import type { Database } from '../database/open.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import type { FederationPolicyName } from '../protocol/rounds/federation-policies.ts'
 import type { WriteEvent } from '../runtime/audit-events.ts'
-import type { BoundedQueue } from '../runtime/bounded-queue.ts'
 import type { Clock } from '../runtime/clock.ts'
 import type { Keyring } from '../runtime/custody/keyring.ts'
 import type { Signer } from '../runtime/custody/signer.ts'
 import type { JobQueues } from '../runtime/job-queues.ts'
+import type { LaneQueue } from '../runtime/lane-queue.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { ProfileName } from '../runtime/profile.ts'
@@ -73,6 +73,7 @@ import { createJobs } from './services/jobs.ts'
 import { createMonitorSettings } from './services/monitor-settings.ts'
 import { createOpenExchange } from './services/open-exchange.ts'
 import { createOrganizations } from './services/organizations.ts'
+import type { Passes } from './services/passes.ts'
 import type { PublishedKeys } from './services/published-keys.ts'
 import type { Readiness } from './services/readiness.ts'
 import { createReferenceValues } from './services/reference-values.ts'
@@ -106,7 +107,8 @@ export interface RouteParts {
   temporalKeys: TemporalKeys
   accessTokens: AccessTokens
   publishedKeys: PublishedKeys
-  queue: BoundedQueue
+  queue: LaneQueue
+  passes: Passes
   limits: RateLimits
   readiness: Readiness
   revocationFeed: RevocationFeed

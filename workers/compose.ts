@@ -23,7 +23,7 @@ import { type RunningWorkers, startWorkers } from './start-workers.ts'
 
 type Common = Pick<
   WorkerParts,
-  'database' | 'store' | 'wrapper' | 'crypto' | 'clock' | 'writeEvent' | 'logger' | 'metrics'
+  'database' | 'store' | 'wrapper' | 'crypto' | 'clock' | 'writeEvent' | 'logger' | 'metrics' | 'tracer'
 >
 
 export interface ComposeWorkersParts extends Common, Pick<ComposedQueues, 'backend' | 'queues'> {
@@ -70,7 +70,7 @@ export async function composeWorkers(composed: ComposeWorkersParts): Promise<Run
 }
 
 function toParts(composed: ComposeWorkersParts, incidentWebhook: WorkerParts['incidentWebhook']): WorkerParts {
-  const { backend, config, serviceKeys, database, store, crypto, clock, writeEvent, logger, metrics } = composed
+  const { backend, config, serviceKeys, database, store, crypto, clock, writeEvent, logger, metrics, tracer } = composed
   const { checkpointFile } = config.audit
   const checkpointSigner = createCheckpointSigner(crypto, logOrigin(config.trustDomain), serviceKeys)
   const hasFile = config.roles.includes('sequencer')
@@ -82,6 +82,7 @@ function toParts(composed: ComposeWorkersParts, incidentWebhook: WorkerParts['in
     writeEvent,
     logger,
     metrics,
+    tracer,
     keyring: serviceKeys.keyring,
     bucketSigner: serviceKeys.bucketSigner,
     wrapper: composed.wrapper,

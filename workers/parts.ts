@@ -9,6 +9,7 @@ import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { RotationTimes } from '../runtime/rotation-setting.ts'
 import type { TemporalKeyStore } from '../runtime/temporal/temporal-key-store.ts'
+import type { Tracer } from '../runtime/tracing/tracer.ts'
 import type { CheckAuditLogParts } from './jobs/check-audit-log.ts'
 import type { CheckClocksParts } from './jobs/check-clocks.ts'
 import type { DestructionLimit } from './jobs/destroy-temporal-keys.ts'
@@ -39,4 +40,5 @@ export interface WorkerParts extends CheckClocksParts, CheckAuditLogParts {
   writeEvent: WriteEvent
   logger: Logger
   metrics: Metrics
+  tracer: Tracer
 }

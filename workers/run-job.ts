@@ -44,7 +44,10 @@ export function createJobRunner(
           `The clocks of this machine and of the database do not agree: the job ${name} waits until they do.`,
         )
       }
-      await definition.run(parts, parts.clock.now(), progress, definition.payload.parse(payload))
+      await parts.tracer.begin(`job ${name}`, 'internal', async (span) => {
+        span.set({ 'messaging.destination.name': definition.queue })
+        await definition.run(parts, parts.clock.now(), progress, definition.payload.parse(payload))
+      })
       onEnd(name, undefined)
     } catch (error) {
       onEnd(name, error)

@@ -37,14 +37,17 @@ const NO_LIMITS = {
  * The service as `npm start` runs it, on a free port and a data folder of its own, with its usual log going nowhere and its
  * rate limits off. `nodeArguments` stand before its main file; it has an IPC channel for what they load.
  */
-export async function startBenchService(nodeArguments: readonly string[] = []): Promise<BenchService> {
+export async function startBenchService(
+  nodeArguments: readonly string[] = [],
+  env: Record<string, string> = {},
+): Promise<BenchService> {
   const dataDirectory = await mkdtemp(join(tmpdir(), 'qflare-bench-'))
   // PostgreSQL runs as another user when root runs the bench.
   await chmod(dataDirectory, 0o711)
   const main = fileURLToPath(new URL('../../main.ts', import.meta.url))
   const child = spawn(process.execPath, [...nodeArguments, main], {
     cwd: dirname(main),
-    env: { ...process.env, ...NO_LIMITS, PORT: '0', QFLARE_DATA_DIR: dataDirectory },
+    env: { ...process.env, ...NO_LIMITS, ...env, PORT: '0', QFLARE_DATA_DIR: dataDirectory },
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
   const stop = async () => {

@@ -48,10 +48,14 @@ export async function examineService(config: Config, url: string | undefined, is
 
 /** Whether the process that answers is of the release that is asking. */
 async function versionFindings(asked: string): Promise<Finding[]> {
-  const { body } = await get(new URL('/version', asked))
+  const advice = 'Another program may have the port, or it is stopping.'
+  const body = await get(new URL('/version', asked)).then(
+    (answer) => answer.body,
+    () => '',
+  )
   const running = versionAnswer.safeParse(parseJson(body)).data?.version
   const here = readVersion()
-  if (running === undefined) return [unseen(`${asked} does not say its version`, 'Another program may have the port.')]
+  if (running === undefined) return [unseen(`${asked} does not say its version`, advice)]
   if (running === here) return [ok(`it runs QFLARE ${running}, as this is`)]
   return [
     warning(`it runs QFLARE ${running}, and this is ${here}`, 'Restart what is older, or use the command of its own.'),

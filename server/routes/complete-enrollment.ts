@@ -1,4 +1,5 @@
 import { enrollmentAnswer, enrollmentCompletion } from '../../protocol/enrollment.ts'
+import { PASS_HEADER } from '../claimants.ts'
 import { EVIDENCE_MAX_BODY_BYTES } from '../read-body.ts'
 import { defineRoute, type Route } from '../route.ts'
 import type { CompleteEnrollment } from '../services/complete-enrollment.ts'
@@ -12,7 +13,9 @@ export function completeEnrollmentRoute(completeEnrollment: CompleteEnrollment):
     summary: 'Complete an enrolment',
     body: enrollmentCompletion,
     maxBodyBytes: EVIDENCE_MAX_BODY_BYTES,
-    answers: { 201: { description: 'The device is enrolled.', body: enrollmentAnswer, hasLocation: true } },
+    answers: {
+      201: { description: 'The device is enrolled.', body: enrollmentAnswer, hasLocation: true, hasPass: true },
+    },
     errors: [
       'enrollment_refused',
       'challenge_expired',
@@ -22,8 +25,9 @@ export function completeEnrollmentRoute(completeEnrollment: CompleteEnrollment):
       'evidence_refused',
     ],
     async answer({ params, body, requestId }) {
-      const enrolled = await completeEnrollment(parseId(params), body, requestId)
-      return { status: 201, headers: { location: `/v1/devices/${enrolled.deviceId}` }, body: enrolled }
+      const { enrolled, pass } = await completeEnrollment(parseId(params), body, requestId)
+      const headers = { location: `/v1/devices/${enrolled.deviceId}`, [PASS_HEADER]: pass }
+      return { status: 201, headers, body: enrolled }
     },
   })
 }

@@ -8,12 +8,13 @@ export function confirmExchangeRoute(confirmExchange: ConfirmExchange): Route {
     method: 'post',
     path: '/v1/exchanges/:id/confirm',
     access: 'anyone',
+    isQueued: true,
     summary: 'Confirm an exchange',
     body: confirmRequest,
     answers: { 200: { description: 'The session is ACTIVE.', body: confirmAnswer } },
     errors: ['confirmation_refused', 'session_state', 'overloaded'],
-    async answer({ params, body, requestId }) {
-      return { status: 200, body: await confirmExchange(parseId(params), body, requestId) }
+    async answer({ params, body, requestId, claimant }) {
+      return { status: 200, body: await confirmExchange(parseId(params), body, requestId, claimant) }
     },
   })
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { exchangeAnswer, exchangeRequest } from '../../protocol/exchange/messages.ts'
+import { PASS_HEADER } from '../claimants.ts'
 import { defineRoute, type Route } from '../route.ts'
 import type { OpenExchange } from '../services/open-exchange.ts'
 
@@ -8,13 +9,16 @@ export function openExchangeRoute(openExchange: OpenExchange): Route {
     method: 'post',
     path: '/v1/exchanges',
     access: 'anyone',
+    isQueued: true,
     summary: 'Begin a key exchange',
     body: exchangeRequest,
-    answers: { 201: { description: 'The session is PENDING.', body: exchangeAnswer, hasLocation: true } },
+    answers: {
+      201: { description: 'The session is PENDING.', body: exchangeAnswer, hasLocation: true, hasPass: true },
+    },
     errors: ['exchange_refused', 'bucket_out_of_window', 'replayed', 'session_state', 'overloaded'],
-    async answer({ body, requestId, network }) {
-      const { answer, rateLimits } = await openExchange(body, { requestId, network })
-      const headers = { location: `/v1/sessions/${answer.sessionId}` }
+    async answer({ body, requestId, network, claimant }) {
+      const { answer, rateLimits, pass } = await openExchange(body, { requestId, network }, claimant)
+      const headers = { location: `/v1/sessions/${answer.sessionId}`, [PASS_HEADER]: pass }
       return { status: 201, headers, rateLimits, body: z.encode(exchangeAnswer, answer) }
     },
   })

@@ -1,3 +1,5 @@
+import { QueueFullError } from '../../runtime/bounded-queue.ts'
+import type { Claimant, LaneQueue } from '../../runtime/lane-queue.ts'
 import { ServiceError } from '../errors.ts'
 import type { RateLimitState } from '../rate-limit.ts'
 import type { RateLimits } from '../rate-limits.ts'
@@ -19,6 +21,16 @@ export function createRunOnce() {
     } finally {
       underWay.delete(key)
     }
+  }
+}
+
+/** Throws `overloaded` where the queue has no place, or the one that was waited in goes to somebody else. */
+export async function runQueued<T>(queue: LaneQueue, claimant: Claimant, task: () => Promise<T>): Promise<T> {
+  try {
+    return await queue.run(claimant, task)
+  } catch (error) {
+    if (!(error instanceof QueueFullError)) throw error
+    throw new ServiceError('overloaded', 'Too many exchanges are waiting; try again.', { cause: error })
   }
 }
 

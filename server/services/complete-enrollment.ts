@@ -35,6 +35,7 @@ import { openActivation, openChallenge } from './challenges.ts'
 import { countAppraisal } from './count-appraisal.ts'
 import type { IssueAttestationResult } from './issue-attestation-result.ts'
 import { requireNewKey, withDuplicateKeyRefused } from './new-identity-key.ts'
+import type { Passes } from './passes.ts'
 import { type AppraisalPolicy, getPolicy, requireIdentityAlgorithm } from './policies.ts'
 import { requireOpenToken } from './start-enrollment.ts'
 import { type AppraisedEvidence, storeAttestation } from './store-attestation.ts'
@@ -48,6 +49,7 @@ export interface CompleteEnrollmentParts {
   writeEvent: WriteEvent
   issueResult: IssueAttestationResult
   attestationInputs: AttestationInputs
+  passes: Passes
   metrics: Metrics
   trustDomain: string
   profile: ProfileName
@@ -72,7 +74,7 @@ export type CompleteEnrollment = (
   enrollmentId: string,
   completion: EnrollmentCompletion,
   requestId: string,
-) => Promise<EnrolledDevice>
+) => Promise<{ enrolled: EnrolledDevice; pass: string }>
 
 /** What the checks of one completion work with. */
 interface Attempt {
@@ -126,7 +128,7 @@ export function createCompleteEnrollment(parts: CompleteEnrollmentParts): Comple
       }),
     )
     if (outcome instanceof ServiceError) throw outcome
-    return outcome
+    return { enrolled: outcome, pass: parts.passes.issue({ id: outcome.deviceId, organizationId }) }
   }
 }
 

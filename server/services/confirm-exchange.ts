@@ -9,10 +9,12 @@ import type { Primitives } from '../../protocol/primitives.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
+import type { Claimant, LaneQueue } from '../../runtime/lane-queue.ts'
 import type { Metrics } from '../../runtime/metrics.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { ServiceError } from '../errors.ts'
 import { ACCESS_TOKEN_MS, type AccessTokens } from './access-tokens.ts'
+import { runQueued } from './admit-exchange.ts'
 import { observeExchange } from './observe-exchange.ts'
 import { getPolicy } from './policies.ts'
 import { retryOnConflict } from './retry-on-conflict.ts'
@@ -24,45 +26,54 @@ export interface ConfirmExchangeParts {
   accessTokens: AccessTokens
   crypto: Primitives
   clock: Clock
+  queue: LaneQueue
   writeEvent: WriteEvent
   metrics: Metrics
   profile: ProfileName
 }
 
-export type ConfirmExchange = (sessionId: string, request: ConfirmRequest, requestId: string) => Promise<ConfirmAnswer>
+export type ConfirmExchange = (
+  sessionId: string,
+  request: ConfirmRequest,
+  requestId: string,
+  claimant: Claimant,
+) => Promise<ConfirmAnswer>
 
 /** PENDING → ACTIVE on the right confirmation, → FAILED on the first wrong one (docs/protocol.md §4). */
 export function createConfirmExchange(parts: ConfirmExchangeParts): ConfirmExchange {
-  return (sessionId, request, requestId) =>
+  return (sessionId, request, requestId, claimant) =>
     observeExchange(parts.metrics, 'established', () =>
-      retryOnConflict(async () => {
-        const now = parts.clock.now()
-        const party = await findExchangeParty(parts.database, request.deviceId, sessionId, now)
-        const session = party?.sessions.find(({ id }) => id === sessionId)
-        if (party === undefined || session === undefined)
-          throw new ServiceError('not_found', 'There is no such session.')
-        const isRight = isExpected(parts, session, request)
-        const state = sessionStateAt(session, now)
-        // A newer session may have superseded it since: whose answer was lost still gets it.
-        const isConfirmed = state === 'ACTIVE' || state === 'SUPERSEDED'
-        if (isConfirmed && isRight && now < (session.confirmedAt ?? 0) + CONFIRMATION_REPEAT_MS) {
-          return toAnswer(parts, party, session, session.confirmedAt as number)
-        }
-        if (session.state !== 'PENDING' || party.principal.status !== 'ACTIVE')
-          throw new ServiceError('session_state', `The session is ${state}.`)
-        if (state === 'PENDING' && isRight) {
-          await activate(parts, party, session, now, requestId)
-          return toAnswer(parts, party, session, now)
-        }
-        await end(parts, party, session, state === 'PENDING' ? 'FAILED' : 'TIMED_OUT', now, requestId)
-        throw state === 'PENDING'
-          ? new ServiceError(
-              'confirmation_refused',
-              'The confirmation is not that of this exchange; the session has ended.',
-            )
-          : new ServiceError('session_state', 'The session is TIMED_OUT.')
-      }),
+      runQueued(parts.queue, claimant, () => confirm(sessionId, request, requestId)),
     )
+
+  function confirm(sessionId: string, request: ConfirmRequest, requestId: string): Promise<ConfirmAnswer> {
+    return retryOnConflict(async () => {
+      const now = parts.clock.now()
+      const party = await findExchangeParty(parts.database, request.deviceId, sessionId, now)
+      const session = party?.sessions.find(({ id }) => id === sessionId)
+      if (party === undefined || session === undefined) throw new ServiceError('not_found', 'There is no such session.')
+      const isRight = isExpected(parts, session, request)
+      const state = sessionStateAt(session, now)
+      // A newer session may have superseded it since: whose answer was lost still gets it.
+      const isConfirmed = state === 'ACTIVE' || state === 'SUPERSEDED'
+      if (isConfirmed && isRight && now < (session.confirmedAt ?? 0) + CONFIRMATION_REPEAT_MS) {
+        return toAnswer(parts, party, session, session.confirmedAt as number)
+      }
+      if (session.state !== 'PENDING' || party.principal.status !== 'ACTIVE')
+        throw new ServiceError('session_state', `The session is ${state}.`)
+      if (state === 'PENDING' && isRight) {
+        await activate(parts, party, session, now, requestId)
+        return toAnswer(parts, party, session, now)
+      }
+      await end(parts, party, session, state === 'PENDING' ? 'FAILED' : 'TIMED_OUT', now, requestId)
+      throw state === 'PENDING'
+        ? new ServiceError(
+            'confirmation_refused',
+            'The confirmation is not that of this exchange; the session has ended.',
+          )
+        : new ServiceError('session_state', 'The session is TIMED_OUT.')
+    })
+  }
 }
 
 function isExpected(parts: ConfirmExchangeParts, session: ExchangeSession, request: ConfirmRequest): boolean {

@@ -13,18 +13,19 @@ import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import type { EncapsulationKey, Primitives, VerificationKey } from '../../protocol/primitives.ts'
 import { signatureAlgorithms, signatureContexts } from '../../protocol/suites.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
-import { type BoundedQueue, QueueFullError } from '../../runtime/bounded-queue.ts'
 import type { Clock } from '../../runtime/clock.ts'
 import { isIdentityKeyGenuine } from '../../runtime/custody/identity-key-mac.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
 import { tagNetwork } from '../../runtime/custody/network-tag.ts'
+import type { Claimant, LaneQueue } from '../../runtime/lane-queue.ts'
 import type { Metrics } from '../../runtime/metrics.ts'
 import { ServiceError } from '../errors.ts'
 import type { RateLimitState } from '../rate-limit.ts'
 import type { RateLimits } from '../rate-limits.ts'
-import { createRunOnce, replayed, runWithinLimits } from './admit-exchange.ts'
+import { createRunOnce, replayed, runQueued, runWithinLimits } from './admit-exchange.ts'
 import { makeDummyParty } from './dummy-party.ts'
 import { observeExchange } from './observe-exchange.ts'
+import type { Passes } from './passes.ts'
 import type { NoteRefusal } from './refusal-tally.ts'
 import { retryOnConflict } from './retry-on-conflict.ts'
 import { sealChains } from './session-chains.ts'
@@ -37,7 +38,8 @@ export interface OpenExchangeParts {
   keyring: Keyring
   crypto: Primitives
   clock: Clock
-  queue: BoundedQueue
+  queue: LaneQueue
+  passes: Passes
   limits: RateLimits
   writeEvent: WriteEvent
   metrics: Metrics
@@ -48,7 +50,8 @@ export interface OpenExchangeParts {
 export type OpenExchange = (
   request: ExchangeRequest,
   from: { requestId: string; network: string | undefined },
-) => Promise<{ answer: ExchangeAnswer; rateLimits: (RateLimitState | undefined)[] }>
+  claimant: Claimant,
+) => Promise<{ answer: ExchangeAnswer; rateLimits: (RateLimitState | undefined)[]; pass: string }>
 
 /** The server's first half of docs/protocol.md §4, its checks in the order that is given there. */
 export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
@@ -56,14 +59,14 @@ export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
   const dummy = makeDummyParty(crypto, parts.keyring)
   const runOnce = createRunOnce()
 
-  return observed(parts.metrics, async (request, from) => {
+  return observed(parts.metrics, async (request, from, claimant) => {
     const bucketKey = await getOpenBucketKey(parts, request)
     const th1 = initiateHash(crypto, request, bucketKey.certificate)
     const sessionId = sessionIdOf(request.bucket, th1)
     // With the signature: who takes part of a message and signs it wrongly does not keep the right one out.
     return runOnce(
       `${sessionId} ${toBase64url(request.signature)}`,
-      () => open(request, from, { bucketKey, th1, sessionId }),
+      () => runQueued(parts.queue, claimant, () => open(request, from, { bucketKey, th1, sessionId })),
       () => parts.noteRefusal.exchange(request.deviceId, 'replayed', undefined),
     )
   })
@@ -76,22 +79,21 @@ export function createOpenExchange(parts: OpenExchangeParts): OpenExchange {
     const party = await findExchangeParty(database, request.deviceId, sessionId, clock.now())
     refuseReplay(parts.noteRefusal, party, sessionId)
 
-    return runQueued(parts, async () => {
-      const clientKey = await importClientKey(parts, request)
-      const signatureBytes = request.signature.length
-      const claimed = party !== undefined && takesSignature(party, signatureBytes) ? party : dummy(signatureBytes)
-      const identityKey = await importIdentityKey(parts, claimed)
-      const isSigned = identityKey?.verify(th1, signatureContexts.exchange, request.signature) === true
-      if (!isSigned || clientKey === undefined || party?.principal.status !== 'ACTIVE') {
-        noteRefused(parts.noteRefusal, request.deviceId, party, isSigned)
-        throw new ServiceError('exchange_refused', 'The device, its key or its signature is not accepted.')
-      }
-      const isSlowed = clock.now() < (party.principal.slowedUntil ?? 0)
-      const principal = { id: request.deviceId, organizationId: party.organizationId, isSlowed }
-      return runWithinLimits(parts.limits, principal, () =>
-        answer(parts, { request, ...from, th1, sessionId, party, clientKey, bucketKey }),
-      )
-    })
+    const clientKey = await importClientKey(parts, request)
+    const signatureBytes = request.signature.length
+    const claimed = party !== undefined && takesSignature(party, signatureBytes) ? party : dummy(signatureBytes)
+    const identityKey = await importIdentityKey(parts, claimed)
+    const isSigned = identityKey?.verify(th1, signatureContexts.exchange, request.signature) === true
+    if (!isSigned || clientKey === undefined || party?.principal.status !== 'ACTIVE') {
+      noteRefused(parts.noteRefusal, request.deviceId, party, isSigned)
+      throw new ServiceError('exchange_refused', 'The device, its key or its signature is not accepted.')
+    }
+    const isSlowed = clock.now() < (party.principal.slowedUntil ?? 0)
+    const principal = { id: request.deviceId, organizationId: party.organizationId, isSlowed }
+    const opened = await runWithinLimits(parts.limits, principal, () =>
+      answer(parts, { request, ...from, th1, sessionId, party, clientKey, bucketKey }),
+    )
+    return { ...opened, pass: parts.passes.issue(principal) }
   }
 }
 
@@ -125,15 +127,6 @@ function refuseReplay(note: NoteRefusal, party: ExchangeParty | undefined, sessi
 function noteRefused(note: NoteRefusal, deviceId: string, party: ExchangeParty | undefined, isSigned: boolean): void {
   const isInactive = isSigned && party !== undefined && party.principal.status !== 'ACTIVE'
   note.exchange(deviceId, isInactive ? 'inactive' : 'signature', party?.organizationId)
-}
-
-async function runQueued<T>(parts: OpenExchangeParts, task: () => Promise<T>): Promise<T> {
-  try {
-    return await parts.queue.run(task)
-  } catch (error) {
-    if (!(error instanceof QueueFullError)) throw error
-    throw new ServiceError('overloaded', 'Too many exchanges are waiting; try again.', { cause: error })
-  }
 }
 
 /** Undefined for a key that fails the modulus check or is a bucket key: refused like a bad signature. */

@@ -29,13 +29,15 @@ describe('a page of an allowed origin', () => {
     expect(Object.fromEntries(asked.headers)).toMatchObject({
       'access-control-allow-origin': origin,
       'access-control-allow-methods': expect.stringContaining('POST'),
-      'access-control-allow-headers': 'authorization, cache-control, content-type, last-event-id, x-request-id',
+      'access-control-allow-headers':
+        'authorization, cache-control, content-type, last-event-id, qflare-pass, x-request-id',
       vary: expect.stringMatching(/origin/i),
     })
     const answer = await call(service, 'GET', '/v1/buckets', { headers: { origin } })
     expect(answer.status).toBe(200)
     expect(answer.headers.get('access-control-allow-origin')).toBe(origin)
     expect(answer.headers.get('access-control-expose-headers')).toContain('retry-after')
+    expect(answer.headers.get('access-control-expose-headers')).toContain('qflare-pass')
   })
 
   test('has what it asks beforehand counted, and may read that it is too often', async () => {

@@ -52,7 +52,7 @@ test('an answer that has to say more than its body says so: how to prove who ask
     return Object.keys(operation.responses[status]?.headers ?? {})
   }
   const limit = ['RateLimit-Limit', 'RateLimit-Remaining', 'RateLimit-Reset']
-  expect(headersOf('/v1/exchanges', 'post', 201)).toEqual(['X-Request-Id', 'Location', ...limit])
+  expect(headersOf('/v1/exchanges', 'post', 201)).toEqual(['X-Request-Id', 'Location', 'QFLARE-Pass', ...limit])
   expect(headersOf('/v1/exchanges', 'post', 401)).toEqual(['X-Request-Id', 'WWW-Authenticate', ...limit])
   expect(headersOf('/v1/exchanges', 'post', 429)).toEqual(['X-Request-Id', 'Retry-After', ...limit])
   expect(headersOf('/ready', 'get', 503)).toEqual(['X-Request-Id', 'Retry-After'])

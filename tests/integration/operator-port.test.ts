@@ -75,6 +75,32 @@ test('it tells of the drain until the API has answered what is under way, and th
   expect(await refusesConnections(draining.operatorUrl as string)).toBe(true)
 })
 
+test('while balancers have still to notice, it is not ready, and the API serves everybody and keeps no connection', async () => {
+  const unasked = Promise.withResolvers<void>()
+  const draining = await startTestService({ hasOperatorPort: true, untilUnasked: () => unasked.promise })
+  const agent = new Agent({ keepAlive: true })
+  onTestFinished(() => agent.destroy())
+  const ask = async () => {
+    const sent = get(`${draining.url}/v1/trust`, { agent })
+    const [answer] = (await once(sent, 'response')) as [IncomingMessage]
+    await text(answer)
+    return { status: answer.statusCode, connection: answer.headers.connection, isReused: sent.reusedSocket }
+  }
+  expect(await ask()).toEqual({ status: 200, connection: 'keep-alive', isReused: false })
+
+  const closed = draining.close()
+  const ready = await call({ url: draining.operatorUrl as string }, 'GET', '/ready')
+  expect(ready).toMatchObject({ status: 503, body: { checks: { database: { ok: true }, shutdown: { ok: false } } } })
+  // One that was kept, and a new one.
+  expect(await ask()).toEqual({ status: 200, connection: 'close', isReused: true })
+  expect(await ask()).toEqual({ status: 200, connection: 'close', isReused: false })
+  expect((await call(draining, 'POST', '/v1/enrollments', { body: {} })).status).toBe(400)
+
+  unasked.resolve()
+  await closed
+  expect(await refusesConnections(draining.url)).toBe(true)
+})
+
 async function connectionsThatWait({ database }: TestService): Promise<number> {
   const { rows } = await database.sql.query<{ count: number }>(
     `select count(*)::int as count from pg_locks where not granted and relation = 'trust_bundle'::regclass`,

@@ -4,7 +4,7 @@ import { runFleet } from './run-fleet.ts'
 
 const usage = `node tests/reliability/fleet-rounds.ts [options]
 
-Two APIs, two workers and a sequencer on one PostgreSQL and two Redis. While devices exchange, every process is restarted and killed
+Two APIs, two workers and two sequencers on one PostgreSQL and two Redis. While devices exchange, every process is restarted and killed
 in turn, either Redis flushed and killed, PostgreSQL restarted and killed. Ends with status 1, and what is wrong, where an exchange
 is not mended by retries, a bucket had no key, or an event is missing. Needs redis-server.
 

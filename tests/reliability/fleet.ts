@@ -1,32 +1,45 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Client } from 'pg'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../database/embedded.ts'
+import { startTestBalancer, type TestBalancer } from '../support/load-balancer.ts'
 import { loginsOf, prepareOwnPostgres } from '../support/own-postgres.ts'
 import { findFreePort, startTestRedis, type TestRedis } from '../support/redis.ts'
+import { createNode, type FleetNode } from './fleet-node.ts'
 import { makeFolder, noLimits } from './killed-service.ts'
 import { killPostgres } from './postgres-processes.ts'
 
-const root = fileURLToPath(new URL('../..', import.meta.url))
-const READY_WITHIN_MS = 60_000
-const ENDS_WITHIN_MS = 40_000
+const here = fileURLToPath(new URL('../..', import.meta.url))
 
-export const nodeNames = ['api-1', 'api-2', 'worker-1', 'worker-2', 'sequencer'] as const
+/** In the order of an upgrade (docs/operations.md). */
+export const nodeNames = ['worker-1', 'worker-2', 'sequencer-1', 'sequencer-2', 'api-1', 'api-2'] as const
 export type NodeName = (typeof nodeNames)[number]
 
-/** Two APIs, two workers and a sequencer on one PostgreSQL and two Redis, each a process of its own, as an operator runs them. */
+export interface FleetOptions {
+  /** Default: the embedded package's. */
+  startPostgres?: (options: { dataDirectory: string }) => Promise<EmbeddedPostgres>
+  /** What the processes run from to begin with. Default: this checkout. */
+  checkout?: string
+  /** Of every process, beside what the fleet needs. */
+  env?: Record<string, string>
+}
+
+/** Two APIs, two workers and two sequencers on one PostgreSQL and two Redis, each a process of its own, as an operator runs them. */
 export interface Fleet {
   /** Of both APIs; they stay the same over restarts. */
   urls: readonly string[]
+  /** Where each API says whether it is ready. */
+  operatorUrls: readonly string[]
+  /** HAProxy before both APIs; ends with the fleet. */
+  startBalancer(): Promise<TestBalancer>
   adminToken(): Promise<string>
-  /** SIGTERM, and the start of another in its place; throws unless the first ended with 0. */
-  restart(name: NodeName): Promise<void>
-  /** `kill -9`, and a start in its place. */
+  /** SIGTERM, and the start of another in its place, from this checkout or that one; throws unless the first ended with 0. */
+  restart(name: NodeName, checkout?: string): Promise<void>
+  /** In the place of one that did not start. */
+  start(name: NodeName): Promise<void>
+  /** `kill -9`, and a start in its place, from this checkout. */
   kill(name: NodeName): Promise<void>
   queues: TestRedis
   temporalKeys: TestRedis
@@ -39,14 +52,13 @@ export interface Fleet {
   close(): Promise<void>
 }
 
-export async function startFleet(): Promise<Fleet> {
+export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
+  const { startPostgres = startEmbedded, checkout = here } = options
   await using started = new AsyncDisposableStack()
   const folder = await makeFolder('qflare-fleet-')
   started.defer(() => rm(folder, { recursive: true, force: true }))
-  let postgres: EmbeddedPostgres = await startEmbeddedPostgres({
-    dataDirectory: join(folder, 'postgres'),
-    log: () => {},
-  })
+  const dataDirectory = join(folder, 'postgres')
+  let postgres = await startPostgres({ dataDirectory })
   started.defer(() => postgres.stop())
   await prepareOwnPostgres(postgres)
   const queues = await startTestRedis()
@@ -61,29 +73,37 @@ export async function startFleet(): Promise<Fleet> {
     QFLARE_ROOT_KEY: randomBytes(32).toString('hex'),
     QFLARE_CHECKPOINT_FILE: join(folder, 'audit-checkpoint'),
     NODE_COMPILE_CACHE: join(folder, 'compiled'),
+    QFLARE_TRUST_PROXY: '127.0.0.1',
+    ...options.env,
   }
   const nodes = new Map<NodeName, FleetNode>()
+  const servers: { port: number; operatorPort: number }[] = []
   for (const name of nodeNames) {
     const role = name.replace(/-\d$/, '')
-    const port = role === 'api' ? await findFreePort() : 0
-    const node = createNode({
-      ...env,
-      QFLARE_ROLES: role,
-      PORT: String(port),
-      QFLARE_DATA_DIR: join(folder, name),
-    })
-    nodes.set(name, { ...node, url: `http://127.0.0.1:${port}` })
+    const own: Record<string, string> = { QFLARE_ROLES: role, QFLARE_DATA_DIR: join(folder, name) }
+    if (role === 'api') {
+      const server = { port: await findFreePort(), operatorPort: await findFreePort() }
+      servers.push(server)
+      Object.assign(own, { PORT: String(server.port), QFLARE_OPERATOR_PORT: String(server.operatorPort) })
+    }
+    nodes.set(name, createNode({ ...env, ...own }))
   }
   const getNode = (name: NodeName) => nodes.get(name) as FleetNode
   started.defer(async () => {
     for (const node of nodes.values()) await node.stop('SIGTERM')
   })
   // All at once, as a cluster does it.
-  await Promise.all([...nodes.values()].map((node) => node.start()))
+  await Promise.all([...nodes.values()].map((node) => node.start(checkout)))
 
   const running = started.move()
   return {
-    urls: [getNode('api-1').url, getNode('api-2').url],
+    urls: servers.map(({ port }) => `http://127.0.0.1:${port}`),
+    operatorUrls: servers.map(({ operatorPort }) => `http://127.0.0.1:${operatorPort}`),
+    async startBalancer() {
+      const balancer = await startTestBalancer(servers)
+      running.defer(() => balancer.stop())
+      return balancer
+    },
     async adminToken() {
       for (const name of ['worker-1', 'worker-2']) {
         const text = await readFile(join(folder, name, 'admin-token'), 'utf8').catch(() => undefined)
@@ -91,21 +111,22 @@ export async function startFleet(): Promise<Fleet> {
       }
       throw new Error('no worker wrote the admin token')
     },
-    async restart(name) {
+    async restart(name, next = here) {
       const code = await getNode(name).stop('SIGTERM')
-      if (code !== 0) throw new Error(`${name} ended with ${code}:\n${getNode(name).said()}`)
-      await getNode(name).start()
+      if (code !== 0) throw new Error(`${name} ended with ${code}:\n${getNode(name).said().slice(-4_000)}`)
+      await getNode(name).start(next)
     },
+    start: (name) => getNode(name).start(here),
     async kill(name) {
       await getNode(name).stop('SIGKILL')
-      await getNode(name).start()
+      await getNode(name).start(here)
     },
     queues,
     temporalKeys,
     async restartPostgres(how) {
       if (how === 'kill') await killPostgres(postgres.processId)
       await postgres.stop()
-      postgres = await startEmbeddedPostgres({ dataDirectory: join(folder, 'postgres'), log: () => {} })
+      postgres = await startPostgres({ dataDirectory })
     },
     async connect() {
       const { host, superuserPassword: password } = postgres
@@ -120,53 +141,6 @@ export async function startFleet(): Promise<Fleet> {
   }
 }
 
-interface FleetNode {
-  url: string
-  /** Resolves when it says that it is ready. */
-  start(): Promise<void>
-  /** Its exit code; null when a signal ended it. */
-  stop(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null>
-  said(): string
-}
-
-function createNode(env: Record<string, string>): Omit<FleetNode, 'url'> {
-  let child: ChildProcess | undefined
-  let exited: Promise<unknown> = Promise.resolve()
-  let said = ''
-  const isRunning = () => child !== undefined && child.exitCode === null && child.signalCode === null
-
-  return {
-    async start() {
-      const { PATH = '' } = process.env
-      const from = said.length
-      const started = spawn(process.execPath, ['main.ts'], {
-        cwd: root,
-        env: { PATH, ...env },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      })
-      child = started
-      exited = once(started, 'close')
-      for (const stream of [started.stdout, started.stderr]) {
-        stream.on('data', (text: Buffer) => (said += text.toString()))
-      }
-      const deadline = performance.now() + READY_WITHIN_MS
-      while (!/"msg":"ready at /.test(said.slice(from))) {
-        if (!isRunning() || performance.now() > deadline) {
-          throw new Error(`a process of role ${env['QFLARE_ROLES']} is not ready:\n${said.slice(-4_000)}`)
-        }
-        await sleep(20)
-      }
-    },
-    async stop(signal) {
-      if (!isRunning()) return child?.exitCode ?? null
-      child?.kill(signal)
-      const late = Symbol('late')
-      if ((await Promise.race([exited, sleep(ENDS_WITHIN_MS, late, { ref: false })])) === late) {
-        child?.kill('SIGKILL')
-        throw new Error(`a process of role ${env['QFLARE_ROLES']} did not end:\n${said.slice(-4_000)}`)
-      }
-      return child?.exitCode ?? null
-    },
-    said: () => said,
-  }
+function startEmbedded({ dataDirectory }: { dataDirectory: string }): Promise<EmbeddedPostgres> {
+  return startEmbeddedPostgres({ dataDirectory, log: () => {} })
 }

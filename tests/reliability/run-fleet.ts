@@ -1,19 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from 'pg'
 import { BUCKET_MS } from '../../protocol/exchange/bucket.ts'
-import { logOrigin } from '../../protocol/log/checkpoint.ts'
-import { type VerifierKey, verifierKey } from '../../protocol/log/verifier-key.ts'
-import { createNativePrimitives } from '../../protocol/primitives/native.ts'
-import { compareTables } from './compare-tables.ts'
 import { type Fleet, nodeNames, startFleet } from './fleet.ts'
 import { type FleetLoad, type FleetLoadReport, startFleetLoad } from './fleet-load.ts'
-import { createLogChecker, type LoggedEvent } from './log-checker.ts'
+import { requireLog } from './fleet-log.ts'
 
-const crypto = createNativePrimitives()
 const DEVICES = 6
 const SETTLED_WITHIN_MS = 90_000
 const READY_WITHIN_MS = 90_000
-const DRAINED_WITHIN_MS = 60_000
 
 /** What is done to a fleet under load, by name, in this order. */
 const faults: Record<string, (fleet: Fleet) => Promise<void>> = {
@@ -82,7 +76,7 @@ export async function runFleet(options: {
     const sql = await fleet.connect()
     try {
       const buckets = await requireBuckets(sql, firstBucket)
-      const events = await requireLog(sql, report.sessionIds)
+      const events = (await requireLog(sql, report.sessionIds)).length
       const madeAgain = await countMadeAgain(sql)
       await fleet.close()
       return { ...report, rounds, settledMs, buckets, madeAgain, events }
@@ -108,9 +102,9 @@ async function untilEachExchanged(load: FleetLoad): Promise<number> {
 }
 
 /** Both APIs say that all is well again: what was lost was made anew. */
-async function untilReady({ urls }: Fleet): Promise<void> {
+async function untilReady({ operatorUrls }: Fleet): Promise<void> {
   const deadline = performance.now() + READY_WITHIN_MS
-  for (const url of urls) {
+  for (const url of operatorUrls) {
     for (;;) {
       const answer = await fetch(`${url}/ready`).catch(() => undefined)
       const said = await answer?.text().catch(() => undefined)
@@ -136,40 +130,4 @@ async function countMadeAgain(sql: Client): Promise<number> {
     'select count(*)::int as count from temporal_key where generation > 0',
   )
   return rows[0]?.count ?? 0
-}
-
-async function requireLog(sql: Client, sessionIds: readonly string[]): Promise<number> {
-  await untilDrained(sql)
-  const checker = createLogChecker(crypto, await readKeys(sql))
-  const events = await checker.readOn(sql)
-  await compareTables(sql, events)
-  requireEstablished(events, sessionIds)
-  return checker.size()
-}
-
-function requireEstablished(events: readonly LoggedEvent[], sessionIds: readonly string[]): void {
-  const established = new Set(
-    events.filter(({ type }) => type === 'session.established').map(({ subject }) => subject['sessionId']),
-  )
-  const lost = sessionIds.filter((id) => !established.has(id))
-  if (lost.length > 0) throw new Error(`${lost.length} sessions are not in the log, the first is ${lost[0]}`)
-}
-
-async function untilDrained(sql: Client): Promise<void> {
-  const deadline = performance.now() + DRAINED_WITHIN_MS
-  for (;;) {
-    const { rows } = await sql.query<{ is_drained: boolean }>(
-      'select published_size = size and not exists (select from audit_outbox) as is_drained from audit_log_state',
-    )
-    if (rows[0]?.is_drained === true) return
-    if (performance.now() > deadline) throw new Error('the log does not go on')
-    await sleep(20)
-  }
-}
-
-async function readKeys(sql: Client): Promise<VerifierKey[]> {
-  const { rows } = await sql.query<{ public_key: Buffer }>(
-    `select public_key from signing_key where key_use = 'audit' and alg = 'ML-DSA-44'`,
-  )
-  return rows.map((row) => verifierKey(crypto, logOrigin('qflare.local'), 'cosignature', row.public_key))
 }

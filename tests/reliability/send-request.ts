@@ -1,4 +1,4 @@
-import { type Agent, request } from 'node:http'
+import { type Agent, type IncomingMessage, request } from 'node:http'
 
 const ANSWER_WITHIN_MS = 10_000
 
@@ -8,7 +8,7 @@ export interface Reply {
   body: Record<string, unknown>
 }
 
-/** One request, of which the answer is JSON or empty. Never throws: a connection that breaks is what it is for. */
+/** One request, of which the answer is JSON, or empty, or a balancer's own. Never throws: a connection that breaks is what it is for. */
 export function sendRequest(
   { url, agent }: { url: string; agent?: Agent },
   order: { method: string; path: string; body?: unknown; headers?: Record<string, string> },
@@ -26,10 +26,14 @@ export function sendRequest(
       answer.on('end', () => {
         const said = Buffer.concat(chunks).toString()
         if (!answer.complete) lost()
-        else resolve({ status: answer.statusCode ?? 0, body: said === '' ? {} : JSON.parse(said) })
+        else resolve({ status: answer.statusCode ?? 0, body: isJson(answer) && said !== '' ? JSON.parse(said) : {} })
       })
     })
     sent.on('error', lost)
     sent.end(text)
   })
+}
+
+function isJson({ headers }: IncomingMessage): boolean {
+  return /^application\/(problem\+)?json\b/.test(headers['content-type'] ?? '')
 }

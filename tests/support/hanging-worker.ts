@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { createLogger } from '../../runtime/logger.ts'
 import { createMetrics } from '../../runtime/metrics.ts'
+import { noTracer } from '../../runtime/tracing/tracer.ts'
 import { defineJob } from '../../workers/job.ts'
 import { openQueueBackend, openQueues } from '../../workers/open-queues.ts'
 import type { WorkerParts } from '../../workers/parts.ts'
@@ -26,6 +27,6 @@ startWorkers({
   backend,
   queues: await openQueues(backend, logger),
   jobs: { hang },
-  parts: { logger, metrics: createMetrics(), clock: { now: Date.now } } as unknown as WorkerParts,
+  parts: { logger, metrics: createMetrics(), tracer: noTracer, clock: { now: Date.now } } as unknown as WorkerParts,
   times: { lockMs: 800, stalledCheckMs: 300, keepMs: 200, answerMs: 300, vitalMs: 60_000 },
 })

@@ -10,10 +10,11 @@ import { findFreePort } from './redis.ts'
 
 /** Debian's place for it is in the PATH of root alone. */
 const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin']
-const program = folders.map((folder) => join(folder, 'haproxy')).find((path) => existsSync(path))
+/** Undefined where it is missing. */
+export const haproxy = folders.map((folder) => join(folder, 'haproxy')).find((path) => existsSync(path))
 
 /** Whether this machine has Debian's `haproxy`. In CI it has to: a test that is skipped there proves nothing. */
-export const hasHaproxy = process.env.CI === 'true' || program !== undefined
+export const hasHaproxy = process.env.CI === 'true' || haproxy !== undefined
 
 export interface TestHaproxy {
   url: string
@@ -22,7 +23,7 @@ export interface TestHaproxy {
 
 /** A real HAProxy on loopback, with one connection to what is behind it, which it keeps and gives to whoever comes next. */
 export async function startTestHaproxy(backendUrl: string): Promise<TestHaproxy> {
-  if (program === undefined) throw new Error('this machine has no haproxy')
+  if (haproxy === undefined) throw new Error('this machine has no haproxy')
   const folder = await mkdtemp(join(tmpdir(), 'qflare-haproxy-'))
   const [port, { host }] = [await findFreePort(), new URL(backendUrl)]
   const file = join(folder, 'haproxy.cfg')
@@ -45,7 +46,7 @@ backend service
   server one ${host} maxconn 1
 `,
   )
-  const child = spawn(program, ['-db', '-f', file], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(haproxy, ['-db', '-f', file], { stdio: ['ignore', 'ignore', 'pipe'] })
   await untilItListens(child, port)
   return {
     url: `http://127.0.0.1:${port}`,

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import type { DirectConnection } from '../../database/connect-roles.ts'
 import { createLogger, type Logger } from '../../runtime/logger.ts'
 import { createMetrics } from '../../runtime/metrics.ts'
+import { noTracer } from '../../runtime/tracing/tracer.ts'
 import { defineJob, type JobDefinition } from '../../workers/job.ts'
 import { type JobQueue, openQueueBackend, openQueues, type QueueBackend } from '../../workers/open-queues.ts'
 import type { WorkerParts } from '../../workers/parts.ts'
@@ -110,7 +111,7 @@ export async function startTestWorkers(
   const queues = await openQueues(backend, logger)
   const metrics = createMetrics()
   const clock = { now: Date.now, offsetMs: () => 0, measuredAt: Date.now, measure: async () => {} }
-  const parts = { clock, logger, metrics } as unknown as WorkerParts
+  const parts = { clock, logger, metrics, tracer: noTracer } as unknown as WorkerParts
   const workers = startWorkers({ backend, queues, jobs, parts, times })
   let closing: Promise<void> | undefined
   const close = () => (closing ??= workers.close().then(() => backend.close()))

@@ -19,6 +19,7 @@ import type { ProfileName } from '../../runtime/profile.ts'
 import type { SecurityContact } from '../../runtime/security-contact-setting.ts'
 import { openFileTemporalKeyStore } from '../../runtime/temporal/file-temporal-key-store.ts'
 import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
+import { noTracer } from '../../runtime/tracing/tracer.ts'
 import { composeServer, type RunningServer } from '../../server/compose.ts'
 import { createTemporalKeys, type TemporalKeys } from '../../server/services/temporal-keys.ts'
 import { initializeDefaultOrganization, initializeKeys } from '../../workers/initialize-service.ts'
@@ -98,6 +99,8 @@ export async function startTestService(
     now?: number
     /** Of one partition of the log, a whole number of 256. */
     partitionEntries?: number
+    /** Its drain lasts until then; without it there is none. */
+    untilUnasked?: () => Promise<void>
     /** Of the server alone, to see what it computes. */
     crypto?: Primitives
   } = {},
@@ -168,6 +171,7 @@ export async function startTestService(
           tls: options.tls,
         },
         operator: options.hasOperatorPort ? { host: '127.0.0.1', port: 0 } : undefined,
+        drainSeconds: 0,
         limits: { address: 0, addressRefused: 0, apiToken: 0, device: 0, organization: 0, ...node.limits },
         securityContact: options.securityContact === null ? undefined : (options.securityContact ?? testContact),
         redisUrl: node.redisUrl,
@@ -175,6 +179,7 @@ export async function startTestService(
         exchangeQueueLength: options.exchangeQueueLength ?? 512,
         federationPolicy: 'development',
       },
+      tracer: noTracer,
       version: '0.0.0-test',
       database,
       auditor,
@@ -189,6 +194,7 @@ export async function startTestService(
       writeEvent,
       logger: options.logger ?? createLogger('silent'),
       metrics: createMetrics(),
+      ...(options.untilUnasked === undefined ? {} : { untilUnasked: options.untilUnasked }),
       lookForRefusalsEveryMs: node.tellsRefusals === true ? 20 : NEVER_MS,
     })
   const server = await startServer(api, database.open('qflare_auditor'), options)

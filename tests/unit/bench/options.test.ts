@@ -25,6 +25,7 @@ describe('the options of the bench', () => {
         'jobs',
         'rotation',
         'pruning',
+        'flood',
       ],
       auditEntries: 1_000_000,
       roundDevices: 10_000,

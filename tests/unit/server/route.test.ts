@@ -22,6 +22,7 @@ describe('what a route does not know', () => {
       ...given,
       params: {},
       caller: { type: 'anonymous' },
+      claimant: { lane: 'unproved', owner: '127.0.0.1' } as const,
       requestId: 'r',
       network: undefined,
       lastEventId: undefined,

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { createMetrics } from '../../../runtime/metrics.ts'
+import { noTracer } from '../../../runtime/tracing/tracer.ts'
 import { defineJob, type JobDefinition } from '../../../workers/job.ts'
 import type { WorkerParts } from '../../../workers/parts.ts'
 import { jobs } from '../../../workers/queues.ts'
@@ -7,7 +8,7 @@ import { createJobRunner } from '../../../workers/run-job.ts'
 
 function runnerAt(offsetMs: number, of: Record<string, JobDefinition>) {
   const clock = { now: () => 5, offsetMs: () => offsetMs }
-  const parts = { clock, metrics: createMetrics() } as unknown as WorkerParts
+  const parts = { clock, metrics: createMetrics(), tracer: noTracer } as unknown as WorkerParts
   const ends: [string, string | undefined][] = []
   const runner = createJobRunner(
     parts,
