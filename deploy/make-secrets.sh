@@ -7,9 +7,14 @@ set -euo pipefail
 umask 077
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-folder=${1:-$here/secrets}
+folder=$(realpath --canonicalize-missing "${1:-$here/secrets}")
 names=(localhost "${@:2}")
 
+is_for_compose=$([ "$folder" = "$here/secrets" ] && echo yes || echo no)
+if [ "$is_for_compose" = yes ] && [ "$(id -u)" = 0 ]; then
+  echo "Run this as an ordinary user who may use Docker: the containers run as that user, and PostgreSQL refuses root." >&2
+  exit 1
+fi
 if [ -e "$folder" ]; then
   echo "$folder is there already, and stays as it is." >&2
   exit 1
@@ -53,7 +58,6 @@ cat "$draft/edge.crt" "$draft/edge.key" >"$draft/edge.pem"
 
 put root-key "$(random)"
 put postgres-password "$(random)"
-put grafana-password "$(random)"
 
 for role in api auditor worker sequencer queues migrator; do
   password=$(random)
@@ -70,5 +74,9 @@ for store in queues temporal; do
 done
 
 mv -T "$draft" "$folder"
+# As whom docker-compose.yml runs its containers.
+if [ "$is_for_compose" = yes ]; then
+  printf 'QFLARE_UID=%s\nQFLARE_GID=%s\n' "$(id -u)" "$(id -g)" >>"$here/../.env"
+fi
 trap - EXIT
 echo "Made $folder. Keep a copy of root-key apart from the backups of the database."

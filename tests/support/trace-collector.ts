@@ -56,15 +56,17 @@ export async function startTraceCollector(): Promise<TraceCollector> {
   const spans: CollectedSpan[] = []
   const bodies: string[] = []
   let status = 200
-  const server = createServer(async (request, response) => {
+  const server = createServer((request, response) => {
     const chunks: Buffer[] = []
-    for await (const chunk of request) chunks.push(chunk as Buffer)
-    if (status === 200) {
-      const body = Buffer.concat(chunks).toString()
-      bodies.push(body)
-      spans.push(...readSpans(JSON.parse(body) as Sent))
-    }
-    response.writeHead(status, { 'content-type': 'application/json' }).end('{}')
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      if (status === 200) {
+        const body = Buffer.concat(chunks).toString()
+        bodies.push(body)
+        spans.push(...readSpans(JSON.parse(body) as Sent))
+      }
+      response.writeHead(status, { 'content-type': 'application/json' }).end('{}')
+    })
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
