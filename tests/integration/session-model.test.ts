@@ -10,7 +10,13 @@ import { makeTemporalKeys } from '../../workers/jobs/make-temporal-keys.ts'
 import { pruneSessions } from '../../workers/jobs/prune-sessions.ts'
 import { enrollTestDevice } from '../support/api.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
-import { PRUNE_AFTER_MS, type SessionWorld, sessionCommands } from '../support/session-commands.ts'
+import {
+  exchangeStep,
+  PRUNE_AFTER_MS,
+  passStep,
+  type SessionWorld,
+  sessionCommands,
+} from '../support/session-commands.ts'
 import { isOpen, SessionModel, transitions } from '../support/session-model.ts'
 
 /** QFLARE_MODEL_RUNS=10000 for a full run, whose walks are others each time. */
@@ -46,6 +52,13 @@ test(
   },
   TIMEOUT_MS,
 )
+
+test('what began more than two sessions’ lives ago is left to who writes ends down, by the exchange that comes then', async () => {
+  await using _closed = await startService()
+  const world = await enterWorld()
+  const commands = [exchangeStep(0), passStep(7_200_001), exchangeStep(0)]
+  await fc.asyncModelRun(() => ({ model: new SessionModel(service.time.now), real: world }), commands)
+})
 
 /** In the past: nobody may drop the sessions of a day that is not over. */
 async function startService(): Promise<AsyncDisposable> {

@@ -92,23 +92,22 @@ function expectOutcome(answer: Answer, expected: Outcome): void {
   expect(answer.status < 400 ? answer.status : answer.body.code).toBe(expected)
 }
 
-const exchange = fc.nat(2).map(
-  (place) =>
-    new Step(`exchange(${place})`, async (model, world) => {
-      const { body } = await call(world, 'GET', '/v1/buckets')
-      world.certificates = [...world.certificates.slice(-1), ...bucketsAnswer.parse(body).certificates]
-      const fresh = world.certificates.filter(({ bucket }) => isBucketAccepted(bucket, model.now))
-      const certificate = fresh[place % fresh.length] ?? (world.certificates[0] as BucketCertificate)
-      const initiated = initiateExchange(crypto, world.device, certificate)
-      const wire = z.encode(exchangeRequest, initiated.request) as Record<string, Json>
-      const id = sessionIdOf(certificate.bucket, initiateHash(crypto, initiated.request, certificate))
-      const answer = await call(world, 'POST', '/v1/exchanges', { body: wire })
-      expectOutcome(answer, model.open(id, certificate.bucket))
-      if (answer.status === 201) {
-        world.kept.set(id, { wire, opened: acceptAnswer(crypto, initiated, exchangeAnswer.parse(answer.body)) })
-      }
-    }),
-)
+export const exchangeStep = (place: number) =>
+  new Step(`exchange(${place})`, async (model, world) => {
+    const { body } = await call(world, 'GET', '/v1/buckets')
+    world.certificates = [...world.certificates.slice(-1), ...bucketsAnswer.parse(body).certificates]
+    const fresh = world.certificates.filter(({ bucket }) => isBucketAccepted(bucket, model.now))
+    const certificate = fresh[place % fresh.length] ?? (world.certificates[0] as BucketCertificate)
+    const initiated = initiateExchange(crypto, world.device, certificate)
+    const wire = z.encode(exchangeRequest, initiated.request) as Record<string, Json>
+    const id = sessionIdOf(certificate.bucket, initiateHash(crypto, initiated.request, certificate))
+    const answer = await call(world, 'POST', '/v1/exchanges', { body: wire })
+    expectOutcome(answer, model.open(id, certificate.bucket))
+    if (answer.status === 201) {
+      world.kept.set(id, { wire, opened: acceptAnswer(crypto, initiated, exchangeAnswer.parse(answer.body)) })
+    }
+  })
+const exchange = fc.nat(2).map(exchangeStep)
 
 const exchangeAgain = ofSession('exchange again', async (model, world, session, { wire }) => {
   const answer = await call(world, 'POST', '/v1/exchanges', { body: wire })
@@ -183,13 +182,12 @@ const status = (name: string) =>
 
 /** Milliseconds: around each time of the protocol. The shorter ones twice. */
 const times = [1, 29_999, 59_999, 60_000, 60_001, 240_000, 299_999, 300_000, 1_800_000, 3_540_001, 3_600_000]
-const passing = fc.constantFrom(...times, ...times.slice(0, 8)).map(
-  (ms) =>
-    new Step(`pass ${ms} ms`, async (model, world) => {
-      await world.passTime(ms)
-      model.passTime(ms)
-    }),
-)
+export const passStep = (ms: number) =>
+  new Step(`pass ${ms} ms`, async (model, world) => {
+    await world.passTime(ms)
+    model.passTime(ms)
+  })
+const passing = fc.constantFrom(...times, ...times.slice(0, 8)).map(passStep)
 
 const ending = fc.constant(
   new Step('end in time', async (model, world) => {

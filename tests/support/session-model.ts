@@ -76,7 +76,7 @@ export class SessionModel {
     if (this.sessions.some((session) => session.id === id)) return 'replayed'
     if (this.status !== 'ACTIVE') return 'exchange_refused'
     for (const session of this.sessions)
-      if (session.stored === 'PENDING' && session.state !== 'PENDING') this.#end(session)
+      if (session.stored === 'PENDING' && session.state !== 'PENDING' && this.#isMet(session)) this.#end(session)
     const pending = this.sessions.filter(({ state }) => state === 'PENDING')
     for (const evicted of pending.slice(0, Math.max(0, pending.length - 1))) this.#end(evicted, 'TIMED_OUT')
     const { now } = this
@@ -112,7 +112,7 @@ export class SessionModel {
         this.#move(older, 'SUPERSEDED')
         older.supersededAt = this.now
         this.events.push(`session.superseded ${older.id}`)
-      } else if (older.stored === 'PENDING') this.#end(older, 'TIMED_OUT')
+      } else if (older.stored === 'PENDING' && this.#isMet(older)) this.#end(older, 'TIMED_OUT')
     }
     // A newer one that is ACTIVE already has timed this one out: what is left here is older, or still PENDING.
     this.#move(session, 'ACTIVE')
@@ -172,6 +172,11 @@ export class SessionModel {
       const dayEnd = (Math.floor((session.bucket * BUCKET_MS) / (24 * HOUR_MS)) + 1) * 24 * HOUR_MS
       if (dayEnd + 2 * HOUR_MS <= this.now - retentionMs) session.isPruned = true
     }
+  }
+
+  /** By an exchange or a confirmation of its device: what is older than two sessions' lives is left to who writes ends down. */
+  #isMet({ bucket }: ModelSession): boolean {
+    return bucket * BUCKET_MS >= this.now - 2 * HOUR_MS
   }
 
   #revoke(session: ModelSession): void {
