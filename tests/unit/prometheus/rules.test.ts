@@ -67,7 +67,7 @@ describe('prometheus/rules/alerts.yml', () => {
 test.skipIf(!hasPromtool).each([
   ['check', 'config', 'prometheus/prometheus.yml'],
   ['test', 'rules', 'prometheus/tests/alerts.test.yml'],
-])('promtool %s %s %s finds nothing wrong', (...args) => {
+])('promtool %s %s %s finds nothing wrong', { timeout: 120_000 }, (...args) => {
   expect(execFileSync('promtool', args, { cwd: root, encoding: 'utf8', stdio: 'pipe' })).toContain('SUCCESS')
 })
 
