@@ -99,5 +99,6 @@ export const slowFiles = [
   'tests/unit/client/audit-verify-url.test.ts',
   'tests/unit/client/command-stdout.test.ts',
   'tests/unit/client/command.test.ts',
+  'tests/unit/prometheus/rules.test.ts',
   'tests/unit/scripts/install.test.ts',
 ]
