@@ -6,6 +6,9 @@ export const storeTransportVariables = {
   QFLARE_STORES_WITHOUT_TLS: z.string().optional(),
 }
 
+/** Stands where a URL needs a host and has none. */
+const NO_HOST = 'nowhere'
+
 type Present = Record<string, string | undefined>
 
 interface Store {
@@ -40,11 +43,12 @@ function parseStore(text: string, defaultHost: string | undefined): Store | unde
     const { protocol, hostname } = new URL(text)
     return { host: unbracketed(hostname), isEncrypted: protocol === 'rediss:', remedy: 'begin it with rediss://' }
   }
-  // With a user and no host, for a Unix socket, it is no URL but for PostgreSQL.
-  const url = [text, text.replace('@/', '@localhost/')].find((each) => URL.canParse(each))
+  // With a user and no host it is no URL but for PostgreSQL, which has the host from elsewhere then.
+  const url = [text, text.replace('@/', `@${NO_HOST}/`)].find((each) => URL.canParse(each))
   if (!/^postgres(ql)?:/.test(text) || url === undefined) return undefined
   const { hostname, searchParams } = new URL(url)
-  const host = searchParams.getAll('host').at(-1) || decodeURIComponent(unbracketed(hostname)) || defaultHost || ''
+  const named = url === text ? decodeURIComponent(unbracketed(hostname)) : ''
+  const host = searchParams.getAll('host').at(-1) || named || defaultHost || ''
   const isEncrypted = searchParams.getAll('sslmode').at(-1) === 'verify-full'
   return { host, isEncrypted, remedy: 'add sslmode=verify-full' }
 }

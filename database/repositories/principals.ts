@@ -200,13 +200,15 @@ export async function markPrincipalAttested(
     .executeTakeFirstOrThrow()
 }
 
-/** The row is locked by the caller. A longer time that was set before stays. */
-export async function markPrincipalSlowed(tx: Tx, id: string, until: number): Promise<void> {
-  await tx
+/** The row is locked by the caller. A longer time that was set before stays; until when it is slowed now. */
+export async function markPrincipalSlowed(tx: Tx, id: string, until: number): Promise<number> {
+  const row = await tx
     .updateTable('principal')
     .set({ slowed_until: sql`greatest(slowed_until, ${new Date(until)})` })
     .where('id', '=', id)
+    .returning('slowed_until')
     .executeTakeFirstOrThrow()
+  return row.slowed_until ?? until
 }
 
 /** The row is locked by the caller. Until it attests; since when that was asked for first. */

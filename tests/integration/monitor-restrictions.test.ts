@@ -52,6 +52,10 @@ test('it is slowed for as long as the settings say, no shorter for a second inci
   expect(slowedUntil).toBe(monitor.service.time.now + 2 * HOUR_MS)
   await respond(device, 'slow', { slowMinutes: 1 })
   expect((await show(device)).slowedUntil).toBe(slowedUntil)
+  expect((await told('device.slowed', device)).map(({ data }) => data)).toEqual([
+    { until: slowedUntil },
+    { until: slowedUntil },
+  ])
   monitor.service.time.now = slowedUntil
   await monitor.service.tick()
   const again = { ...device, ...(await establish(monitor.service, device)) }

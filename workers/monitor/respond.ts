@@ -61,8 +61,7 @@ export async function respond(judgement: Judgement, suspects: readonly Suspects[
 /** What each response does with a device that is ACTIVE and locked. How many sessions ended with it. */
 const take: Record<Exclude<ResponseName, 'none'>, (judgement: Judgement, deviceId: string) => Promise<number>> = {
   async slow({ tx, settings, now, tell }, deviceId) {
-    const until = now + settings.slowMinutes * 60_000
-    await markPrincipalSlowed(tx, deviceId, until)
+    const until = await markPrincipalSlowed(tx, deviceId, now + settings.slowMinutes * 60_000)
     tell({ type: 'device.slowed', subject: { deviceId }, data: { until } })
     return 0
   },

@@ -44,6 +44,10 @@ describe('a PostgreSQL', () => {
     expect(isRefused({ DATABASE_URL: url, PGHOST: 'db' })).toBe(true)
     expect(isRefused({ DATABASE_URL: `${url}?sslmode=verify-full`, PGHOST: 'db' })).toBe(false)
     expect(isRefused({ DATABASE_URL: url, PGHOST: '/run/postgresql' })).toBe(false)
+    // With a user too, where it is no URL but for PostgreSQL.
+    expect(isRefused({ DATABASE_URL: 'postgresql://x:y@/qflare', PGHOST: 'db' })).toBe(true)
+    expect(isRefused({ DATABASE_URL: 'postgresql://x:y@/qflare', PGHOST: '/run/postgresql' })).toBe(false)
+    expect(isRefused({ DATABASE_URL: 'postgresql://x:y@/qflare' })).toBe(false)
   })
 })
 
