@@ -28,7 +28,7 @@ export async function readLockedPackages(): Promise<LockedPackage[]> {
 /** They ask for their text to be kept, and for nothing of ours. */
 const permissive = ['0BSD', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'ISC', 'MIT']
 /** Of tools that we change nothing of and give to nobody. */
-const ofTools = [...permissive, 'MPL-2.0']
+const ofTools = [...permissive, 'MPL-2.0', 'Python-2.0']
 
 /** Packages whose licence is none of those, by an SPDX expression without brackets: of `OR` one is enough. */
 export function findRefusedLicences(packages: readonly Pick<LockedPackage, 'name' | 'license' | 'dev'>[]): string[] {
