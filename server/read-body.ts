@@ -15,6 +15,8 @@ export async function readBody(req: IncomingMessage, maxBytes = DEFAULT_MAX_BODY
   }
   if (Number(req.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes)
   const bytes = await readBytes(req, maxBytes)
+  // It was answered 408 (client-errors.ts) while the rest was on its way.
+  if (req.socket.writableEnded) throw new ServiceError('malformed', 'The body came too late.')
   try {
     return parseStrictJson(bytes)
   } catch (error) {

@@ -15,7 +15,8 @@ export function requireStrictHttp() {
   const ending = new WeakSet<object>()
 
   return (req: Request, res: Response, next: NextFunction): void => {
-    if (ending.has(req.socket)) return
+    // What was too slow has had its answer (client-errors.ts), and may still come to its end.
+    if (ending.has(req.socket) || req.socket.writableEnded) return
     const fault = findFault(req)
     if (fault !== undefined || req.headers.upgrade !== undefined) {
       ending.add(req.socket)

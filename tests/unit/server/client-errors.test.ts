@@ -1,8 +1,11 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
+import express from 'express'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { answerClientErrors } from '../../../server/client-errors.ts'
+import { readBody } from '../../../server/read-body.ts'
+import { requireStrictHttp } from '../../../server/strict-http.ts'
 
 /** Bounds that a test can wait for; the ones of the service are seconds. */
 const soon = { headersTimeout: 100, requestTimeout: 200, connectionsCheckingInterval: 20 }
@@ -75,6 +78,38 @@ describe('a request that is too slow is answered 408', () => {
     const socket = await open(readAll, { bounds: soon })
     socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345')
     expectProblem(await received(socket), 408, 'request_timeout')
+  })
+
+  test('and not done when the rest of its headers comes after all', async () => {
+    let done = 0
+    const app = express()
+      .use(requireStrictHttp())
+      .use((_req, res) => {
+        done++
+        res.end()
+      })
+    const socket = await open(app as RequestListener, { bounds: soon })
+    socket.write('DELETE /x HTTP/1.1\r\nHost: x\r\nX-Slow: ')
+    const answer = received(socket)
+    await once(socket, 'data')
+    socket.write('y\r\n\r\n')
+    expectProblem(await answer, 408, 'request_timeout')
+    expect(done).toBe(0)
+  })
+
+  test('and not done when the rest of its body comes after all', async () => {
+    const bodies: unknown[] = []
+    const app: RequestListener = (req) =>
+      void readBody(req)
+        .then((body) => bodies.push(body))
+        .catch(() => undefined)
+    const socket = await open(app, { bounds: soon })
+    socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{"a":')
+    const answer = received(socket)
+    await once(socket, 'data')
+    socket.write('1234}')
+    expectProblem(await answer, 408, 'request_timeout')
+    expect(bodies).toEqual([])
   })
 })
 
