@@ -58,6 +58,7 @@ cat "$draft/edge.crt" "$draft/edge.key" >"$draft/edge.pem"
 
 put root-key "$(random)"
 put postgres-password "$(random)"
+put grafana-password "$(random)"
 
 for role in api auditor worker sequencer queues migrator; do
   password=$(random)

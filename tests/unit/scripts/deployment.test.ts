@@ -12,17 +12,36 @@ describe('docker-compose.yml', () => {
     expect(named.filter((name) => !configVariables.includes(name ?? ''))).toEqual([])
   })
 
-  test('mounts files that are in the repository', () => {
+  test('mounts files and folders that are in the repository, read-only', () => {
     const files = listFiles()
-    const mounted = [...compose.matchAll(/\.\/(deploy\/[a-z/._]+):\/[a-z/._-]+:ro/g)].map(([, path]) => path ?? '')
-    expect(mounted.length).toBeGreaterThan(5)
-    expect(mounted.filter((path) => !files.includes(path))).toEqual([])
+    const mounted = [...compose.matchAll(/\.\/([a-z/._]+):(\/[^\s'"]+)/g)]
+    expect(mounted.length).toBeGreaterThan(9)
+    expect(mounted.filter(([, , target = '']) => !target.endsWith(':ro'))).toEqual([])
+    const paths = mounted.map(([, path = '']) => path)
+    expect(paths.filter((path) => !files.some((file) => `${file}/`.startsWith(`${path}/`)))).toEqual([])
+  })
+
+  test('each secret of a service is declared, and made by deploy/make-secrets.sh', () => {
+    const declared = [...compose.matchAll(/^ {2}([a-z.-]+): \{ file: \.\/deploy\/secrets\/\1 \}$/gm)].map(
+      ([, name]) => name,
+    )
+    const read = [...compose.matchAll(/\/run\/secrets\/([a-z.-]+)/g)].map(([, name]) => name)
+    expect(read).toContain('grafana-password')
+    expect(read.filter((name) => !declared.includes(name))).toEqual([])
+    expect(readText('deploy/make-secrets.sh')).toContain('put grafana-password ')
+  })
+
+  test('each process of the service says whether it lives: the check of the image is off for migrations alone', () => {
+    expect(compose.match(/^ {2}migrate:|^ {4}healthcheck: \{ disable: true \}/gm)).toEqual([
+      '  migrate:',
+      '    healthcheck: { disable: true }',
+    ])
   })
 
   test('has no password in it, and its ports are for this machine alone', () => {
     expect(compose).not.toMatch(/PASSWORD: |:[^@/\s]+@/)
     const ports = [...compose.matchAll(/^ +ports: (.*)$/gm)].map(([, value]) => value)
-    expect(ports).toEqual(["['127.0.0.1:8443:8443']"])
+    expect(ports).toEqual(["['127.0.0.1:8443:8443']", "['127.0.0.1:3000:3000']"])
   })
 
   test('each of its services is hardened: by the shared settings, or by those of another that has them', () => {
@@ -31,7 +50,7 @@ describe('docker-compose.yml', () => {
     const hardened = [...services.matchAll(/^ {2}([a-z-]+):.*\n {4}<<: \*(hardened|service|redis)$/gm)].map(
       ([, name]) => name,
     )
-    expect(names.length).toBe(8)
+    expect(names.length).toBe(10)
     expect(hardened).toEqual(names)
   })
 })
