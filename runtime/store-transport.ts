@@ -40,8 +40,9 @@ export function storeTransportProblems(variables: Present): string[] {
 function parseStore(text: string, defaultHost: string | undefined): Store | undefined {
   if (/^rediss?:/.test(text)) {
     if (!URL.canParse(text)) return undefined
-    const { protocol, hostname } = new URL(text)
-    return { host: unbracketed(hostname), isEncrypted: protocol === 'rediss:', remedy: 'begin it with rediss://' }
+    const { protocol, hostname, searchParams } = new URL(text)
+    const host = unbracketed(hostname) || (searchParams.get('host') ?? '')
+    return { host, isEncrypted: protocol === 'rediss:', remedy: 'begin it with rediss://' }
   }
   // With a user and no host it is no URL but for PostgreSQL, which has the host from elsewhere then.
   const url = [text, text.replace('@/', `@${NO_HOST}/`)].find((each) => URL.canParse(each))

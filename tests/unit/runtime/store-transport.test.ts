@@ -52,7 +52,7 @@ describe('a PostgreSQL', () => {
 })
 
 test('a Redis on another machine is refused without rediss', () => {
-  for (const url of ['redis://keys', 'redis://:x@10.0.0.6:6379/1', 'redis://[fd00::6]']) {
+  for (const url of ['redis://keys', 'redis://:x@10.0.0.6:6379/1', 'redis://[fd00::6]', 'redis:///0?host=keys']) {
     expect(isRefused({ REDIS_URL: url }), url).toBe(true)
     expect(isRefused({ REDIS_URL: url.replace('redis', 'rediss') }), url).toBe(false)
   }
