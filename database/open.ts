@@ -40,7 +40,7 @@ export interface Database {
   sendTransaction(scope: Scope, statements: readonly Statement[]): Promise<[string, ...StatementResult[]]>
   /** The server's clock in milliseconds since the Unix epoch. */
   readClock(): Promise<number>
-  /** For the metrics. */
+  /** For the metrics. `waiting`: for which there is no connection. */
   connections(): { total: number; idle: number; waiting: number }
   close(): Promise<void>
 }
@@ -148,7 +148,12 @@ export function openDatabase(options: DatabaseOptions): Database {
         throw toDatabaseError(error)
       }
     },
-    connections: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
+    connections() {
+      const { totalCount: total, idleCount: idle, waitingCount } = pool
+      // What was asked for in this turn waits too, until it is given one that is there or may be made.
+      const free = idle + options.maxConnections - total
+      return { total, idle, waiting: Math.max(0, waitingCount - free) }
+    },
     close: () => pool.end(),
   }
 }

@@ -15,6 +15,13 @@ export function createMetrics() {
   }
   return {
     registry,
+    // The first that is asked: what is looked up for those below takes connections.
+    databaseConnections: gauge({
+      name: 'qflare_db_pool_connections',
+      help: 'Connections of this process to PostgreSQL by the role that they work as: total, idle, and requests that wait for one (waiting). Of a process: sum',
+      labelNames: ['role', 'state'],
+      registers,
+    }),
     httpRequestSeconds: new Histogram({
       name: 'qflare_http_request_duration_seconds',
       help: 'Time from the request to the end of its answer',
@@ -212,12 +219,6 @@ export function createMetrics() {
     redisClockOffsetSeconds: gauge({
       name: 'qflare_redis_clock_offset_seconds',
       help: 'What is to be added to the clock of the queues’ Redis to have the database’s',
-      registers,
-    }),
-    databaseConnections: gauge({
-      name: 'qflare_db_pool_connections',
-      help: 'Connections of this process to PostgreSQL by the role that they work as: total, idle, and requests that wait for one (waiting). Of a process: sum',
-      labelNames: ['role', 'state'],
       registers,
     }),
     auditMergeDelaySeconds: new Histogram({

@@ -88,9 +88,8 @@ export async function openTracer({ setting, version, roles, logger }: TracerPart
     record(name, durationMs, attributes) {
       const parent = current.getStore()
       if (parent === undefined) return
-      const endTime = performance.timeOrigin + performance.now()
-      const startTime = endTime - durationMs
-      tracer.startSpan(name, { startTime, attributes: withValues(attributes) }, parent).end(endTime)
+      const startTime = Date.now() - durationMs
+      tracer.startSpan(name, { startTime, attributes: withValues(attributes) }, parent).end()
     },
     close: () => provider.shutdown(),
   }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { startEmbeddedPostgres } from '../../database/embedded.ts'
-import { listFiles } from '../architecture/repository.ts'
+import { listFiles, root } from '../architecture/repository.ts'
 import { colourOf, fillIn, firstRowOf, panelsOf, readDashboard } from '../support/dashboard-queries.ts'
 import { makeTestFolder, stop } from '../support/operations.ts'
 import { loginsOf, prepareOwnPostgres } from '../support/own-postgres.ts'
@@ -22,6 +22,8 @@ vi.setConfig({ testTimeout: 240_000, hookTimeout: 60_000 })
 
 const WITHIN = { timeout: 60_000, interval: 500 }
 const MAX_SERIES = 8
+/** Its device with tampered firmware, and a token that it uses twice, are incidents that somebody has to look at. */
+const ofTheDemo = ['QflareAttestationFailuresRising', 'QflareIncidentsCritical']
 const dashboards = listFiles()
   .filter((path) => /^grafana\/dashboards\/.*\.json$/.test(path))
   .map(readDashboard)
@@ -29,6 +31,7 @@ const demo = fileURLToPath(new URL('../../demo/main.ts', import.meta.url))
 
 interface Member {
   folder: string
+  role: string
   target: string
   process: ServiceProcess
 }
@@ -64,7 +67,7 @@ describe.skipIf(!hasPrometheus || !hasRedis)('a real Prometheus beside a real fl
       ['worker', 'sequencer', 'api', 'api'].map(async (role) => {
         const [folder, port] = [await makeTestFolder(), await findFreePort()]
         const env = { ...shared, QFLARE_ROLES: role, QFLARE_OPERATOR_PORT: String(port) }
-        return { folder, target: `127.0.0.1:${port}`, process: spawnService(folder, env) }
+        return { folder, role, target: `127.0.0.1:${port}`, process: spawnService(folder, env) }
       }),
     )
     const [worker, sequencer, api, other] = fleet as [Member, Member, Member, Member]
@@ -74,7 +77,9 @@ describe.skipIf(!hasPrometheus || !hasRedis)('a real Prometheus beside a real fl
 global: { scrape_interval: 1s, evaluation_interval: 1s }
 scrape_configs:
   - job_name: qflare
-    static_configs: [{ targets: [${fleet.map(({ target }) => `"${target}"`).join(', ')}] }]
+    static_configs:
+${fleet.map(({ role, target }) => `      - { targets: ["${target}"], labels: { role: ${role} } }`).join('\n')}
+rule_files: ["${join(root, 'prometheus/rules')}/*.yml"]
 `)
     stack.defer(() => prometheus.stop())
     // Rates need a number of before.
@@ -86,9 +91,24 @@ scrape_configs:
     await vi.waitFor(async () => expect(await findEmpty(prometheus, known)).toEqual([]), WITHIN)
     expect(await findCrowded(prometheus, known)).toEqual([])
     expect(await findClasses(prometheus, known)).toEqual(expect.arrayContaining(['2xx', '4xx']))
-    for (const { process } of fleet.toReversed()) await stop(process)
+    const rules = await prometheus.rules()
+    expect(rules.filter(({ health }) => health !== 'ok')).toEqual([])
+    const recorded = rules.filter(({ state }) => state === undefined)
+    for (const { name } of recorded) {
+      await vi.waitFor(async () => expect(await prometheus.query(name), name).not.toEqual([]), WITHIN)
+    }
+    expect((await listAlerts(prometheus)).filter((name) => !ofTheDemo.includes(name))).toEqual([])
+    await stop(sequencer.process)
+    await vi.waitFor(async () => expect(await listAlerts(prometheus)).toContain('QflareRoleAbsent'), WITHIN)
+    for (const { process } of [other, api, worker]) await stop(process)
     await vi.waitFor(async () => expect(await findWell(prometheus, known)).toEqual([]), WITHIN)
   })
+
+  /** Those that fire, or will when it stays as it is. */
+  async function listAlerts(prometheus: TestPrometheus): Promise<string[]> {
+    const rules = await prometheus.rules()
+    return rules.flatMap(({ name, state }) => (state === 'pending' || state === 'firing' ? [name] : [])).toSorted()
+  }
 
   type Known = Parameters<typeof fillIn>[1]
 

@@ -17,12 +17,21 @@ export interface Series {
   value: number
 }
 
+export interface Rule {
+  name: string
+  health: string
+  lastError?: string | undefined
+  state?: 'inactive' | 'pending' | 'firing' | undefined
+}
+
 export interface TestPrometheus {
   url: string
   /** As of now. Throws with what Prometheus says of an expression that it does not understand. */
   query(expression: string): Promise<Series[]>
   /** Every series that an expression had within the last seconds. */
   queryRange(expression: string, seconds: number): Promise<Series[]>
+  /** Every rule, as it was evaluated last; of a recording rule `state` is undefined. */
+  rules(): Promise<Rule[]>
   stop(): Promise<void>
 }
 
@@ -32,6 +41,21 @@ const matrix = z.object({
       metric: z.record(z.string(), z.string()),
       value: z.tuple([z.number(), z.string()]).optional(),
       values: z.array(z.tuple([z.number(), z.string()])).optional(),
+    }),
+  ),
+})
+
+const ruleGroups = z.object({
+  groups: z.array(
+    z.object({
+      rules: z.array(
+        z.object({
+          name: z.string(),
+          health: z.string(),
+          lastError: z.string().optional(),
+          state: z.enum(['inactive', 'pending', 'firing']).optional(),
+        }),
+      ),
     }),
   ),
 })
@@ -73,6 +97,7 @@ export async function startTestPrometheus(configuration: string): Promise<TestPr
         await get('/api/v1/query_range', { query, start: `${end - seconds}`, end: `${end}`, step: '1' }, matrix),
       )
     },
+    rules: async () => (await get('/api/v1/rules', {}, ruleGroups)).groups.flatMap(({ rules }) => rules),
     async stop() {
       if (child.exitCode === null && child.signalCode === null) {
         const gone = new Promise((resolve) => child.once('exit', resolve))
