@@ -113,7 +113,12 @@ export async function countDatabase(superuser: ClientConfig): Promise<DatabaseCo
 export async function isMigrator(connection: ClientConfig): Promise<boolean> {
   return ask(connection, async (client) => {
     const { rows } = await client.query<{ can: boolean }>(
-      "select exists (select from pg_roles where rolname = 'qflare_owner' and pg_has_role(current_user, oid, 'set')) as can",
+      // Before PostgreSQL 16 a member may always become the role, and nothing is called 'set'.
+      `select exists (
+        select from pg_roles
+        where rolname = 'qflare_owner' and pg_has_role(current_user, oid,
+          case when current_setting('server_version_num')::int < 160000 then 'member' else 'set' end)
+      ) as can`,
     )
     return rows[0]?.can === true
   })
