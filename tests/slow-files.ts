@@ -84,6 +84,7 @@ export const slowFiles = [
   'tests/integration/session-ended-meanwhile.test.ts',
   'tests/integration/session-model.test.ts',
   'tests/integration/slow-clients.test.ts',
+  'tests/integration/slow-handshakes.test.ts',
   'tests/integration/start-terminal.test.ts',
   'tests/integration/temporal-key-copies.test.ts',
   'tests/integration/temporal-keys-edge.test.ts',
