@@ -1,5 +1,5 @@
 import { type Dashboard, lines, stack, stat } from './describe.ts'
-import { highest, most, of, quantile, share, total, zeroWhileUp } from './promql.ts'
+import { highest, most, OURS, OURS_OR_DONE, of, quantile, share, total, zeroWhileUp } from './promql.ts'
 
 const exchanges = 'qflare_exchanges_total'
 const exchangeSeconds = 'qflare_exchange_duration_seconds'
@@ -23,7 +23,7 @@ export const fleet: Dashboard = {
               '`unavailable` is PostgreSQL or the temporal key store, `overloaded` too few cores, `internal` a fault of ours: the log has each.',
             steps: { warn: 0.001, bad: 0.01 },
           },
-          share(exchanges, 'result=~"internal|unavailable|overloaded"'),
+          share(exchanges, OURS, OURS_OR_DONE),
         ),
         stat(
           {

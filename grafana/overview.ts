@@ -1,9 +1,7 @@
 import { type Dashboard, lines, stack, stat } from './describe.ts'
-import { answering, highest, of, quantile, share, total, zeroWhileUp } from './promql.ts'
+import { answering, highest, OURS, OURS_OR_DONE, of, quantile, share, total, zeroWhileUp } from './promql.ts'
 
 const requests = 'qflare_http_request_duration_seconds'
-/** Results of exchanges that are our fault, not that of who asks. */
-const OURS = 'result=~"internal|unavailable|overloaded"'
 
 /** Shown whether or not something answers: most fire when nothing does. */
 const firing = 'ALERTS{alertname=~"Qflare.+",alertstate="firing"}'
@@ -11,17 +9,16 @@ const firing = 'ALERTS{alertname=~"Qflare.+",alertstate="firing"}'
 /** A short one shows that it is over, a long one that it was no moment. */
 const windows = ['5m', '1h', '6h'] as const
 const exchanges = 'qflare_exchanges_total'
-const opening = 'qflare_exchange_duration_seconds'
 
 function burnOfFailures(window: string): string {
   const failed = `sum(rate(${of(exchanges, OURS)}[${window}]))`
-  return zeroWhileUp(`${failed} / (sum(rate(${of(exchanges)}[${window}])) > 0) / 0.001`)
+  return zeroWhileUp(`${failed} / (sum(rate(${of(exchanges, OURS_OR_DONE)}[${window}])) > 0) / 0.001`)
 }
 
 function burnOfSlowness(window: string): string {
-  const step = 'step="opened"'
-  const fast = `sum(rate(${of(`${opening}_bucket`, `${step},le="0.25"`)}[${window}]))`
-  return zeroWhileUp(`(1 - ${fast} / (sum(rate(${of(`${opening}_count`, step)}[${window}])) > 0)) / 0.01`)
+  const opened = 'route="/v1/exchanges",status="201"'
+  const fast = `sum(rate(${of(`${requests}_bucket`, `${opened},le="0.25"`)}[${window}]))`
+  return zeroWhileUp(`(1 - ${fast} / (sum(rate(${of(`${requests}_count`, opened)}[${window}])) > 0)) / 0.01`)
 }
 
 export const overview: Dashboard = {
@@ -65,7 +62,7 @@ export const overview: Dashboard = {
               '`unavailable` is PostgreSQL or the temporal key store, `overloaded` too few cores: the dashboard of the fleet says which.',
             steps: { warn: 0.001, bad: 0.01 },
           },
-          share(exchanges, OURS),
+          share(exchanges, OURS, OURS_OR_DONE),
         ),
         stat(
           {
@@ -107,7 +104,7 @@ export const overview: Dashboard = {
             unit: 's',
             normal: 'below a minute.',
             otherwise: 'no sequencer signs: the dashboard of the audit log.',
-            steps: { warn: 120, bad: 300 },
+            steps: { warn: 120, bad: 180 },
           },
           highest('qflare_audit_checkpoint_age_seconds'),
         ),

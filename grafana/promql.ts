@@ -1,6 +1,11 @@
 /** The processes that are chosen above a dashboard. Their names come from Prometheus: All is what it has of QFLARE, and nothing else. */
 const chosen = 'job=~"$job",instance=~"$instance"'
 
+/** Results of exchanges that are our fault, not that of who asks. */
+export const OURS = 'result=~"internal|unavailable|overloaded"'
+/** All that the objective is about: who floods us with what we refuse must not hide an outage. As prometheus/rules/recording.yml has it. */
+export const OURS_OR_DONE = 'result=~"opened|established|internal|unavailable|overloaded"'
+
 /** Grafana's window for rates: at least four scrapes, however short the time that is shown. */
 const window = '[$__rate_interval]'
 
