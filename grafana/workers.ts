@@ -1,8 +1,7 @@
 import { type Dashboard, lines, stat } from './describe.ts'
 import { highest, lowest, most, noneWhileUp, of, perSecond, quantile, total, zeroWhileUp } from './promql.ts'
 
-/** With a connection that is idle nobody waits: it is about to be taken, by what is asked for the metrics too. */
-const waiting = `${of('qflare_db_pool_connections', 'state="waiting"')} and ignoring(state) ${of('qflare_db_pool_connections', 'state="idle"')} == 0`
+const waiting = of('qflare_db_pool_connections', 'state="waiting"')
 
 export const workers: Dashboard = {
   uid: 'qflare-workers',
