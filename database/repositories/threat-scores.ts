@@ -1,6 +1,9 @@
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import { MAX_THREAT_SCORE, THREAT_HALF_LIFE_MS } from '../../protocol/monitor/threat-score.ts'
 import type { Tx } from '../open.ts'
+
+/** After so many nothing is left of any score. PostgreSQL refuses a power that is too small to be told from 0. */
+const MOST_HALF_LIVES = 100
 
 /** What is left of the score is added to; of a time before that of the score nothing decays. */
 export async function raiseThreatScore(
@@ -8,11 +11,11 @@ export async function raiseThreatScore(
   { organizationId, deviceId, by }: { organizationId: string; deviceId: string; by: number },
   at: number,
 ): Promise<void> {
-  const elapsedMs = sql<number>`greatest(0, extract(epoch from excluded.scored_at - t.scored_at) * 1000)`
+  const halfLives = halfLivesBetween(sql`t.scored_at`, sql`excluded.scored_at`)
   await sql`insert into threat_score as t (organization_id, device_id, score, scored_at)
     values (${organizationId}, ${deviceId}, ${Math.min(by, MAX_THREAT_SCORE)}, ${new Date(at)})
     on conflict (organization_id, device_id) do update set
-      score = least(${MAX_THREAT_SCORE}, t.score * 2 ^ (-${elapsedMs} / ${THREAT_HALF_LIFE_MS}) + excluded.score),
+      score = least(${MAX_THREAT_SCORE}, t.score * 2 ^ (-${halfLives}) + excluded.score),
       scored_at = greatest(t.scored_at, excluded.scored_at)`.execute(tx)
 }
 
@@ -40,8 +43,7 @@ export interface ThreatScore {
  * something was counted of within half a day.
  */
 export async function listThreatScores(tx: Tx, { limit, now }: { limit: number; now: number }): Promise<ThreatScore[]> {
-  const elapsedMs = sql`greatest(0, extract(epoch from ${new Date(now)}::timestamptz - t.scored_at) * 1000)`
-  const left = sql<number>`t.score * 2 ^ (-${elapsedMs}::double precision / ${sql.lit(THREAT_HALF_LIFE_MS)})`
+  const left = sql<number>`t.score * 2 ^ (-${halfLivesBetween(sql`t.scored_at`, sql`${new Date(now)}::timestamptz`)})`
   const rows = await tx
     .selectFrom('threat_score as t')
     .leftJoin('principal as p', (join) =>
@@ -60,4 +62,9 @@ export async function listThreatScores(tx: Tx, { limit, now }: { limit: number; 
     score: row.score,
     scoredAt: row.scored_at,
   }))
+}
+
+function halfLivesBetween(since: RawBuilder<unknown>, until: RawBuilder<unknown>): RawBuilder<number> {
+  const passed = sql`extract(epoch from ${until} - ${since})::double precision * 1000 / ${sql.lit(THREAT_HALF_LIFE_MS)}`
+  return sql<number>`least(greatest(0, ${passed}), ${sql.lit(MOST_HALF_LIVES)})`
 }

@@ -160,6 +160,18 @@ describe('threat scores', () => {
     expect(later).toMatchObject([{ deviceId: fresh, score: 30 }])
   })
 
+  test.each([60, 20_000])(
+    'are nothing after %i days in which nothing was heard, and rise from there again',
+    async (days) => {
+      const device = newId()
+      await monitor.watch()
+      await score(device, 400, 24 * days)
+      expect((await list()).body.items).toEqual([])
+      await monitor.see(() => failedConfirmation(monitor.organizationId, device), 1)
+      expect((await list()).body.items).toMatchObject([{ deviceId: device, score: 10 }])
+    },
+  )
+
   test('rise with what the monitor counts, and are an organization’s own', async () => {
     await monitor.watch()
     const other = await makeTenant(monitor.service, newId())
