@@ -20,18 +20,11 @@ export async function insertIncidentNotices(
   at: number,
 ): Promise<void> {
   if (notices.length === 0) return
-  const times = { created_at: new Date(at), next_attempt_at: new Date(at) }
-  await tx
-    .insertInto('incident_notice')
-    .values(
-      notices.map(({ incidentId, ...notice }) => ({
-        organization_id: organizationId,
-        incident_id: incidentId,
-        ...notice,
-        ...times,
-      })),
-    )
-    .execute()
+  // Of a long look there may be more than a statement has parameters.
+  await sql`insert into incident_notice (organization_id, incident_id, id, type, body, created_at, next_attempt_at)
+    select ${organizationId}::uuid, *, ${new Date(at)}::timestamptz, ${new Date(at)}::timestamptz
+      from unnest(${notices.map(({ incidentId }) => incidentId)}::uuid[], ${notices.map(({ id }) => id)}::uuid[],
+        ${notices.map(({ type }) => type)}::text[], ${notices.map(({ body }) => body)}::text[])`.execute(tx)
 }
 
 /** Of any organization what is due then, the organizations in turn. */

@@ -101,7 +101,7 @@ export async function addIncidentEvents(
     .execute()
 }
 
-/** Those that were not in it yet. */
+/** Those that were not in it yet. Of a fleet that fails at once there may be more than a statement has parameters. */
 export async function addIncidentDevices(
   tx: Tx,
   organizationId: string,
@@ -109,21 +109,11 @@ export async function addIncidentDevices(
   deviceIds: readonly string[],
 ): Promise<string[]> {
   if (deviceIds.length === 0) return []
-  const rows = await tx
-    .insertInto('incident_device')
-    .values(
-      deviceIds.map((deviceId) => ({
-        organization_id: organizationId,
-        incident_id: incidentId,
-        device_id: deviceId,
-        response: null,
-        responded_at: null,
-        withheld: null,
-      })),
-    )
-    .onConflict((conflict) => conflict.doNothing())
-    .returning('device_id')
-    .execute()
+  const { rows } = await sql<{
+    device_id: string
+  }>`insert into incident_device (organization_id, incident_id, device_id)
+    select ${organizationId}::uuid, ${incidentId}::uuid, * from unnest(${deviceIds}::uuid[])
+    on conflict do nothing returning device_id`.execute(tx)
   return rows.map(({ device_id }) => device_id)
 }
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { verifyIncidentNotice } from '../../client/verify-incident-notice.ts'
+import { insertIncidentNotices } from '../../database/repositories/incident-notices.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import type { EventDraft } from '../../runtime/audit-events.ts'
 import { newId } from '../../runtime/ids.ts'
@@ -208,4 +209,20 @@ test('no transaction is open while the receiver takes its time', async () => {
   })
   expect(await send(parts)).toBe(1)
   expect(openTransactions).toEqual([0])
+})
+
+test('of an outage of the monitor all are kept, however many it has found then', async () => {
+  const { organizationId, service } = monitor
+  await makeIncidents(service, noticePartsOf(service, undefined), organizationId)
+  const [incident] = await monitor.incidents()
+  const notices = Array.from({ length: 10_000 }, () => ({
+    id: newId(),
+    incidentId: incident?.id ?? '',
+    type: 'incident.opened' as const,
+    body: '{}',
+  }))
+  await service.database
+    .open('qflare_worker', 1)
+    .withOrganization(organizationId, (tx) => insertIncidentNotices(tx, organizationId, notices, service.time.now))
+  expect(await storedNotices(service)).toHaveLength(notices.length)
 })

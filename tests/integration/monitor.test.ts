@@ -86,6 +86,30 @@ describe('an incident', () => {
     expect(await monitor.incidents()).toMatchObject([{ count: MAX_INCIDENT_EVENTS + 6, events: MAX_INCIDENT_EVENTS }])
   })
 
+  /** As if so many had been counted before, one less than the threshold. */
+  const countBefore = async (rule: string, subject: string, threshold: number, deviceId: string) => {
+    await monitor.configure({ rules: { [rule]: { threshold, windowSeconds: 86_400 } } })
+    await monitor.sql(
+      `insert into monitor_signal (organization_id, rule, subject, index, event_id, at, count, device_id)
+        select $1, $2, $3, -i, gen_random_uuid(), $4, 1, ${deviceId} from generate_series(2, $5::int) as i`,
+      [monitor.organizationId, rule, subject, new Date(monitor.service.time.now), threshold],
+    )
+  }
+
+  test('is opened for a whole fleet at once, however many devices that are', async () => {
+    const fleet = 22_000
+    await countBefore('attestation-failed', 'policy fleet@1: tpm2.pcrs', fleet, 'gen_random_uuid()')
+    await monitor.see(() => quarantined(newId()), 1)
+    expect(await monitor.incidents()).toMatchObject([{ severity: 'critical', count: fleet, devices: fleet }])
+  })
+
+  test('is opened by the last of very many, where an organization wants as many', async () => {
+    const [device, threshold] = [newId(), 130_000]
+    await countBefore('confirmations-failed', `device ${device}`, threshold, `'${device}'`)
+    await monitor.see(() => failed(device), 1)
+    expect(await monitor.incidents()).toMatchObject([{ count: threshold, events: MAX_INCIDENT_EVENTS, devices: 1 }])
+  })
+
   test('of the service itself belongs to the service', async () => {
     const draft: EventDraft = {
       organizationId: NIL_UUID,

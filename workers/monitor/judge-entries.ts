@@ -144,7 +144,7 @@ async function raiseScores({ tx, organizationId }: Judgement, { rule, signals }:
   for (const [deviceId, own] of Map.groupBy(signals, (signal) => signal.deviceId)) {
     if (deviceId === undefined) continue
     const counted = own.reduce((sum, { count }) => sum + Math.min(count, MOST_COUNTED_FOR_A_SCORE), 0)
-    const at = Math.max(...own.map((signal) => signal.at))
+    const at = lastAtOf(own)
     await raiseThreatScore(tx, { organizationId, deviceId, by: rule.score * counted }, at)
   }
 }
@@ -225,5 +225,6 @@ function devicesOf(signals: readonly Signal[]): string[] {
   return [...new Set(signals.flatMap(({ deviceId }) => deviceId ?? []))]
 }
 
-const lastAtOf = (signals: readonly Signal[]) => Math.max(...signals.map(({ at }) => at))
+// Not Math.max of all: of a window that an organization made long there are more than a call has arguments.
+const lastAtOf = (signals: readonly Signal[]) => signals.reduce((last, { at }) => Math.max(last, at), 0)
 const countOf = (signals: readonly Signal[]) => signals.reduce((sum, { count }) => sum + count, 0)
