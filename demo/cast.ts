@@ -5,11 +5,13 @@ import {
   openAttestationsOf,
   openAuditorOf,
   openFederationsOf,
+  openIncidentsOf,
   openInputsOf,
   openOperatorOf,
   type ServerFlags,
 } from '../client/command/settings.ts'
 import type { QflareFederations } from '../client/federations.ts'
+import type { QflareIncidents } from '../client/incidents.ts'
 import type { QflareOperator } from '../client/operator.ts'
 import type { Server } from './fleet.ts'
 
@@ -20,6 +22,7 @@ export interface Cast {
   inputs: QflareAttestationInputs
   attestations: QflareAttestations
   federations: QflareFederations
+  incidents: QflareIncidents
   auditor: QflareAuditor
 }
 
@@ -31,6 +34,7 @@ export async function openCast(server: Server, values: ServerFlags): Promise<Cas
     inputs: await openInputsOf(values),
     attestations: await openAttestationsOf(values),
     federations: await openFederationsOf(values),
+    incidents: await openIncidentsOf(values),
     auditor: await openAuditorOf(values),
   }
 }

@@ -14,6 +14,7 @@ const TOKEN_TTL_SECONDS = 600
 export interface Member {
   name: string
   token: string
+  tokenId: string
   /** What vouches for it. */
   machine: SoftwareMachine
   device: QflareDevice
@@ -31,27 +32,33 @@ export async function makeTokens(
   operator: QflareOperator,
   names: readonly string[],
   { kind, policyId }: { kind: PrincipalKind; policyId: string },
-): Promise<{ name: string; token: string }[]> {
+): Promise<Pick<Member, 'name' | 'token' | 'tokenId'>[]> {
   const wishes = names.map((name) => {
     return { kind, name, type: DEMO_TYPE, capabilities: ['training'], policyId, ttlSeconds: TOKEN_TTL_SECONDS }
   })
   const made = await operator.createEnrollmentTokens(wishes)
   return names.map((name, index) => {
-    const token = made[index]?.token
-    if (token === undefined) throw new Error(`There is no token for ${name} in the answer.`)
-    return { name, token }
+    const one = made[index]
+    if (one === undefined) throw new Error(`There is no token for ${name} in the answer.`)
+    return { name, token: one.token, tokenId: one.id }
   })
 }
 
 /** Makes an identity key, which never leaves this process, and enrols it with the evidence of its machine. */
 export async function enrollMember(
   server: Server,
-  { name, token, machine, kind = 'device' }: Pick<Member, 'name' | 'token' | 'machine'> & { kind?: PrincipalKind },
+  {
+    name,
+    token,
+    tokenId,
+    machine,
+    kind = 'device',
+  }: Pick<Member, 'name' | 'token' | 'tokenId' | 'machine'> & { kind?: PrincipalKind },
 ): Promise<Member> {
   const attesters = [machine.attester]
   const device = await enrollDevice({ ...server, name, token, kind, attesters, store: createMemoryStore() })
   const { deviceId } = await device.status()
-  return { name, token, machine, device, deviceId }
+  return { name, token, tokenId, machine, device, deviceId }
 }
 
 /** With a token for this alone. */
@@ -61,7 +68,8 @@ export async function enrollCoordinator(
   { name, machine, policyId }: { name: string; machine: SoftwareMachine; policyId: string },
 ): Promise<Member> {
   const [made] = await makeTokens(operator, [name], { kind: 'coordinator', policyId })
-  return enrollMember(server, { name, token: made?.token ?? '', machine, kind: 'coordinator' })
+  if (made === undefined) throw new Error(`There is no token for ${name}.`)
+  return enrollMember(server, { ...made, machine, kind: 'coordinator' })
 }
 
 /**

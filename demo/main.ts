@@ -8,10 +8,13 @@ import { bold } from '../client/command/terminal.ts'
 import { createHttpClient } from '../client/http.ts'
 import { readServerHealth } from '../client/server-health.ts'
 import { choosePrimitives } from '../protocol/primitives/choose.ts'
-import { openCast } from './cast.ts'
+import { type Cast, openCast } from './cast.ts'
 import { DEMO_TYPE } from './fleet.ts'
-import { show } from './show.ts'
-import { createStage, toFitting, toSummary } from './stage.ts'
+import type { StepResult } from './measure-step.ts'
+import { type Shown, show } from './show.ts'
+import { showIncidents } from './show-incidents.ts'
+import { createStage, type Stage, toFitting, toSummary } from './stage.ts'
+import { createStep } from './step.ts'
 
 /** Of one request for tokens. */
 const MAX_DEVICES = 500
@@ -25,7 +28,8 @@ const usage = `npm run demo -- [--devices N] [--keep] [--url URL]
 Shows a small fleet against a running service, which npm start in another terminal is: devices enrol with evidence
 of what they booted, exchange and derive keys, and train in three rounds, in which a coordinator has the same keys.
 One of them boots other firmware, is quarantined while the others train on, and comes back; one is revoked, one
-suspended and resumed; at last the signed log of it all is verified. Their hardware is played by software, whose
+suspended and resumed; at last the signed log of it all is verified. What the security monitor makes of it is resolved
+when it is told, within some seventy seconds: Ctrl-C leaves that to you. Their hardware is played by software, whose
 evidence (PSA attestation tokens) is verified like any. It works as the operator whose API token is in
 .qflare/admin-token (QFLARE_DATA_DIR), or in the file that QFLARE_ADMIN_TOKEN_FILE names.
 
@@ -71,12 +75,12 @@ async function main(args: string[]): Promise<number> {
   const headline = toFitting(`QFLARE: a fleet meets ${server.url}`).map(bold)
   console.log(`\n${headline.join('\n')}`)
   const devices = values.devices ?? DEFAULT_DEVICES
-  const results = await show(stage, cast, { devices, isKept: values.keep === true, signal })
+  const shown = await show(stage, cast, { devices, isKept: values.keep === true, signal })
+  const { results } = shown
   stage.say(toSummary(results))
   if (signal.aborted) {
     console.log('Interrupted: this shows nothing.')
-    // As shells have it.
-    return 128 + constants.signals[signal.reason as (typeof endings)[number]]
+    return endedEarly(shown, signal)
   }
   const failed = results.filter(({ problems }) => problems.length > 0)
   const seconds = ((performance.now() - start) / 1000).toFixed(1)
@@ -86,15 +90,32 @@ async function main(args: string[]): Promise<number> {
       : `${failed.length} of ${results.length} steps did not go as they should: ${failed.map(({ title }) => title).join(', ')}.`
   console.log(toFitting(outcome).join('\n'))
   if (failed.length === 0) console.log(`\n${whatNext(server.url)}`)
-  return failed.length === 0 ? exitCodes.ok : exitCodes.refused
+  const isResolved = await resolveIncidents(stage, cast, { ...shown, signal })
+  if (signal.aborted && !isResolved) return endedEarly(shown, signal)
+  return failed.length === 0 && isResolved ? exitCodes.ok : exitCodes.refused
 }
 
-/** The quarantine is in the log; the monitor reads it every ten seconds. */
+/** After the story, for it waits for the monitor: nobody has to. Whether all went as it should. */
+async function resolveIncidents(stage: Stage, cast: Cast, parts: Shown & { signal: AbortSignal }): Promise<boolean> {
+  const results: StepResult[] = []
+  stage.chapter('What the security monitor makes of it')
+  await showIncidents(createStep(stage, results, parts.signal), cast, parts)
+  return results.every(({ problems }) => problems.length === 0)
+}
+
+/** Says what may be open, and gives the exit code. */
+function endedEarly({ provoked }: Shown, { reason }: AbortSignal): number {
+  if (provoked.length > 0)
+    console.log('Its incidents are yours to resolve: npx --no qflare incidents list --status open')
+  // As shells have it.
+  return 128 + constants.signals[reason as (typeof endings)[number]]
+}
+
 function whatNext(url: string): string {
   const where = url === DEFAULT_URL ? '' : ` --url ${url}`
   return [
     bold('Look at it yourself'),
-    ` npx --no qflare incidents list${where}     what the security monitor makes of it, within seconds`,
+    ` npx --no qflare incidents list${where}     what the security monitor makes of it`,
     ` npx --no qflare audit events --type device.quarantined${where}`,
     ` ${url}/docs     the API, to read and try`,
   ].join('\n')

@@ -1,6 +1,7 @@
 import { attestTampered, clearAndReturn } from './attestation.ts'
 import type { Cast } from './cast.ts'
 import { exchangeKeys, expectRefusal, type Member } from './fleet.ts'
+import type { Provoked } from './incidents.ts'
 import { deriveSameKey, type Federation, joinLate, type OpenRound } from './rounds.ts'
 import { showFleet } from './show-fleet.ts'
 import { showRound } from './show-rounds.ts'
@@ -10,13 +11,23 @@ import type { Step } from './step.ts'
 export async function showQuarantine(
   step: Step,
   { operator, attestations }: Cast,
-  parts: { run: string; federation: Federation | undefined; members: readonly Member[]; tampered: Member },
+  parts: {
+    run: string
+    federation: Federation | undefined
+    members: readonly Member[]
+    tampered: Member
+    provoked: Provoked[]
+  },
 ): Promise<OpenRound[]> {
-  const { run, federation, members, tampered } = parts
+  const { run, federation, members, tampered, provoked } = parts
   await step(
     'attest, tampered',
     [tampered],
-    (member) => attestTampered({ operator, attestations }, member),
+    async (member) => {
+      const checks = await attestTampered({ operator, attestations }, member)
+      provoked.push({ rule: 'attestation-failed', deviceId: member.deviceId })
+      return checks
+    },
     ([checks = []]) =>
       `${tampered.name} boots what nobody released, and its hardware says so: contraindicated (${checks.join(', ')}), quarantined.`,
   )

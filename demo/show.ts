@@ -12,6 +12,7 @@ import {
   revokeMember,
   type Server,
 } from './fleet.ts'
+import type { Provoked } from './incidents.ts'
 import type { StepResult } from './measure-step.ts'
 import { showFleet } from './show-fleet.ts'
 import { showLifeCycle } from './show-life-cycle.ts'
@@ -22,17 +23,24 @@ import { makeSoftwareMachine } from './software-machine.ts'
 import type { Stage } from './stage.ts'
 import { createStep, type Step } from './step.ts'
 
-/**
- * The whole story. Gives what came of each step, in order; a step whose items all failed leaves nothing for the next. After
- * `signal` it ends early, and cleans up.
- */
+export interface Shown {
+  /** What came of each step, in order. */
+  results: StepResult[]
+  /** What the security monitor is going to tell of. */
+  provoked: Provoked[]
+  /** Of all devices of this run. */
+  deviceIds: ReadonlySet<string>
+}
+
+/** The whole story. A step whose items all failed leaves nothing for the next. After `signal` it ends early, and cleans up. */
 export async function show(
   stage: Stage,
   cast: Cast,
   { devices, isKept, signal }: { devices: number; isKept: boolean; signal: AbortSignal },
-): Promise<StepResult[]> {
+): Promise<Shown> {
   const { server, operator, inputs } = cast
   const results: StepResult[] = []
+  const provoked: Provoked[] = []
   const step = createStep(stage, results, signal)
   const run = runName()
   const names = namesOf(run, devices)
@@ -72,7 +80,7 @@ export async function show(
     () => 'A coordinator enrols the same way: it runs the rounds in which the fleet trains.',
   )
   try {
-    const quarantined = await showLife(stage, step, { cast, run, members, coordinators })
+    const quarantined = await showLife(stage, step, { cast, run, members, coordinators, provoked })
     if (members.length > 0) stage.chapter('What can be proven of it')
     await showLog(step, cast, { members, quarantined })
   } finally {
@@ -93,16 +101,22 @@ export async function show(
       )
     }
   }
-  return results
+  return { results, provoked, deviceIds: new Set(members.map(({ deviceId }) => deviceId)) }
 }
 
 /** From the first exchange to the last round. Gives the device that was in quarantine meanwhile. */
 async function showLife(
   stage: Stage,
   step: Step,
-  parts: { cast: Cast; run: string; members: readonly Member[]; coordinators: readonly Member[] },
+  parts: {
+    cast: Cast
+    run: string
+    members: readonly Member[]
+    coordinators: readonly Member[]
+    provoked: Provoked[]
+  },
 ): Promise<Member | undefined> {
-  const { cast, run, members } = parts
+  const { cast, run, members, provoked } = parts
   const { server, operator } = cast
   if (members.length > 0) stage.chapter('With which keys')
   const ready = await showKeys(step, members, server)
@@ -111,7 +125,10 @@ async function showLife(
   await step(
     'use a token twice',
     [suspended],
-    (member) => expectRefusal('A spent token', 'enrollment_refused', () => enrollMember(server, member)),
+    async (member) => {
+      await expectRefusal('A spent token', 'enrollment_refused', () => enrollMember(server, member))
+      provoked.push({ rule: 'enrollment-token-reused', about: `enrollment_token ${member.tokenId}` })
+    },
     () => `The token of ${suspended.name} was spent: whoever found it is refused.`,
   )
   await showFleet(step, operator, { run, title: 'see the fleet' })
@@ -127,7 +144,7 @@ async function showLife(
   const first = await showRound(step, federation, { number: 1, members: ready })
 
   stage.chapter('One device is not what it was')
-  const second = await showQuarantine(step, cast, { run, federation, members: ready, tampered })
+  const second = await showQuarantine(step, cast, { run, federation, members: ready, tampered, provoked })
 
   stage.chapter('Lost, and found again')
   await showLifeCycle(step, cast, { lost, suspended })

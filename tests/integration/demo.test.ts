@@ -6,17 +6,22 @@ import { stripVTControlCharacters } from 'node:util'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { openAttestationInputs } from '../../client/attestation-inputs.ts'
 import { openAuditor } from '../../client/auditor.ts'
+import { openIncidents } from '../../client/incidents.ts'
 import { type Device, openOperator, type QflareOperator } from '../../client/operator.ts'
+import { type DemoMonitor, startDemoMonitor } from '../support/demo-monitor.ts'
+import { addIncident } from '../support/incidents.ts'
 import { type Proxy, startProxy } from '../support/proxy.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
 
 const main = join(import.meta.dirname, '..', '..', 'demo', 'main.ts')
+/** In the table. The incidents are resolved after it. */
 const steps = 36
 
 let service: TestService
 let proxy: Proxy
 let operator: QflareOperator
 let folder: string
+let monitor: DemoMonitor
 
 beforeAll(async () => {
   service = await startTestService({ isRealTime: true })
@@ -24,11 +29,13 @@ beforeAll(async () => {
   operator = openOperator({ url: service.url, apiToken: service.adminToken })
   folder = mkdtempSync(join(tmpdir(), 'qflare-demo-'))
   writeFileSync(join(folder, 'admin-token'), service.adminToken, { mode: 0o600 })
+  monitor = startDemoMonitor(service)
 })
 afterEach(() => {
   proxy.treat = () => 'forward'
 })
 afterAll(async () => {
+  await monitor[Symbol.asyncDispose]()
   await proxy[Symbol.asyncDispose]()
   await service.close()
   rmSync(folder, { recursive: true })
@@ -51,6 +58,7 @@ function start(
   const run: Run = { exitCode: null, stdout: '', stderr: '' }
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     run.stdout += text
+    monitor.follow(run.stdout)
     onOutput(child, run.stdout)
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => (run.stderr += text))
@@ -88,7 +96,7 @@ describe('npm run demo', { timeout: 120_000 }, () => {
     for (const times of [1, 2]) {
       const run = await demo([])
       expect(run).toMatchObject({ exitCode: 0, stderr: '' })
-      expect(run.stdout.match(/^ok {4}/gm)).toHaveLength(steps)
+      expect(run.stdout.match(/^ok {4}/gm)).toHaveLength(steps + 1)
       expect(run.stdout.match(/ ok$/gm)).toHaveLength(steps)
       expect(run.stdout).toMatch(/^ exchange keys +5 +\d+\.\d +\d+\.\d {3}ok$/m)
       expect(run.stdout).not.toContain('\u001b')
@@ -99,6 +107,26 @@ describe('npm run demo', { timeout: 120_000 }, () => {
       expect((await inputs().listReferenceValues()).items).toHaveLength(1)
       expect((await operator.getPolicy('qflare-demo')).version).toBe(1)
     }
+  })
+
+  it('resolves the incidents that it caused, each time, and leaves open what others have', async () => {
+    const incidents = openIncidents({ url: service.url, apiToken: service.adminToken })
+    const before = (await incidents.listIncidents({ limit: 200 })).items.map(({ id }) => id)
+    const foreign = await addIncident(service, { rule: 'attestation-failed', severity: 'critical' })
+    for (const times of [1, 2]) {
+      const { exitCode, stdout } = await demo([])
+      expect(exitCode).toBe(0)
+      expect(stdout).toMatch(
+        /^ok {4}Its incidents, .* resolves: (attestation-failed|enrollment-token-reused), (?!\1)[a-z-]+\.$/m,
+      )
+      const { items } = await incidents.listIncidents({ limit: 200 })
+      const mine = items.filter(({ id }) => ![foreign, ...before].includes(id))
+      expect(mine.map(({ rule, status }) => `${rule} ${status}`).toSorted()).toEqual(
+        ['attestation-failed RESOLVED', 'enrollment-token-reused RESOLVED'].flatMap((one) => Array(times).fill(one)),
+      )
+      expect(mine.every(({ acknowledgedBy, resolvedBy }) => acknowledgedBy !== null && resolvedBy !== null)).toBe(true)
+    }
+    expect(await incidents.getIncident(foreign)).toMatchObject({ status: 'OPEN', acknowledgedAt: null })
   })
 
   it('has one device in quarantine while the others train on, and takes it back, and so says the log', async () => {
@@ -126,7 +154,8 @@ describe('npm run demo', { timeout: 120_000 }, () => {
     const shown = /```\n(QFLARE: a fleet meets [^`]*)```/.exec(readme)?.[1]?.split('\n') ?? []
     const { stdout } = await demo([])
     const story = stdout.replace(/^ STEP[^]*?\n\n/m, '').split('\n')
-    const told = story.slice(1, story.indexOf('Look at it yourself')).map(withoutFigures)
+    const hints = story.indexOf('Look at it yourself')
+    const told = [...story.slice(1, hints), ...story.slice(hints + 4)].map(withoutFigures)
     expect(shown.filter((line) => line !== '').map(withoutFigures)).toEqual(told.filter((line) => line !== ''))
   })
 
@@ -216,6 +245,20 @@ describe('told to end, npm run demo', { timeout: 120_000 }, () => {
     expect(run).toMatchObject({ exitCode: code, stderr: '', stdout: expect.stringContaining('Interrupted') })
     expect((await fleet()).every(({ status }) => status === 'REVOKED')).toBe(true)
   })
+
+  it('while it waits for the security monitor, says whose the incidents are then', async () => {
+    let told = false
+    const none = { answer: { items: [], nextCursor: null } }
+    proxy.treat = (line) => (line.startsWith('GET /v1/incidents?') ? none : 'forward')
+    const run = await start(process.execPath, [main, '--devices', '3'], {}, (child, text) => {
+      if (told || !text.includes('Look at it yourself')) return
+      told = true
+      child.kill('SIGINT')
+    })
+    expect(run).toMatchObject({ exitCode: 130, stderr: '' })
+    expect(run.stdout).toMatch(/^FAIL {2}resolve incidents: .* Nobody waited for the security monitor\.$/m)
+    expect(run.stdout).toContain('Its incidents are yours to resolve: npx --no qflare incidents list --status open')
+  })
 })
 
 describe.skipIf(process.platform !== 'linux')('on a terminal, npm run demo', { timeout: 120_000 }, () => {
@@ -236,7 +279,7 @@ describe.skipIf(process.platform !== 'linux')('on a terminal, npm run demo', { t
     const left = stripVTControlCharacters(stdout)
       .split('\n')
       .map((line) => line.slice(line.trimEnd().lastIndexOf('\r') + 1).trimEnd())
-    expect(left.filter((line) => line.startsWith(' ✔  '))).toHaveLength(steps)
+    expect(left.filter((line) => line.startsWith(' ✔  '))).toHaveLength(steps + 1)
   })
 
   it('keeps every line of its steps and its table within a narrow screen', async () => {
