@@ -26,6 +26,7 @@ import { createPublishedKeys } from './services/published-keys.ts'
 import { createReadiness, type Readiness } from './services/readiness.ts'
 import { createRefusals } from './services/refusals.ts'
 import { createRevocationFeed } from './services/revocation-feed.ts'
+import type { ListenerTiming } from './services/revocation-listener.ts'
 import { createTemporalKeys } from './services/temporal-keys.ts'
 import { createVerifyStoredKeys } from './services/verify-stored-keys.ts'
 import { openSharedState } from './shared-state.ts'
@@ -63,6 +64,8 @@ export interface ServerParts {
   tracer: Tracer
   /** How often it is looked whether a minute of refusals is over; each second without it. */
   lookForRefusalsEveryMs?: number
+  /** Of whoever hears of revocations. */
+  listenerTiming?: ListenerTiming
   /** Instead of `drainSeconds`: resolves when no balancer sends anybody here any more. */
   untilUnasked?: () => Promise<void>
 }
@@ -113,7 +116,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     isScheduleHealthy: parts.isScheduleHealthy,
     jobQueues: parts.jobQueues,
   })
-  const revocationFeed = createRevocationFeed({ database, clock, logger: parts.logger })
+  const revocationFeed = createRevocationFeed({ database, clock, logger: parts.logger }, parts.listenerTiming)
   const refusals = createRefusals(parts, parts.lookForRefusalsEveryMs)
   stack.defer(() => refusals.close())
   const noteRefusal = refusals.note

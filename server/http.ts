@@ -162,13 +162,16 @@ function singleValues(query: Request['query']): Record<string, string> {
   )
 }
 
-async function send(res: Response, { status, body, headers = {}, rateLimits = [] }: RouteAnswer): Promise<void> {
+async function send(
+  res: Response,
+  { status, body, headers = {}, cutOff, rateLimits = [] }: RouteAnswer,
+): Promise<void> {
   for (const state of rateLimits) noteRateLimit(res, state)
   res.status(status).set({ 'cache-control': 'no-store', ...headers })
   if (body === undefined) res.end()
   else if (typeof body === 'string' || body instanceof Uint8Array) res.end(body)
   else if (isStream(body) && res.req.method === 'HEAD') await endUnread(res, body)
-  else if (isStream(body)) await sendStream(res, body)
+  else if (isStream(body)) await sendStream(res, body, cutOff)
   else res.type('application/json').end(JSON.stringify(body))
 }
 
@@ -183,8 +186,14 @@ async function endUnread(res: Response, chunks: AsyncIterable<string>): Promise<
 }
 
 /** As fast as it is read. Whoever goes away ends the reading; what fails halfway ends the connection, so that it shows. */
-async function sendStream(res: Response, chunks: AsyncIterable<string>): Promise<void> {
+async function sendStream(
+  res: Response,
+  chunks: AsyncIterable<string>,
+  cutOff: AbortSignal | undefined,
+): Promise<void> {
   const readable = Readable.from(chunks, { objectMode: true })
+  const destroy = () => void res.destroy()
+  cutOff?.addEventListener('abort', destroy)
   try {
     await pipeline(readable, res)
   } catch (error) {
@@ -193,6 +202,7 @@ async function sendStream(res: Response, chunks: AsyncIterable<string>): Promise
   } finally {
     // Where the client was gone before, nothing was piped, and nobody else ends what was begun.
     readable.destroy()
+    cutOff?.removeEventListener('abort', destroy)
   }
 }
 

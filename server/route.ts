@@ -49,12 +49,14 @@ export interface RouteAnswer {
   status: number
   body?: unknown
   headers?: Record<string, string>
+  /** Ends the connection of a stream where it is, whether or not anybody reads it. */
+  cutOff?: AbortSignal
   /** Those that the route counted itself; undefined where one is off. */
   rateLimits?: readonly (RateLimitState | undefined)[]
 }
 
 type AnswerOf<S extends AnswerSpecs> = {
-  [Status in keyof S]: { status: Status } & Pick<RouteAnswer, 'headers' | 'rateLimits'> &
+  [Status in keyof S]: { status: Status } & Pick<RouteAnswer, 'headers' | 'cutOff' | 'rateLimits'> &
     (S[Status] extends { body: infer B }
       ? { body: DeepReadonly<z.input<B>> }
       : S[Status] extends { contentType: string }

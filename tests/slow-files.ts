@@ -90,6 +90,7 @@ export const slowFiles = [
   'tests/integration/temporal-keys-edge.test.ts',
   'tests/integration/tpm-commands.test.ts',
   'tests/integration/tpm-live.test.ts',
+  'tests/integration/unread-revocations.test.ts',
   'tests/integration/witness-collect.test.ts',
   'tests/integration/witness-concurrent.test.ts',
   'tests/integration/witnessed-log.test.ts',

@@ -21,10 +21,10 @@ export function revocationRoutes(feed: RevocationFeed): Route[] {
       answers: { 200: { description: 'Events, as long as it is listened to.', contentType: 'text/event-stream' } },
       errors: ['overloaded'],
       async answer({ caller, query: { after }, lastEventId }) {
-        const body = await feed.follow(caller, after ?? parseLastEventId(lastEventId))
+        const { chunks, cutOff } = await feed.follow(caller, after ?? parseLastEventId(lastEventId))
         // A proxy that gathers the answer would keep the news for itself.
         const headers = { 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' }
-        return { status: 200, headers, body }
+        return { status: 200, headers, body: chunks, cutOff }
       },
     }),
   ]

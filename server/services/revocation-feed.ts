@@ -12,7 +12,13 @@ const MAX_OF_CALLER = 16
 const MAX_OF_ORGANIZATION = 256
 const MAX_LISTENERS = 2_048
 
-const usual: ListenerTiming = { pollMs: 500, heartbeatMs: 10_000, slowMs: 30_000 }
+const usual: ListenerTiming = { pollMs: 500, heartbeatMs: 10_000, slowMs: 30_000, cutOffMs: 60_000 }
+
+export interface RevocationStream {
+  chunks: AsyncIterable<string>
+  /** Somebody does not read it: its connection has to end. */
+  cutOff: AbortSignal
+}
 
 export interface RevocationFeed {
   /**
@@ -20,7 +26,7 @@ export interface RevocationFeed {
    * every change since; then each change within a second. `text/event-stream`. Ends with the token or session of the caller, and
    * with the process. Throws `overloaded`.
    */
-  follow(caller: Operator | SessionCaller, after: number | undefined): Promise<AsyncIterable<string>>
+  follow(caller: Operator | SessionCaller, after: number | undefined): Promise<RevocationStream>
   /** Ends every stream. */
   close(): void
 }
@@ -95,7 +101,7 @@ export function createRevocationFeed(
         const isResumed = after !== undefined && after >= oldest - 1 && after <= last
         const from = { sequence: isResumed ? after : last, isResumed }
         const chunks = tellNews(database, listener, from, () => audience.last, timing)
-        return toStream(chunks, listener, timing.slowMs, () => leave(listener))
+        return toStream(chunks, listener, timing, () => leave(listener))
       } catch (error) {
         leave(listener)
         throw error
@@ -147,14 +153,19 @@ function note(audience: Audience, last: number): void {
 function toStream(
   chunks: AsyncGenerator<string>,
   listener: Listener,
-  slowMs: number,
+  { slowMs, cutOffMs }: ListenerTiming,
   leave: () => void,
-): AsyncIterable<string> {
+): RevocationStream {
+  const cutting = new AbortController()
   let givenAt: number | undefined
+  let cutOff: ReturnType<typeof setTimeout> | undefined
   async function step(next: () => Promise<IteratorResult<string>>): Promise<IteratorResult<string>> {
+    clearTimeout(cutOff)
     try {
       const result = await next()
       if (result.done === true) leave()
+      // The end, too, has to be taken.
+      if (listener.ended !== 'gone') cutOff = setTimeout(() => cutting.abort(), cutOffMs).unref()
       givenAt = performance.now()
       return result
     } catch (error) {
@@ -173,5 +184,5 @@ function toStream(
       return step(() => chunks.return(undefined))
     },
   }
-  return { [Symbol.asyncIterator]: () => iterator }
+  return { chunks: { [Symbol.asyncIterator]: () => iterator }, cutOff: cutting.signal }
 }

@@ -24,8 +24,10 @@ export interface ListenerTiming {
   pollMs: number
   /** Something is sent at least so often, so that both ends and all between see that the other is there. */
   heartbeatMs: number
-  /** Who takes longer for one piece is cut off: it begins anew where it was. */
+  /** Who takes longer for one piece is told so, and the stream ends: it begins anew where it was. */
   slowMs: number
+  /** Who has not taken it by then is cut off without a word: nobody who reads nothing keeps a place, or outlives his token for long. */
+  cutOffMs: number
 }
 
 /** Somebody who listens, in this process. */

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { startTestService, type TestService } from '../support/service.ts'
+import { openUnread } from '../support/unread-stream.ts'
 
 async function start(options: Parameters<typeof startTestService>[0]): Promise<TestService> {
   const service = await startTestService({ connectionsPerAddress: 3, ...options })
@@ -49,6 +50,15 @@ test('who opens connections and sends no request gets no more of them', async ()
   const hoard: Socket[] = []
   for (let i = 0; i < 8; i++) hoard.push(await open(service.url, '127.0.0.2'))
   await expect.poll(() => hoard.filter(({ closed }) => !closed)).toEqual(hoard.slice(0, 3))
+  expect(await ask(await open(service.url, '127.0.0.3'))).toBe(200)
+})
+
+test('a stream that nobody reads is no idle connection, and counts like every other', async () => {
+  const service = await start({})
+  const localAddress = '127.0.0.2'
+  for (let i = 0; i < 3; i++) await openUnread(service, service.adminToken, { localAddress })
+  const beyond = await open(service.url, localAddress)
+  expect(await ask(beyond)).toBe('closed')
   expect(await ask(await open(service.url, '127.0.0.3'))).toBe(200)
 })
 

@@ -88,7 +88,7 @@ describe('the news of an organization', () => {
 })
 
 describe('a reader', () => {
-  const timing = { pollMs: 20, heartbeatMs: 60, slowMs: 300 }
+  const timing = { pollMs: 20, heartbeatMs: 60, slowMs: 300, cutOffMs: 600 }
   const operator = async () => {
     const { id } = await makeApiToken(service, ['operator'])
     return { type: 'api_token', id, organizationId, roles: ['operator'], isServiceAdmin: false } as const
@@ -98,8 +98,9 @@ describe('a reader', () => {
     const clock = { now: () => service.time.now, offsetMs: () => 0, measuredAt: () => 0, measure: async () => {} }
     const feed = createRevocationFeed({ database, clock, logger: createLogger('silent') }, timing)
     onTestFinished(() => feed.close())
-    const chunks = await feed.follow(await operator(), undefined)
-    return chunks[Symbol.asyncIterator]()
+    const caller = await operator()
+    const { chunks, cutOff } = await feed.follow(caller, undefined)
+    return Object.assign(chunks[Symbol.asyncIterator](), { cutOff, end: () => feed.close() })
   }
 
   test('that takes too long for a piece is cut off, and told why', async () => {
@@ -108,6 +109,27 @@ describe('a reader', () => {
     await sleep(400)
     expect((await reader.next()).value).toBe('event: end\ndata: {"reason":"too_slow"}\n\n')
     expect((await reader.next()).done).toBe(true)
+  })
+
+  test('that does not take a piece at all is cut off, nor may it leave the end of its stream', async () => {
+    const [reader, last] = [await follow(), await follow()]
+    await reader.next()
+    await last.next()
+    last.end()
+    expect((await last.next()).value).toBe('event: end\ndata: {"reason":"stopping"}\n\n')
+    expect((await last.next()).done).toBe(true)
+    for (const { cutOff } of [reader, last]) {
+      await expect.poll(() => cutOff.aborted, { timeout: 5_000 }).toBe(true)
+    }
+  })
+
+  test('that went away, or takes what it is given, is not cut off', async () => {
+    const [reader, gone] = [await follow(), await follow()]
+    await gone.next()
+    await gone.return?.()
+    for (let beats = 0; beats < 15; beats++) await reader.next()
+    for (const { cutOff } of [reader, gone]) expect(cutOff.aborted).toBe(false)
+    await reader.return?.()
   })
 
   test('of whom nothing is to be heard gets a sign of life in between', async () => {

@@ -21,6 +21,7 @@ import { openFileTemporalKeyStore } from '../../runtime/temporal/file-temporal-k
 import type { TemporalKeyStore } from '../../runtime/temporal/temporal-key-store.ts'
 import { noTracer } from '../../runtime/tracing/tracer.ts'
 import { composeServer, type RunningServer } from '../../server/compose.ts'
+import type { ListenerTiming } from '../../server/services/revocation-listener.ts'
 import { createTemporalKeys, type TemporalKeys } from '../../server/services/temporal-keys.ts'
 import { initializeDefaultOrganization, initializeKeys } from '../../workers/initialize-service.ts'
 import { destroyTemporalKeys } from '../../workers/jobs/destroy-temporal-keys.ts'
@@ -101,6 +102,8 @@ export async function startTestService(
     partitionEntries?: number
     /** Its drain lasts until then; without it there is none. */
     untilUnasked?: () => Promise<void>
+    /** Of whoever hears of revocations. */
+    listenerTiming?: ListenerTiming
     /** Of the server alone, to see what it computes. */
     crypto?: Primitives
   } = {},
@@ -195,6 +198,7 @@ export async function startTestService(
       logger: options.logger ?? createLogger('silent'),
       metrics: createMetrics(),
       ...(options.untilUnasked === undefined ? {} : { untilUnasked: options.untilUnasked }),
+      ...(options.listenerTiming === undefined ? {} : { listenerTiming: options.listenerTiming }),
       lookForRefusalsEveryMs: node.tellsRefusals === true ? 20 : NEVER_MS,
     })
   const server = await startServer(api, database.open('qflare_auditor'), options)
