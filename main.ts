@@ -100,9 +100,8 @@ export async function startService(
   const common = { crypto, clock, writeEvent, logger, metrics, tracer }
   if (!isFirst) await waitForFirstKeys(keeper, logger)
   const { wrapper, serviceKeys } = await openLiveServiceKeys(
-    { database: keeper, crypto, writeEvent, logger },
+    { database: keeper, crypto, clock, writeEvent, logger },
     { config, env, mayMake: isFirst },
-    clock.now(),
   )
   stack.defer(() => serviceKeys.close())
   const keepToken = (token: string) => keepAdminToken(adminTokenFile(dataDirectory), token)

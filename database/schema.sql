@@ -690,6 +690,18 @@ begin
 end $function$;
 -- of qflare_owner; may be executed by qflare_sequencer: remove_audit_entries(timestamp with time zone)
 
+CREATE OR REPLACE FUNCTION public.reserve_kek_uses(kek_purpose integer, kek_number bigint, wanted integer)
+ RETURNS bigint
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ UPDATE kek_version k SET uses = (k.uses + reserve_kek_uses.wanted)
+   WHERE ((k.purpose = reserve_kek_uses.kek_purpose) AND (k.version = reserve_kek_uses.kek_number) AND (reserve_kek_uses.wanted > 0) AND ((k.uses IS NULL) OR ((k.uses + reserve_kek_uses.wanted) <= '4294967296'::bigint)))
+   RETURNING COALESCE(k.uses, (0)::bigint) AS "coalesce";
+END;
+-- of qflare_jobs; may be executed by qflare_api, qflare_worker: reserve_kek_uses(integer,bigint,integer)
+
 CREATE OR REPLACE FUNCTION public.sealed_under(record bytea)
  RETURNS bigint
  LANGUAGE sql
@@ -1558,6 +1570,7 @@ create table kek_version (
   due_at timestamp with time zone,
   retired_at timestamp with time zone,
   destroyed_at timestamp with time zone,
+  uses bigint,
   constraint kek_version_pkey PRIMARY KEY (purpose, version),
   constraint kek_version_is_sound CHECK ((((status = 'ACTIVE'::text) = (retired_at IS NULL)) AND ((status = 'DESTROYED'::text) = (destroyed_at IS NOT NULL)) AND ((status = 'DESTROYED'::text) = (sealed IS NULL)))),
   constraint kek_version_purpose_check CHECK (((purpose >= 1) AND (purpose <= 65535))),
@@ -1573,7 +1586,7 @@ grant select on kek_version to qflare_api;
 grant select on kek_version to qflare_jobs;
 grant select on kek_version to qflare_sequencer;
 grant insert, select on kek_version to qflare_worker;
-grant update (sealed, status, destroyed_at) on kek_version to qflare_jobs;
+grant update (sealed, status, destroyed_at, uses) on kek_version to qflare_jobs;
 grant update (status, due_at, retired_at) on kek_version to qflare_worker;
 
 create table key_use (

@@ -35,6 +35,7 @@ export interface Tables extends AttestationTables, IncidentTables {
     due_at: NullableTimestamp
     retired_at: NullableTimestamp
     destroyed_at: NullableTimestamp
+    uses: number | null
   }
   signing_key: {
     kid: string

@@ -168,5 +168,22 @@ export const temporalKeys: Dashboard = {
         ),
       ],
     },
+    {
+      title: 'Keys that last',
+      panels: [
+        lines(
+          {
+            id: 41,
+            title: 'Key-encryption key used up',
+            width: 24,
+            unit: 'percentunit',
+            normal: 'below 100 %: at that it gets a successor, and begins anew.',
+            otherwise: '`rotate-keks` fails, or no worker runs. At 200 % no challenge is sealed any more.',
+            steps: { warn: 1, bad: 1.5 },
+          },
+          { expr: highest('qflare_kek_uses_ratio', { by: 'purpose' }), legend: '{{purpose}}' },
+        ),
+      ],
+    },
   ],
 }

@@ -124,6 +124,12 @@ export function createMetrics() {
       labelNames: ['use'],
       registers,
     }),
+    kekUsesRatio: gauge({
+      name: 'qflare_kek_uses_ratio',
+      help: 'How often the key-encryption key that seals may have sealed, of as often as it should, by its purpose: challenge; at 1 it gets a successor. The same from every worker: max',
+      labelNames: ['purpose'],
+      registers,
+    }),
     temporalKeys: gauge({
       name: 'qflare_temporal_keys',
       help: 'Temporal keys that were made and not destroyed yet: epoch, bucket. The same from every worker: max',

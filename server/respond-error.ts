@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { DatabaseError } from '../database/errors.ts'
 import { timestamp, uuid } from '../protocol/wire.ts'
+import { KekUsesError } from '../runtime/custody/kek-uses.ts'
 import type { LogFields, Logger } from '../runtime/logger.ts'
 import { TemporalStoreError } from '../runtime/temporal/temporal-key-store.ts'
 import { errorCodes, errorTable, ServiceError } from './errors.ts'
@@ -56,6 +57,9 @@ function toServiceError(error: unknown): ServiceError {
   }
   if (error instanceof TemporalStoreError) {
     return new ServiceError('unavailable', 'The store of temporal keys is away.', { cause: error })
+  }
+  if (error instanceof KekUsesError) {
+    return new ServiceError('unavailable', 'Nothing can be sealed now.', { cause: error })
   }
   if (isEventRefused(error)) {
     return new ServiceError('unavailable', 'The audit log takes no event; nothing was changed.', { cause: error })

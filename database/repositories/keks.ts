@@ -12,24 +12,38 @@ export interface KekLife {
   dueAt: number | undefined
   /** Undefined of the one that seals. */
   retiredAt: number | undefined
+  /** At most so many, of a purpose that is counted; undefined where a release of before made it. */
+  uses: number | undefined
 }
 
 /** The oldest version of each purpose first. */
 export async function listKekLives(tx: Tx): Promise<KekLife[]> {
   const rows = await tx
     .selectFrom('kek_version')
-    .select(['purpose', 'version', 'created_at', 'due_at', 'retired_at'])
+    .select(['purpose', 'version', 'created_at', 'due_at', 'retired_at', 'uses'])
     .where('status', '<>', 'DESTROYED')
     .orderBy('purpose')
     .orderBy('version')
     .execute()
-  return rows.map(({ purpose, version, created_at, due_at, retired_at }) => ({
+  return rows.map(({ purpose, version, created_at, due_at, retired_at, uses }) => ({
     purpose,
     version,
     createdAt: created_at,
     dueAt: due_at ?? undefined,
     retiredAt: retired_at ?? undefined,
+    uses: uses ?? undefined,
   }))
+}
+
+/** With these, how many there were; undefined when the key may not seal so often, and nothing is reserved then. */
+export async function reserveUses(
+  tx: Tx,
+  { purpose, version }: { purpose: number; version: number },
+  count: number,
+): Promise<number | undefined> {
+  const { rows } = await sql<{ uses: number | null }>`
+    select reserve_kek_uses(${purpose}, ${version}, ${count}) as uses`.execute(tx)
+  return rows[0]?.uses ?? undefined
 }
 
 /** Asks for a successor of each that seals and has none asked for yet; those. */

@@ -24,6 +24,7 @@ export async function insertKek(tx: Tx, kek: KekRow, createdAt: number): Promise
       status: kek.active ? 'ACTIVE' : 'RETIRED',
       created_at: new Date(createdAt),
       retired_at: kek.active ? null : new Date(createdAt),
+      uses: 0,
     })
     .execute()
 }

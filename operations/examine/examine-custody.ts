@@ -1,7 +1,11 @@
 import type { Database } from '../../database/open.ts'
+import { listKekLives } from '../../database/repositories/keks.ts'
 import { findTrustDraft } from '../../database/repositories/trust-drafts.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import { type Config, ConfigError } from '../../runtime/config.ts'
+import { KEK_USE_BUDGET } from '../../runtime/custody/kek-uses.ts'
+import { countedPurposes } from '../../runtime/custody/keyring.ts'
+import { sealPurposes } from '../../runtime/custody/sealed-record.ts'
 import { openRootOfTrust } from '../../runtime/custody/service-keys.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import { loadRootKey } from '../../runtime/secrets.ts'
@@ -57,6 +61,7 @@ export async function examineCustody(
     const { rootKid } = opened.serviceKeys
     const findings = [
       custody.ok(`the root key opens the keys of this database; root of trust ${rootKid}`),
+      ...(await usesFindings(parts.database)),
       trustDomainFinding(opened.trust.trustDomain, parts.config.trustDomain),
       profileFinding(opened.serviceKeys.profile, parts.config.profile),
       ...(await rootFindings(parts, opened, now)),
@@ -71,6 +76,20 @@ export async function examineCustody(
     const advice = 'Give the service the root key of this database, or the database of this root key.'
     return { findings: [custody.problem(problemsOf(error), advice)], opened: undefined }
   }
+}
+
+/** How near the keys that seal often are to their end. */
+async function usesFindings(database: Database): Promise<Finding[]> {
+  const keks = await database.withoutOrganization(listKekLives)
+  return countedPurposes.flatMap((purpose) => {
+    const seals = keks.find((kek) => kek.purpose === sealPurposes[purpose] && kek.retiredAt === undefined)
+    if (seals === undefined) return []
+    const named = `key-encryption key ${seals.version} of ${purpose}`
+    const advice = 'It gets a successor within ten minutes while a process with the role worker runs (rotate-keks).'
+    if (seals.uses === undefined) return [custody.unseen(`how often ${named} has sealed was not counted`, advice)]
+    const share = `${named} has sealed at most ${Math.ceil((100 * seals.uses) / KEK_USE_BUDGET)} % of what it should`
+    return [seals.uses < KEK_USE_BUDGET ? custody.ok(share) : custody.warning(share, advice)]
+  })
 }
 
 /** Where the root of trust is, and what waits for it. */

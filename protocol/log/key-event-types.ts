@@ -66,6 +66,13 @@ export const keyEventTypes = {
     subject: ['purpose', 'version'],
     data: ['replaces', 'why'],
   },
+  'kek.overused': {
+    severity: 'critical',
+    meaning:
+      'A key-encryption key has sealed far more often than it should, and has no successor: nobody makes one. Once a key.',
+    subject: ['purpose', 'version'],
+    data: ['uses'],
+  },
   'kek.resealed': {
     severity: 'info',
     meaning: 'Values were sealed again, or MACs made again, under the newest version of their key-encryption key.',

@@ -6,6 +6,7 @@ import {
   ofCause,
   ofDevice,
   ofEnrollmentToken,
+  ofKek,
   ofLog,
   type SignalSubject,
   type WatchedEvent,
@@ -250,6 +251,16 @@ export const monitorRules = {
     isProved: false,
     score: 0,
     subjectOf: ofLog,
+  },
+  'kek-overused': {
+    meaning: 'A key-encryption key seals on past its budget: nobody makes its successor.',
+    types: ['kek.overused'],
+    severity: 'critical',
+    threshold: 1,
+    windowSeconds: HOUR_S,
+    isProved: false,
+    score: 0,
+    subjectOf: ofKek,
   },
 } as const satisfies Record<string, MonitorRule>
 

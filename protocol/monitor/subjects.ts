@@ -42,4 +42,9 @@ export const ofCause = (event: WatchedEvent): SignalSubject | undefined => {
   return { ...device, subject: `policy ${policyId}: ${names.join(', ')}`.slice(0, 200) }
 }
 
+export const ofKek = ({ subject: { purpose, version } }: WatchedEvent): SignalSubject | undefined =>
+  typeof purpose === 'string' && typeof version === 'number'
+    ? { subject: `key-encryption key ${version} of ${purpose}`, deviceId: undefined }
+    : undefined
+
 export const ofLog = (): SignalSubject => ({ subject: 'audit log', deviceId: undefined })

@@ -1,6 +1,7 @@
 import { encode, u64 } from '../../protocol/encoding.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
+import type { KekUses } from './kek-uses.ts'
 import {
   keyVersionOf,
   openRecord,
@@ -15,6 +16,9 @@ import type { Wrapper } from './wrapper.ts'
 /** Purposes that have key-encryption keys of their own. */
 export const keyringPurposes = ['signingKey', 'identityMac', 'challenge', 'temporalKey'] as const
 export type KeyringPurpose = (typeof keyringPurposes)[number]
+/** Those that seal the more often, the larger the fleet; each use of their keys is counted. */
+export const countedPurposes = ['challenge'] as const satisfies KeyringPurpose[]
+export type CountedPurpose = (typeof countedPurposes)[number]
 
 export interface WrappedKek {
   purpose: KeyringPurpose
@@ -25,6 +29,7 @@ export interface WrappedKek {
 
 /** The key-encryption keys of the service, unwrapped. What names a version may have to wait until that is known here. */
 export interface Keyring {
+  /** Throws KekUsesError while no use of the key is reserved, and SealError for a counted purpose where nobody counts. */
   seal(purpose: KeyringPurpose, place: SealedPlace, plaintext: Uint8Array): Uint8Array
   /** Rejects with SealError. */
   open(purpose: KeyringPurpose, place: SealedPlace, record: Uint8Array): Promise<Uint8Array>
@@ -46,11 +51,15 @@ export async function wrapNewKek(crypto: Primitives, wrapper: Wrapper, purpose: 
   return { purpose, version, sealed, active: true } satisfies WrappedKek
 }
 
-/** Throws SealError when the root key does not open a key-encryption key: it is another one, or the row was changed. */
+/**
+ * Throws SealError when the root key does not open a key-encryption key: it is another one, or the row was changed. Without `uses` it
+ * seals nothing of a counted purpose.
+ */
 export async function openKeyring(
   crypto: Primitives,
   wrapper: Wrapper,
   wrapped: readonly WrappedKek[],
+  uses?: Pick<KekUses, 'take'>,
 ): Promise<Keyring> {
   const keys = new Map<string, Uint8Array>()
   const active = new Map<SealPurpose, number>()
@@ -76,6 +85,10 @@ export async function openKeyring(
     activeVersion,
     seal(purpose, place, plaintext) {
       const keyVersion = activeVersion(purpose)
+      if (isCounted(purpose)) {
+        if (uses === undefined) throw new SealError(`Nobody counts here what is sealed of purpose ${purpose}.`)
+        uses.take(purpose, keyVersion)
+      }
       return sealRecord(crypto, keyOf(purpose, keyVersion), { purpose, keyVersion }, place, plaintext)
     },
     open: async (purpose, place, record) =>
@@ -87,6 +100,10 @@ export async function openKeyring(
     isMac: async (purpose, version, message, mac) =>
       crypto.equal(crypto.hmac256(keyOf(purpose, version), message), mac),
   }
+}
+
+export function isCounted(purpose: KeyringPurpose): purpose is CountedPurpose {
+  return countedPurposes.some((counted) => counted === purpose)
 }
 
 function kekPlace(purpose: KeyringPurpose, version: number): SealedPlace {

@@ -1,6 +1,7 @@
 import type { Primitives } from '../../protocol/primitives.ts'
 import type { Logger } from '../logger.ts'
-import { type Keyring, UnknownKeyError } from './keyring.ts'
+import { countKekUses, type ReserveKekUses } from './kek-uses.ts'
+import { countedPurposes, type Keyring, UnknownKeyError } from './keyring.ts'
 import { openServiceKeys, type ServiceKeys, type StoredServiceKeys } from './service-keys.ts'
 import { liveSigner } from './signer.ts'
 import type { Wrapper } from './wrapper.ts'
@@ -19,6 +20,8 @@ export interface LiveServiceKeysParts {
   /** Another text whenever a key is another one. */
   readState: () => Promise<string>
   readKeys: () => Promise<StoredServiceKeys>
+  /** Undefined in a process that seals nothing of a counted purpose. */
+  reserveUses: ReserveKekUses | undefined
 }
 
 /** How often they are looked for, in milliseconds; the shortest time between keys that are published and keys that sign is longer. */
@@ -29,15 +32,23 @@ const LOOK_EVERY_MS = 5_000
  * `openServiceKeys` throws.
  */
 export async function followServiceKeys(parts: LiveServiceKeysParts): Promise<LiveServiceKeys> {
+  const uses = parts.reserveUses && countKekUses(parts.reserveUses, parts.logger)
   let state = await parts.readState()
-  let held = await openServiceKeys(parts.crypto, parts.wrapper, await parts.readKeys())
+  let held = await open()
   let refreshing: Promise<void> | undefined
+
+  /** Ready to seal. */
+  async function open(): Promise<ServiceKeys> {
+    const opened = await openServiceKeys(parts.crypto, parts.wrapper, await parts.readKeys(), uses)
+    for (const purpose of countedPurposes) await uses?.prepare(purpose, opened.keyring.activeVersion(purpose))
+    return opened
+  }
 
   async function look(): Promise<void> {
     const seen = await parts.readState()
     if (seen === state) return
     // Read after the state: whatever changes in between changes that again, and is read the next time.
-    held = await openServiceKeys(parts.crypto, parts.wrapper, await parts.readKeys())
+    held = await open()
     state = seen
     parts.logger.info('the keys of the service changed and were read again')
   }

@@ -5,6 +5,7 @@ import type { Primitives } from '../../protocol/primitives.ts'
 import type { SignatureAlgorithm } from '../../protocol/suites.ts'
 import { type TrustKey, trustBundle, verifyPinnedTrustBundle, type WireTrustBundle } from '../../protocol/trust.ts'
 import { findProfileOf, type ProfileName, profiles } from '../profile.ts'
+import type { KekUses } from './kek-uses.ts'
 import { type Keyring, keyringPurposes, openKeyring, type WrappedKek } from './keyring.ts'
 import { SealError, type SealedPlace, sealPurposes } from './sealed-record.ts'
 import { createLocalSigner, type Signer } from './signer.ts'
@@ -100,19 +101,20 @@ export async function openRootOfTrust(
 
 /**
  * Opens what the database holds of the service's keys. Throws SealError when the root key does not open them, and the ProtocolError
- * `trust_invalid` for a trust bundle that the root of trust did not sign.
+ * `trust_invalid` for a trust bundle that the root of trust did not sign. `uses`: as `openKeyring`.
  */
 export async function openServiceKeys(
   crypto: Primitives,
   wrapper: Wrapper,
   stored: StoredServiceKeys,
+  uses?: Pick<KekUses, 'take'>,
 ): Promise<ServiceKeys> {
   const keks = stored.keks.map((kek) => {
     const purpose = keyringPurposes.find((name) => sealPurposes[name] === kek.purpose)
     if (purpose === undefined) throw new SealError(`Purpose ${kek.purpose} of a key-encryption key is not known.`)
     return { ...kek, purpose }
   })
-  const keyring = await openKeyring(crypto, wrapper, keks)
+  const keyring = await openKeyring(crypto, wrapper, keks, uses)
 
   const newest = stored.trust?.at(-1)
   function getRow(use: TrustKey['use'], alg: SignatureAlgorithm): SealedSigningKey {

@@ -43,6 +43,7 @@ export async function openKekRotation(): Promise<KekRotation> {
     logger,
     readState: () => database.withoutOrganization(readKeyState),
     readKeys: () => readServiceKeys(database),
+    reserveUses: undefined,
   })
   const { keyring, refresh: refreshKeys } = workerKeys
   const writeEvent = createEventWriter(crypto)

@@ -1,7 +1,9 @@
 import { createEventWriter } from '../../runtime/audit-events.ts'
+import { KEK_OVERUSED } from '../../runtime/custody/kek-uses.ts'
 import { createRootKeyWrapper } from '../../runtime/custody/wrapper.ts'
 import { resealValues } from '../../workers/jobs/reseal-values.ts'
-import { destroyUnusedKeks, makeKekVersions } from '../../workers/jobs/rotate-keks.ts'
+import { destroyUnusedKeks, makeKekVersions, type RotateKeksParts } from '../../workers/jobs/rotate-keks.ts'
+import { createReserveKekUses } from '../../workers/reserve-kek-uses.ts'
 import { signWhileAway } from './offline-root.ts'
 import { DAY_MS, pass, rotate, rotationParts, times } from './rotation.ts'
 import { crypto, type TestService } from './service.ts'
@@ -16,6 +18,7 @@ export async function rotateEverything(service: TestService, rootKey: Uint8Array
   await rotate(service, parts)
   const wrapper = createRootKeyWrapper(crypto, rootKey)
   const kekParts = { ...parts, wrapper, writeEvent: createEventWriter(crypto) }
+  await useUpKek(service, kekParts)
   await makeKekVersions(kekParts, Number.MAX_SAFE_INTEGER, service.time.now)
   await service.serviceKeys.refresh()
   await exchangeStoredValues(service)
@@ -25,6 +28,12 @@ export async function rotateEverything(service: TestService, rootKey: Uint8Array
   await destroyUnusedKeks(kekParts, service.time.now)
   await pass(service, DAY_MS)
   await signWhileAway(service, rootKey, rotation)
+}
+
+async function useUpKek(service: TestService, parts: Pick<RotateKeksParts, 'database' | 'writeEvent'>): Promise<void> {
+  await service.database.sql.query('update kek_version set uses = $1 where purpose = 4', [KEK_OVERUSED - 1])
+  const clock = { now: () => service.time.now }
+  await createReserveKekUses({ ...parts, clock })('challenge', 1, 1)
 }
 
 async function exchangeStoredValues({ database }: TestService): Promise<void> {

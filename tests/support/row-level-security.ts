@@ -50,6 +50,7 @@ export const otherPolicies = [
 /** What runs as its owner, past the policies, for a role that is bound to one organization: what it tells or does, and why it may. */
 export const definerFunctions: Record<string, string> = {
   'qflare_api list_organizations': 'ids and names, for administrators of the service, who see all organizations',
+  'qflare_api reserve_kek_uses': 'the service’s own: a number, which only grows',
   'qflare_api store_signed_draft':
     'the service’s own: makes a trust bundle of the draft that is there, and of nothing else',
   'qflare_auditor find_missing_events': 'numbers of entries',
@@ -75,6 +76,7 @@ export const definerFunctions: Record<string, string> = {
   'qflare_worker list_stale_trust_anchor_macs': 'ids',
   'qflare_worker list_unflagged_identity_keys': 'ids',
   'qflare_worker make_session_partition': 'an empty table, behind the policies',
+  'qflare_worker reserve_kek_uses': 'as for qflare_api',
   'qflare_worker store_signed_draft': 'as for qflare_api',
 }
 

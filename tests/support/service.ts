@@ -28,6 +28,7 @@ import { destroyTemporalKeys } from '../../workers/jobs/destroy-temporal-keys.ts
 import { makeSessionPartitions } from '../../workers/jobs/make-session-partitions.ts'
 import { makeTemporalKeys } from '../../workers/jobs/make-temporal-keys.ts'
 import { readServiceKeys } from '../../workers/open-service-keys.ts'
+import { createReserveKekUses } from '../../workers/reserve-kek-uses.ts'
 import { createTestDatabase, type TestDatabase } from './database.ts'
 import { openTestLog, type TestLog } from './log-writer.ts'
 import { deriveServerKey } from './server-keys.ts'
@@ -138,6 +139,7 @@ export async function startTestService(
     logger: options.logger ?? createLogger('silent'),
     readState: () => worker.withoutOrganization(readKeyState),
     readKeys: () => readServiceKeys(worker),
+    reserveUses: createReserveKekUses({ database: worker, clock, writeEvent }),
   })
   const log = await openTestLog({
     database: database.open('qflare_sequencer'),

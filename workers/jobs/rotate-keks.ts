@@ -2,13 +2,14 @@
 
 import type { Database } from '../../database/open.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
-import { destroyKek, listKekLives, retireKek } from '../../database/repositories/keks.ts'
+import { destroyKek, type KekLife, listKekLives, retireKek } from '../../database/repositories/keks.ts'
 import { insertKek } from '../../database/repositories/service-keys.ts'
 import { lockKeyRotation } from '../../database/repositories/signing-keys.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import type { Happening, WriteEvent } from '../../runtime/audit-events.ts'
-import { type KeyringPurpose, keyringPurposes, wrapNewKek } from '../../runtime/custody/keyring.ts'
+import { KEK_USE_BUDGET } from '../../runtime/custody/kek-uses.ts'
+import { isCounted, type KeyringPurpose, keyringPurposes, wrapNewKek } from '../../runtime/custody/keyring.ts'
 import { sealPurposes } from '../../runtime/custody/sealed-record.ts'
 import type { Wrapper } from '../../runtime/custody/wrapper.ts'
 import { newId } from '../../runtime/ids.ts'
@@ -50,7 +51,8 @@ export interface KekName {
 }
 
 /**
- * The next version of every key-encryption key that was made before a time, or whose successor was asked for. It seals at once: a
+ * The next version of every key-encryption key that was made before a time, has sealed as often as it should, or whose successor was
+ * asked for. It seals at once: a
  * process that does not know it yet reads it when a record names it. Returns what was made.
  */
 export function makeKekVersions(parts: RotateKeksParts, madeBefore: number, now: number): Promise<KekName[]> {
@@ -62,18 +64,28 @@ export function makeKekVersions(parts: RotateKeksParts, madeBefore: number, now:
     for (const purpose of keyringPurposes) {
       const code = sealPurposes[purpose]
       const active = lives.find((kek) => kek.purpose === code && kek.retiredAt === undefined)
-      if (active === undefined || (active.dueAt === undefined && active.createdAt > madeBefore)) continue
+      if (active === undefined) continue
+      const why = whyNext(purpose, active, madeBefore)
+      if (why === undefined) continue
       const kek = await wrapNewKek(parts.crypto, parts.wrapper, purpose, active.version + 1)
       if (!(await retireKek(tx, active, now)))
         throw new Error(`A key-encryption key of ${purpose} changed under the lock.`)
       await insertKek(tx, { ...kek, purpose: code }, now)
       made.push({ purpose, version: kek.version })
-      const data = { replaces: active.version, why: active.dueAt === undefined ? 'age' : 'request' }
+      const data = { replaces: active.version, why }
       happened.push({ type: 'kek.made', subject: { purpose, version: kek.version }, data })
     }
     await insertEvents(tx, toEvents(parts.writeEvent, happened, now))
     return made
   })
+}
+
+function whyNext(purpose: KeyringPurpose, active: KekLife, madeBefore: number): string | undefined {
+  if (active.dueAt !== undefined) return 'request'
+  if (active.createdAt <= madeBefore) return 'age'
+  if (!isCounted(purpose)) return undefined
+  if (active.uses === undefined) return 'uncounted'
+  return active.uses >= KEK_USE_BUDGET ? 'use' : undefined
 }
 
 /** Erases every version that nothing is sealed under any more, a day after it was retired at the earliest. Returns what was erased. */

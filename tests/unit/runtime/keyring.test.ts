@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { NIL_UUID } from '../../../protocol/log/audit-event.ts'
+import { KekUsesError } from '../../../runtime/custody/kek-uses.ts'
 import { keyringPurposes, openKeyring, type WrappedKek, wrapNewKek } from '../../../runtime/custody/keyring.ts'
 import { SealError, type SealedPlace, sealRecord } from '../../../runtime/custody/sealed-record.ts'
 import { createRootKeyWrapper, type Wrapper } from '../../../runtime/custody/wrapper.ts'
@@ -50,12 +51,15 @@ test('a record that names another version of the root key is refused by that nam
   await expect(refused).rejects.toThrow('Wrapped by root key 2; this is 1.')
 })
 
+/** Of a keyring whose uses nobody counts. */
+const uncounted = { take: () => {} }
+
 describe('a keyring', () => {
   const wrapper = createRootKeyWrapper(crypto, crypto.randomBytes(32))
   const wrapAll = () => Promise.all(keyringPurposes.map((purpose) => wrapNewKek(crypto, wrapper, purpose, 1)))
 
   test('seals and opens for each purpose, and never for another one', async () => {
-    const keyring = await openKeyring(crypto, wrapper, await wrapAll())
+    const keyring = await openKeyring(crypto, wrapper, await wrapAll(), uncounted)
     for (const purpose of keyringPurposes) {
       const record = keyring.seal(purpose, place, secret)
       expect(new Uint8Array(await keyring.open(purpose, place, record))).toEqual(secret)
@@ -79,9 +83,9 @@ describe('a keyring', () => {
 
   test('seals under the active version and still opens what an older one sealed', async () => {
     const old = await wrapNewKek(crypto, wrapper, 'challenge', 1)
-    const record = (await openKeyring(crypto, wrapper, [old])).seal('challenge', place, secret)
+    const record = (await openKeyring(crypto, wrapper, [old], uncounted)).seal('challenge', place, secret)
     const young = await wrapNewKek(crypto, wrapper, 'challenge', 2)
-    const keyring = await openKeyring(crypto, wrapper, [young, { ...old, active: false }])
+    const keyring = await openKeyring(crypto, wrapper, [young, { ...old, active: false }], uncounted)
     expect(new Uint8Array(await keyring.open('challenge', place, record))).toEqual(secret)
     expect(keyring.seal('challenge', place, secret)[6]).toBe(2)
     const withoutOld = await openKeyring(crypto, wrapper, [young])
@@ -95,6 +99,20 @@ describe('a keyring', () => {
     const keyring = await openKeyring(crypto, wrapper, [{ ...kek, active: false }])
     expect(() => keyring.mac('identityMac', secret)).toThrow('no active key-encryption key of purpose identityMac')
     expect(() => keyring.seal('challenge', place, secret)).toThrow('no active key-encryption key of purpose challenge')
+  })
+
+  test('seals nothing of a counted purpose where nobody counts, or where the count lets it not', async () => {
+    const keks = await wrapAll()
+    const alone = await openKeyring(crypto, wrapper, keks)
+    expect(() => alone.seal('challenge', place, secret)).toThrow(
+      'Nobody counts here what is sealed of purpose challenge',
+    )
+    const take = () => {
+      throw new KekUsesError('none left')
+    }
+    const spent = await openKeyring(crypto, wrapper, keks, { take })
+    expect(() => spent.seal('challenge', place, secret)).toThrow('none left')
+    expect(spent.seal('temporalKey', place, secret)[6]).toBe(1)
   })
 
   test('knows its MACs by version, and no other message, MAC or version', async () => {

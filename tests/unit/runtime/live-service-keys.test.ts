@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { NIL_UUID } from '../../../protocol/log/audit-event.ts'
 import { signatureContexts } from '../../../protocol/suites.ts'
+import type { ReserveKekUses } from '../../../runtime/custody/kek-uses.ts'
 import { keyringPurposes, openKeyring, type WrappedKek, wrapNewKek } from '../../../runtime/custody/keyring.ts'
 import { followServiceKeys } from '../../../runtime/custody/live-service-keys.ts'
 import { SealError, type SealedPlace, sealPurposes } from '../../../runtime/custody/sealed-record.ts'
@@ -40,7 +41,7 @@ beforeEach(async () => {
   Object.assign(stored, { state: 0, reads: 0, isAway: false })
 })
 
-async function follow() {
+async function follow(reserveUses: ReserveKekUses = async () => {}) {
   const keys = await followServiceKeys({
     crypto,
     wrapper,
@@ -54,6 +55,7 @@ async function follow() {
       const { signingKeys, keks } = stored
       return { signingKeys, keks: keks.map((kek) => ({ ...kek, purpose: sealPurposes[kek.purpose] })) }
     },
+    reserveUses,
   })
   onTestFinished(() => keys.close())
   return keys
@@ -103,7 +105,8 @@ describe('the keys that a process follows', () => {
     const young = await wrapNewKek(crypto, wrapper, 'challenge', 2)
     stored.keks = [...stored.keks.map((kek) => ({ ...kek, active: kek.purpose !== 'challenge' })), young]
     stored.state += 1
-    const record = (await openKeyring(crypto, wrapper, stored.keks)).seal('challenge', place, new Uint8Array([7]))
+    const elsewhere = await openKeyring(crypto, wrapper, stored.keks, { take: () => {} })
+    const record = elsewhere.seal('challenge', place, new Uint8Array([7]))
     const opened = await Promise.all([1, 2, 3, 4].map(() => keyring.open('challenge', place, record)))
     expect(opened.map((secret) => [...secret])).toEqual([[7], [7], [7], [7]])
     expect(stored.reads, 'four ask at once').toBe(2)
