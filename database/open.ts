@@ -1,5 +1,6 @@
 import { sql, type Transaction } from 'kysely'
 import { type ClientConfig, Pool, DatabaseError as PostgresError, types } from 'pg'
+import { createConnectionShares, NOBODY } from './connection-shares.ts'
 import { toDatabaseError } from './errors.ts'
 import { arePreparedGood, nameStatements, openKysely, postgresql, type TraceStep } from './open-kysely.ts'
 import { runPipelined, type StatementResult } from './pipelined-transaction.ts'
@@ -65,6 +66,9 @@ export interface DatabaseOptions {
   onConnectionLost: (error: Error) => void
 }
 
+/** For a connection, from its turn or from the server. Milliseconds. */
+const CONNECT_WITHIN_MS = 5_000
+
 const OID_INT8 = 20
 const OID_TIMESTAMPTZ = 1184
 
@@ -90,7 +94,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     ...options.connection,
     max: options.maxConnections,
     ...(isPooled ? {} : { options: startOptions(settings) }),
-    connectionTimeoutMillis: 5_000,
+    connectionTimeoutMillis: CONNECT_WITHIN_MS,
     // A connection that a network dropped silently: the server's own limit cannot reach us then.
     query_timeout: options.answerWithinMs ?? 35_000,
     keepAlive: true,
@@ -101,6 +105,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   pool.on('error', options.onConnectionLost)
   // One that breaks while it is lent out tells its queries; without a listener of its own it would end the process too.
   pool.on('connect', (client) => client.on('error', () => {}))
+  const shares = createConnectionShares(options.maxConnections, CONNECT_WITHIN_MS)
   const kyselies = {
     unprepared: openKysely(pool, (text) => ({ text }), trace),
     prepared: openKysely(pool, isPooled ? (text) => ({ text }) : nameStatements(), trace),
@@ -115,12 +120,14 @@ export function openDatabase(options: DatabaseOptions): Database {
       () => ['transaction', postgresql],
       async () => {
         try {
-          return await kyselies[statements].transaction().execute(async (tx) => {
-            await sql`select set_config('qflare.organization_id', ${organizationId}, true)${sql.raw(inTransaction)}`.execute(
-              tx,
-            )
-            return await work(tx)
-          })
+          return await shares.run(organizationId, () =>
+            kyselies[statements].transaction().execute(async (tx) => {
+              await sql`select set_config('qflare.organization_id', ${organizationId}, true)${sql.raw(inTransaction)}`.execute(
+                tx,
+              )
+              return await work(tx)
+            }),
+          )
         } catch (error) {
           throw toDatabaseError(error)
         }
@@ -130,14 +137,17 @@ export function openDatabase(options: DatabaseOptions): Database {
 
   return {
     withOrganization: transact,
-    withoutOrganization: (work) => transact('', work),
+    withoutOrganization: (work) => transact(NOBODY, work),
     sendTransaction(scope, statements) {
       return trace(
         () => [
           'transaction in one round trip',
           { ...postgresql, 'qflare.statements': statements.map(({ name }) => name).join(' ') },
         ],
-        () => sendTransaction(pool, [scopeStatement(scope, inTransaction), ...statements], !isPooled),
+        () =>
+          shares.run('organizationId' in scope ? scope.organizationId : NOBODY, () =>
+            sendTransaction(pool, [scopeStatement(scope, inTransaction), ...statements], !isPooled),
+          ),
       )
     },
     async readClock() {
@@ -152,7 +162,7 @@ export function openDatabase(options: DatabaseOptions): Database {
       const { totalCount: total, idleCount: idle, waitingCount } = pool
       // What was asked for in this turn waits too, until it is given one that is there or may be made.
       const free = idle + options.maxConnections - total
-      return { total, idle, waiting: Math.max(0, waitingCount - free) }
+      return { total, idle, waiting: shares.waiting() + Math.max(0, waitingCount - free) }
     },
     close: () => pool.end(),
   }

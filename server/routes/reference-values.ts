@@ -61,7 +61,8 @@ export function referenceValueRoutes(values: ReferenceValues): Route[] {
           body: addedJson,
         },
       },
-      async answer({ caller, body, requestId }) {
+      async answer({ caller, body, requestId, weigh }) {
+        await weigh(body.values.length)
         const added = await values.add(caller, body, requestId)
         const items = added.map(({ referenceValue, isNew }) => ({ isNew, referenceValue: toJson(referenceValue) }))
         if (added.some(({ isNew }) => isNew)) return { status: 201, body: { items } }

@@ -58,6 +58,7 @@ export function trustAnchorRoutes(anchors: TrustAnchors): Route[] {
       async answer({ caller, body, requestId, weigh }) {
         if (body.format === 'psa') await weigh(body.keys.length)
         const added = await anchors.add(caller, body, requestId)
+        if (body.format !== 'psa') await weigh(added.length)
         const items = added.map(({ anchor, isNew }) => ({ isNew, trustAnchor: toJson(anchor) }))
         if (added.some(({ isNew }) => isNew)) return { status: 201, body: { items } }
         return { status: 200, body: { items } }

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { call, enrollTestDevice, establish, initiate, sendExchange } from '../support/api.ts'
+import { authoritiesWish, psaWish, referenceWish } from '../support/attestation-inputs.ts'
 import { expectLimited, from, limitedCount, limitHeaders, startLimited } from '../support/rate-limits.ts'
 import { databaseContents, expectRefusal } from '../support/refusals.ts'
 import type { TestService } from '../support/service.ts'
 import { makeApiToken, makeTenant } from '../support/tenants.ts'
+import { makePath } from '../support/x509.ts'
 
 describe('an API token', () => {
   const list = (service: TestService, token: string) => call(service, 'GET', '/v1/sessions', { token })
@@ -59,6 +61,25 @@ describe('an API token', () => {
     // Of the 60: two API tokens, 54 enrolment tokens, and this.
     expect(limitHeaders(await list(service, other))).toEqual([60, 3])
   })
+})
+
+const three = <T>(make: () => T): T[] => [make(), make(), make()]
+const { root, intermediate } = makePath()
+
+test.each([
+  ['keys of devices', '/v1/trust-anchors', { format: 'psa', keys: three(psaWish).flatMap(({ keys }) => keys) }],
+  ['certificates', '/v1/trust-anchors', authoritiesWish(root, intermediate)],
+  [
+    'reference values',
+    '/v1/reference-values',
+    { ...referenceWish(), values: three(referenceWish).flatMap(({ values }) => values) },
+  ],
+])('many %s in one request are charged for as many', async (_what, path, body) => {
+  const service = await startLimited({ limits: { apiToken: 10 } })
+  const { token } = await makeApiToken(service, ['operator'])
+  const answer = await call(service, 'POST', path, { token, body })
+  expect([answer.status, ...limitHeaders(answer)]).toEqual([201, 10, 10 - answer.body.items.length])
+  expect(answer.body.items.length).toBeGreaterThan(1)
 })
 
 describe('an organization', () => {
