@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { fromBase64Padded, fromBase64url, toBase64url } from '../../protocol/encoding.ts'
 import { createExportVerifier } from '../../protocol/log/audit-export.ts'
@@ -6,27 +5,10 @@ import { cosignedMessage, verifyCheckpoint } from '../../protocol/log/checkpoint
 import { leafHash, verifyConsistency, verifyInclusion } from '../../protocol/log/merkle.ts'
 import { verifyTlogProof } from '../../protocol/log/tlog-proof.ts'
 import { formatVerifierKey, parseVerifierKey, verifierKey } from '../../protocol/log/verifier-key.ts'
+import { logVectors as vectors } from '../support/protocol-log-vectors.ts'
 import { ownVectors } from '../support/protocol-own-vectors.ts'
 import { providers, refusalOf, toUtf8 } from '../support/protocol-providers.ts'
 
-/** tests/vectors/qflare/log-v1.json, made by a program that shares no code with the repository. */
-interface LogVectors {
-  seeds: Record<'mlDsa44' | 'mlDsa87' | 'witness', string>
-  origin: string
-  verifierKeys: Record<'mlDsa44' | 'mlDsa87' | 'witness' | 'retired', string>
-  leavesJcs: string[]
-  leafHashes: string[]
-  roots: Record<'5' | '7', string>
-  timestamps: Record<'older' | 'newer' | 'witness', number>
-  cosigned: Record<'newer' | 'witness', string>
-  checkpoints: Record<'older' | 'newer', string>
-  consistency: string[]
-  proof: string
-  exports: Record<'whole' | 'part', string>
-}
-
-const path = new URL('qflare/log-v1.json', import.meta.url)
-const vectors = JSON.parse(readFileSync(path, 'utf8')) as LogVectors
 const { seeds, verifierKeys, checkpoints, roots, timestamps, origin } = vectors
 
 describe.each(providers)('$provider', (crypto) => {

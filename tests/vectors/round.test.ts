@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { fromBase64url, type Json, toBase64url } from '../../protocol/encoding.ts'
+import { fromBase64url, toBase64url } from '../../protocol/encoding.ts'
 import { communicationKey, roundContext } from '../../protocol/exchange/epochs.ts'
 import { verifyJws } from '../../protocol/jws.ts'
 import { keyId } from '../../protocol/key-id.ts'
@@ -13,32 +12,8 @@ import {
 import { openRoundKeys, roundKeysContext } from '../../protocol/rounds/sealed-round-keys.ts'
 import { verifyRoundCertificate } from '../../protocol/rounds/verify-round-certificate.ts'
 import { providers } from '../support/protocol-providers.ts'
+import { roundVectors as vectors } from '../support/protocol-round-vectors.ts'
 
-/** tests/vectors/qflare/round-v1.json, made by a program that shares no code with the repository. */
-interface RoundVectors {
-  seeds: Record<'rootA' | 'rootB' | 'bucket' | 'attestation' | 'audit', string>
-  pins: Record<'rootA' | 'rootB', string>
-  federationId: string
-  round: number
-  devices: (Record<
-    'deviceId' | 'sessionId' | 'chain' | 'key' | 'commitment' | 'identitySeed' | 'kid' | 'ear',
-    string
-  > & {
-    epoch: number
-  })[]
-  coordinator: Record<'deviceId' | 'sessionId' | 'chain', string> & { epoch: number }
-  roundContext: string
-  sealContext: string
-  sealKey: string
-  plaintext: string
-  sealed: Record<'sessionId' | 'nonce' | 'ciphertext', string>
-  signedBytesHash: string
-  certificateHash: string
-  file: { [member: string]: Json }
-}
-
-const path = new URL('qflare/round-v1.json', import.meta.url)
-const vectors = JSON.parse(readFileSync(path, 'utf8')) as RoundVectors
 const { federationId, round, devices, coordinator } = vectors
 const file = parseRoundCertificateFile(JSON.stringify(vectors.file))
 
