@@ -69,7 +69,16 @@ export interface OwnVectors {
     | 'tokenProof',
     string
   >
-  audit: { events: Json[]; leavesJcs: string[] }
+  audit: {
+    origin: string
+    events: Json[]
+    leavesJcs: string[]
+    leafHashes: string[]
+    root: string
+    inclusionPathOf2: string[]
+    timestampSeconds: number
+    checkpoint: string
+  }
   trust: { trustDomain: string; sequence: number; keys: TrustKey[]; bytes: string; signature: string }
   refusedBase64url: string[]
 }

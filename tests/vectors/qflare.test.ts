@@ -40,7 +40,7 @@ const covered = {
     'tokenProof',
   trust: 'trustDomain sequence keys bytes signature',
 }
-/** Of `audit`, the leaves; the tree and its checkpoint wait for the log. */
+/** Of `audit`, the leaves; log.test.ts reads the tree and its checkpoint. */
 const others = ['about', 'audit', 'refusedBase64url']
 
 describe('the vector file', () => {
