@@ -55,6 +55,8 @@ export interface AttestationTables {
     findings: Generated<string>
     session_id: string | null
   }
+  /** Of partitions that were dropped, where somebody relies on it. */
+  kept_attestation_result: AttestationTables['attestation_result']
   appraisal_policy: {
     organization_id: string
     name: string

@@ -52,6 +52,21 @@ BEGIN ATOMIC
 END;
 -- of qflare_owner; may be executed by qflare_jobs, qflare_worker: collateral_stage(timestamp with time zone,timestamp with time zone,timestamp with time zone,integer)
 
+CREATE OR REPLACE FUNCTION public.count_attestations_before(until date)
+ RETURNS TABLE(results bigint, pieces bigint)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT ( SELECT count(*) AS count
+            FROM attestation_result
+           WHERE (attestation_result.id < first_id_of(count_attestations_before.until))) AS count,
+     ( SELECT count(*) AS count
+            FROM evidence
+           WHERE (evidence.id < first_id_of(count_attestations_before.until))) AS count;
+END;
+-- of qflare_jobs; may be executed by qflare_owner: count_attestations_before(date)
+
 CREATE OR REPLACE FUNCTION public.count_open_incidents()
  RETURNS TABLE(severity text, incidents bigint)
  LANGUAGE sql
@@ -115,6 +130,13 @@ CREATE OR REPLACE FUNCTION public.current_organization()
 RETURN (NULLIF(current_setting('qflare.organization_id'::text, true), ''::text))::uuid;
 -- of qflare_owner; may be executed by public: current_organization()
 
+CREATE OR REPLACE FUNCTION public.day_of_id(id uuid)
+ RETURNS date
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN ((to_timestamp(((((('x'::text || "left"(replace((id)::text, '-'::text, ''::text), 12)))::bit(48))::bigint / 1000))::double precision) AT TIME ZONE 'UTC'::text))::date;
+-- of qflare_owner; may be executed by public: day_of_id(uuid)
+
 CREATE OR REPLACE FUNCTION public.destroy_kek(kek_purpose integer, kek_number bigint, at_time timestamp with time zone)
  RETURNS boolean
  LANGUAGE sql
@@ -130,6 +152,39 @@ BEGIN ATOMIC
             FROM hit)) AS "exists";
 END;
 -- of qflare_jobs; may be executed by qflare_worker: destroy_kek(integer,bigint,timestamp with time zone)
+
+CREATE OR REPLACE FUNCTION public.drop_attestation_partition(last_day date, made_before timestamp with time zone)
+ RETURNS TABLE(results bigint, pieces bigint)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET lock_timeout TO '250ms'
+AS $function$
+declare
+  oldest record;
+  counted record;
+begin
+  if made_before is null or made_before > now() - interval '2 days' then
+    raise exception 'results are kept for two days at least' using errcode = 'QF003';
+  end if;
+  if last_day::timestamp at time zone 'UTC' > made_before then
+    raise exception 'results of before % were made later than that', last_day using errcode = 'QF003';
+  end if;
+  perform pg_advisory_xact_lock(hashtext('qflare attestation partitions'));
+  select * into oldest from public.list_attestation_partitions() limit 1;
+  if oldest.until is null or oldest.until > last_day then return; end if;
+  if oldest.until < last_day then
+    raise exception 'there are older results than those of before %', last_day using errcode = 'QF003';
+  end if;
+  if exists (select from public.list_relied_results(last_day, 1)) then
+    raise exception 'results of before % are relied upon, and not kept', last_day using errcode = 'QF003';
+  end if;
+  select * into strict counted from public.count_attestations_before(last_day);
+  execute format('drop table public.%I', 'evidence_' || oldest.suffix);
+  execute format('drop table public.%I', 'attestation_result_' || oldest.suffix);
+  return query select counted.results, counted.pieces;
+end $function$;
+-- of qflare_owner; may be executed by qflare_worker: drop_attestation_partition(date,timestamp with time zone)
 
 CREATE OR REPLACE FUNCTION public.drop_session_partition(day date, ended_before timestamp with time zone)
  RETURNS bigint
@@ -194,6 +249,13 @@ BEGIN ATOMIC
    WHERE (o.name = find_organization.organization_name);
 END;
 -- of qflare_jobs; may be executed by qflare_worker: find_organization(text)
+
+CREATE OR REPLACE FUNCTION public.first_id_of(day date)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN ((lpad(to_hex(((EXTRACT(epoch FROM day) * (1000)::numeric))::bigint), 12, '0'::text) || repeat('0'::text, 20)))::uuid;
+-- of qflare_owner; may be executed by public, qflare_jobs: first_id_of(date)
 
 CREATE OR REPLACE FUNCTION public.is_kek_used(kek_purpose integer, kek_number bigint, at_time timestamp with time zone)
  RETURNS boolean
@@ -319,6 +381,24 @@ begin
 end $function$;
 -- of qflare_owner; may be executed by nobody else: keep_key_of_policy_macs()
 
+CREATE OR REPLACE FUNCTION public.list_attestation_partitions()
+ RETURNS TABLE(suffix text, until date)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT p.suffix,
+     day_of_id(p.bound) AS day_of_id
+    FROM ( SELECT regexp_replace((c.relname)::text, '^attestation_result_'::text, ''::text) AS suffix,
+             ("substring"(pg_get_expr(c.relpartbound, c.oid), 'TO \(''([0-9a-f-]{36})''\)'::text))::uuid AS bound
+            FROM (pg_inherits i
+              JOIN pg_class c ON ((c.oid = i.inhrelid)))
+           WHERE (i.inhparent = ('attestation_result'::regclass)::oid)) p
+   WHERE (p.bound IS NOT NULL)
+   ORDER BY p.bound;
+END;
+-- of qflare_owner; may be executed by public: list_attestation_partitions()
+
 CREATE OR REPLACE FUNCTION public.list_due_incident_notices(due_at timestamp with time zone, page_size integer)
  RETURNS TABLE(organization_id uuid, id uuid)
  LANGUAGE sql
@@ -420,6 +500,45 @@ BEGIN ATOMIC
   LIMIT list_overdue_attestations.page_size;
 END;
 -- of qflare_jobs; may be executed by qflare_worker: list_overdue_attestations(timestamp with time zone,integer)
+
+CREATE OR REPLACE FUNCTION public.list_relied_results(until date, page_size integer)
+ RETURNS TABLE(organization_id uuid, id uuid)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ WITH newest AS (
+          SELECT DISTINCT ON (r.organization_id, r.principal_id) r.organization_id,
+             r.principal_id,
+             r.id
+            FROM attestation_result r
+           WHERE (r.id < first_id_of(list_relied_results.until))
+           ORDER BY r.organization_id, r.principal_id, r.id DESC
+         ), relied AS (
+          SELECT n.organization_id,
+             n.id
+            FROM (newest n
+              JOIN principal p ON (((p.organization_id = n.organization_id) AND (p.id = n.principal_id) AND (p.status <> 'REVOKED'::principal_status))))
+           WHERE (NOT (EXISTS ( SELECT
+                    FROM attestation_result later
+                   WHERE ((later.organization_id = n.organization_id) AND (later.principal_id = n.principal_id) AND (later.id >= first_id_of(list_relied_results.until))))))
+         UNION
+          SELECT g.organization_id,
+             g.attestation_id
+            FROM ((round o
+              JOIN round_participant g ON (((g.organization_id = o.organization_id) AND (g.federation_id = o.federation_id) AND (g.round = o.round))))
+              JOIN attestation_result r ON (((r.organization_id = g.organization_id) AND (r.id = g.attestation_id))))
+           WHERE ((o.state = 'OPEN'::round_state) AND (g.attestation_id < first_id_of(list_relied_results.until)))
+         )
+  SELECT l.organization_id,
+     l.id
+    FROM relied l
+   WHERE (NOT (EXISTS ( SELECT
+            FROM kept_attestation_result k
+           WHERE ((k.organization_id = l.organization_id) AND (k.id = l.id)))))
+  LIMIT list_relied_results.page_size;
+END;
+-- of qflare_jobs; may be executed by qflare_owner, qflare_worker: list_relied_results(date,integer)
 
 CREATE OR REPLACE FUNCTION public.list_stale_attester_macs(below_version bigint, page_size integer)
  RETURNS TABLE(organization_id uuid, principal_id uuid, format text)
@@ -528,6 +647,29 @@ BEGIN ATOMIC
 END;
 -- of qflare_jobs; may be executed by qflare_worker: list_unflagged_identity_keys(timestamp with time zone,integer)
 
+CREATE OR REPLACE FUNCTION public.list_unneeded_results(page_size integer)
+ RETURNS TABLE(organization_id uuid, id uuid)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT k.organization_id,
+     k.id
+    FROM kept_attestation_result k
+   WHERE ((NOT ((EXISTS ( SELECT
+            FROM principal p
+           WHERE ((p.organization_id = k.organization_id) AND (p.id = k.principal_id) AND (p.status <> 'REVOKED'::principal_status)))) AND (NOT (EXISTS ( SELECT
+            FROM attestation_result later
+           WHERE ((later.organization_id = k.organization_id) AND (later.principal_id = k.principal_id) AND (later.id > k.id))))) AND (NOT (EXISTS ( SELECT
+            FROM kept_attestation_result later
+           WHERE ((later.organization_id = k.organization_id) AND (later.principal_id = k.principal_id) AND (later.id > k.id))))))) AND (NOT (EXISTS ( SELECT
+            FROM (round o
+              JOIN round_participant g ON (((g.organization_id = o.organization_id) AND (g.federation_id = o.federation_id) AND (g.round = o.round))))
+           WHERE ((o.organization_id = k.organization_id) AND (o.state = 'OPEN'::round_state) AND (g.attestation_id = k.id))))))
+  LIMIT list_unneeded_results.page_size;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_unneeded_results(integer)
+
 CREATE OR REPLACE FUNCTION public.list_untold_collateral(at timestamp with time zone, warning_seconds integer, page_size integer)
  RETURNS TABLE(organization_id uuid, id uuid)
  LANGUAGE sql
@@ -549,6 +691,34 @@ BEGIN ATOMIC
   LIMIT list_untold_collateral.page_size;
 END;
 -- of qflare_jobs; may be executed by qflare_worker: list_untold_collateral(timestamp with time zone,integer,integer)
+
+CREATE OR REPLACE FUNCTION public.make_attestation_partition(day date)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+ SET lock_timeout TO '250ms'
+AS $function$
+declare
+  week date := date_trunc('week', day)::date;
+  tenant_table text;
+  partition_name text;
+begin
+  perform pg_advisory_xact_lock(hashtext('qflare attestation partitions'));
+  if exists (select from public.list_attestation_partitions() p
+    where p.suffix = to_char(week, 'YYYYMMDD') or p.suffix = 'before' and p.until > week) then return false; end if;
+  foreach tenant_table in array array['evidence', 'attestation_result'] loop
+    partition_name := tenant_table || '_' || to_char(week, 'YYYYMMDD');
+    execute format('create table public.%I (like public.%I including defaults including constraints including storage)',
+      partition_name, tenant_table);
+    execute format('alter table public.%I enable row level security', partition_name);
+    execute format('alter table public.%I force row level security', partition_name);
+    execute format('alter table public.%I attach partition public.%I for values from (%L) to (%L)',
+      tenant_table, partition_name, public.first_id_of(week), public.first_id_of(week + 7));
+  end loop;
+  return true;
+end $function$;
+-- of qflare_owner; may be executed by qflare_worker: make_attestation_partition(date)
 
 CREATE OR REPLACE FUNCTION public.make_audit_partition(entry_index bigint)
  RETURNS boolean
@@ -832,7 +1002,6 @@ create table attestation_challenge (
   mismatched_at timestamp with time zone,
   attestation_result_id uuid,
   constraint attestation_challenge_pkey PRIMARY KEY (organization_id, principal_id),
-  constraint attestation_challenge_organization_id_attestation_result_i_fkey FOREIGN KEY (organization_id, attestation_result_id) REFERENCES attestation_result(organization_id, id),
   constraint attestation_challenge_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
   constraint attestation_challenge_check CHECK (((consumed_at IS NULL) = (completion_hash IS NULL))),
   constraint attestation_challenge_check1 CHECK (((attestation_result_id IS NULL) OR (consumed_at IS NOT NULL))),
@@ -864,15 +1033,15 @@ create table attestation_result (
   findings text not null default '{}'::text,
   session_id uuid,
   constraint attestation_result_pkey PRIMARY KEY (organization_id, id),
-  constraint attestation_result_organization_id_evidence_id_fkey FOREIGN KEY (organization_id, evidence_id) REFERENCES evidence(organization_id, id),
-  constraint attestation_result_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
   constraint attestation_result_tier_check CHECK ((tier = ANY (ARRAY['none'::text, 'affirming'::text, 'warning'::text, 'contraindicated'::text])))
-);
+) partition by RANGE (id);
 alter table attestation_result owner to qflare_owner;
-CREATE INDEX attestation_result_bad ON public.attestation_result USING btree (organization_id, tier, id) WHERE (tier = ANY (ARRAY['warning'::text, 'contraindicated'::text]));
-CREATE INDEX attestation_result_principal ON public.attestation_result USING btree (organization_id, principal_id, id);
+CREATE INDEX attestation_result_bad ON ONLY public.attestation_result USING btree (organization_id, tier, id) WHERE (tier = ANY (ARRAY['warning'::text, 'contraindicated'::text]));
+CREATE INDEX attestation_result_principal ON ONLY public.attestation_result USING btree (organization_id, principal_id, id);
 alter table attestation_result enable row level security;
 alter table attestation_result force row level security;
+create policy find_relied on attestation_result as permissive for select to qflare_jobs
+  using (true);
 create policy tenant on attestation_result as permissive for all to qflare_api, qflare_auditor, qflare_worker
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
@@ -880,7 +1049,9 @@ create policy tenant_only on attestation_result as restrictive for all to qflare
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant insert, select on attestation_result to qflare_api;
+grant select on attestation_result to qflare_worker;
 grant update (expires_at) on attestation_result to qflare_api;
+grant select (organization_id, id, principal_id) on attestation_result to qflare_jobs;
 
 create table attester_state (
   organization_id uuid not null,
@@ -1288,13 +1459,14 @@ create table evidence (
   binding bytea,
   attesters text,
   constraint evidence_pkey PRIMARY KEY (organization_id, id),
-  constraint evidence_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
   constraint evidence_binding_check CHECK ((length(binding) = 32)),
   constraint evidence_is_whole CHECK (((binding IS NULL) = (attesters IS NULL)))
-);
+) partition by RANGE (id);
 alter table evidence owner to qflare_owner;
 alter table evidence enable row level security;
 alter table evidence force row level security;
+create policy find_relied on evidence as permissive for select to qflare_jobs
+  using (true);
 create policy tenant on evidence as permissive for all to qflare_api, qflare_auditor, qflare_worker
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
@@ -1302,6 +1474,7 @@ create policy tenant_only on evidence as restrictive for all to qflare_api, qfla
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant insert, select on evidence to qflare_api;
+grant select (id) on evidence to qflare_jobs;
 
 create table exchange_rate (
   organization_id uuid not null,
@@ -1589,6 +1762,37 @@ grant insert, select on kek_version to qflare_worker;
 grant update (sealed, status, destroyed_at, uses) on kek_version to qflare_jobs;
 grant update (status, due_at, retired_at) on kek_version to qflare_worker;
 
+create table kept_attestation_result (
+  organization_id uuid not null,
+  id uuid not null,
+  principal_id uuid not null,
+  evidence_id uuid not null,
+  kid text not null,
+  policy_id text not null,
+  tier text not null,
+  ear text not null,
+  appraised_at timestamp with time zone not null,
+  expires_at timestamp with time zone not null,
+  findings text not null default '{}'::text,
+  session_id uuid,
+  constraint kept_attestation_result_pkey PRIMARY KEY (organization_id, id)
+);
+alter table kept_attestation_result owner to qflare_owner;
+CREATE INDEX kept_attestation_result_principal ON public.kept_attestation_result USING btree (organization_id, principal_id, id);
+alter table kept_attestation_result enable row level security;
+alter table kept_attestation_result force row level security;
+create policy find_relied on kept_attestation_result as permissive for select to qflare_jobs
+  using (true);
+create policy tenant on kept_attestation_result as permissive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+create policy tenant_only on kept_attestation_result as restrictive for all to qflare_api, qflare_auditor, qflare_worker
+  using ((organization_id = current_organization()))
+  with check ((organization_id = current_organization()));
+grant select on kept_attestation_result to qflare_api;
+grant delete, insert, select on kept_attestation_result to qflare_worker;
+grant select (organization_id, id, principal_id) on kept_attestation_result to qflare_jobs;
+
 create table key_use (
   organization_id uuid not null,
   device_id uuid not null,
@@ -1857,7 +2061,6 @@ create table rotation_challenge (
   mismatched_at timestamp with time zone,
   attestation_result_id uuid,
   constraint rotation_challenge_pkey PRIMARY KEY (organization_id, principal_id),
-  constraint rotation_challenge_organization_id_attestation_result_id_fkey FOREIGN KEY (organization_id, attestation_result_id) REFERENCES attestation_result(organization_id, id),
   constraint rotation_challenge_organization_id_old_kid_fkey FOREIGN KEY (organization_id, old_kid) REFERENCES identity_key(organization_id, kid),
   constraint rotation_challenge_organization_id_principal_id_fkey FOREIGN KEY (organization_id, principal_id) REFERENCES principal(organization_id, id),
   constraint rotation_challenge_check CHECK (((consumed_at IS NULL) = (completion_hash IS NULL))),
@@ -1907,6 +2110,8 @@ END) AND ((state <> 'OPEN'::round_state) OR (aggregate_hash IS NULL)))),
 alter table round owner to qflare_owner;
 alter table round enable row level security;
 alter table round force row level security;
+create policy find_relied on round as permissive for select to qflare_jobs
+  using (true);
 create policy tenant on round as permissive for all to qflare_api, qflare_auditor, qflare_worker
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
@@ -1915,6 +2120,7 @@ create policy tenant_only on round as restrictive for all to qflare_api, qflare_
   with check ((organization_id = current_organization()));
 grant insert, select on round to qflare_api;
 grant update (state, closed_at, closing_hash, aggregate_hash, certificate, signature, signature_kid, trust_sequence, event_id, event) on round to qflare_api;
+grant select (organization_id, federation_id, round, state) on round to qflare_jobs;
 
 create table round_participant (
   organization_id uuid not null,
@@ -1938,6 +2144,8 @@ alter table round_participant owner to qflare_owner;
 CREATE INDEX round_participant_gone ON public.round_participant USING btree (organization_id, federation_id, round, device_id) WHERE (gone_at IS NOT NULL);
 alter table round_participant enable row level security;
 alter table round_participant force row level security;
+create policy find_relied on round_participant as permissive for select to qflare_jobs
+  using (true);
 create policy tenant on round_participant as permissive for all to qflare_api, qflare_auditor, qflare_worker
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
@@ -1946,6 +2154,7 @@ create policy tenant_only on round_participant as restrictive for all to qflare_
   with check ((organization_id = current_organization()));
 grant insert, select on round_participant to qflare_api;
 grant update (session_id, epoch, commitment, kid, tier, attestation_id, given_at, gone_at) on round_participant to qflare_api;
+grant select (organization_id, federation_id, round, attestation_id) on round_participant to qflare_jobs;
 
 create table schema_migration (
   name text not null,

@@ -12,6 +12,7 @@ import {
   incidentWebhookVariables,
 } from './incident-webhook-setting.ts'
 import { type ProfileName, profileNames } from './profile.ts'
+import { type RetentionSetting, retentionSetting, retentionVariables } from './retention-setting.ts'
 import { type RotationTimes, rotationTimes, rotationVariables } from './rotation-setting.ts'
 import {
   type SecurityContact,
@@ -77,6 +78,7 @@ export interface Config {
   exchangeQueueLength: number
   /** After the end of a day's last session its sessions are dropped. */
   sessionRetentionDays: number
+  retention: RetentionSetting
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
 }
 
@@ -187,6 +189,7 @@ const environment = z.object({
   QFLARE_CRYPTO: z.enum(['native', 'portable']).optional(),
   QFLARE_EXCHANGE_QUEUE: decimal(1, 10_000).default(512),
   QFLARE_SESSION_RETENTION_DAYS: decimal(1, 3_650).default(7),
+  ...retentionVariables,
   QFLARE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 })
 
@@ -260,6 +263,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     crypto: variables.QFLARE_CRYPTO,
     exchangeQueueLength: variables.QFLARE_EXCHANGE_QUEUE,
     sessionRetentionDays: variables.QFLARE_SESSION_RETENTION_DAYS,
+    retention: retentionSetting(variables),
     logLevel: variables.QFLARE_LOG_LEVEL,
   }
 }

@@ -4,3 +4,9 @@ import { randomUUIDv7 } from 'node:crypto'
 export function newId(): string {
   return randomUUIDv7()
 }
+
+/** When it was made, in milliseconds since the Unix epoch; undefined for an id that is no UUIDv7. */
+export function timeOfId(id: string): number | undefined {
+  if (id[14] !== '7') return undefined
+  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
+}

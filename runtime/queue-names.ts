@@ -17,7 +17,7 @@ export const scheduledJobs = {
     'check-collateral',
     'flag-old-identity-keys',
   ],
-  long: ['rotate-keks', 'check-audit-log'],
+  long: ['prune-attestations', 'rotate-keks', 'check-audit-log'],
 } as const satisfies Record<string, readonly string[]>
 
 /** Of every key of a service in a Redis; the braces keep them together in a cluster. */

@@ -23,6 +23,7 @@ export const errorTable = {
   round_state: { status: 409, title: 'The state of the round does not allow this' },
   session_state: { status: 409, title: 'The state does not allow this' },
   trust_mismatch: { status: 409, title: 'The signature does not cover what this server gave' },
+  attestation_removed: { status: 410, title: 'The attestation was removed by the retention' },
   payload_too_large: { status: 413, title: 'The body is too large' },
   unsupported_media_type: { status: 415, title: 'The body is not application/json' },
   rate_limited: { status: 429, title: 'Too often' },

@@ -34,6 +34,7 @@ export interface ComposeWorkersParts extends Common, Pick<ComposedQueues, 'backe
     | 'audit'
     | 'rotation'
     | 'sessionRetentionDays'
+    | 'retention'
     | 'identityKeyMaxAgeDays'
     | 'collateralWarningHours'
     | 'incidentWebhook'
@@ -90,6 +91,7 @@ function toParts(composed: ComposeWorkersParts, incidentWebhook: WorkerParts['in
     refreshKeys: serviceKeys.refresh,
     destructionLimit: createDestructionLimit(() => performance.now(), clock.now()),
     retentionDays: config.sessionRetentionDays,
+    attestationRetentionDays: config.retention.attestationDays,
     identityKeyMaxAgeDays: config.identityKeyMaxAgeDays,
     collateralWarningHours: config.collateralWarningHours,
     incidentWebhook,

@@ -30,6 +30,8 @@ export interface WorkerParts extends CheckClocksParts, CheckAuditLogParts {
   destructionLimit: DestructionLimit
   /** After the end of a day's last session. */
   retentionDays: number
+  /** After the end of a week. */
+  attestationRetentionDays: number
   /** 0: never. */
   identityKeyMaxAgeDays: number
   collateralWarningHours: number

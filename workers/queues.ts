@@ -6,6 +6,7 @@ import { endSessionsInTime } from './jobs/end-sessions.ts'
 import { flagOldIdentityKeys } from './jobs/flag-old-identity-keys.ts'
 import { makePartitionsAhead } from './jobs/make-session-partitions.ts'
 import { monitorEventsInTime } from './jobs/monitor-events.ts'
+import { pruneOldAttestations } from './jobs/prune-attestations.ts'
 import { pruneOldRevocations } from './jobs/prune-revocations.ts'
 import { pruneOldSessions } from './jobs/prune-sessions.ts'
 import { rotateOldKeks } from './jobs/rotate-keks.ts'
@@ -47,6 +48,12 @@ export const jobs = {
     schedule: { everyMs: 3_600_000 },
     needsRightTime: true,
     run: pruneOldSessions,
+  }),
+  'prune-attestations': defineJob({
+    queue: 'long',
+    schedule: { everyMs: 3_600_000 },
+    needsRightTime: true,
+    run: pruneOldAttestations,
   }),
   'watch-attestations': defineJob({
     queue: 'maintenance',

@@ -78,16 +78,20 @@ export async function getFirstAttestation(tx: Tx, principalId: string): Promise<
   )
 }
 
+/** Of those that are kept beyond the retention, too. */
 export async function findAttestation(tx: Tx, id: string): Promise<AttestationResult | undefined> {
-  const row = await tx.selectFrom('attestation_result').selectAll().where('id', '=', id).executeTakeFirst()
-  return row && toResult(row)
+  for (const table of ['attestation_result', 'kept_attestation_result'] as const) {
+    const row = await tx.selectFrom(table).selectAll().where('id', '=', id).executeTakeFirst()
+    if (row !== undefined) return toResult(row)
+  }
+  return undefined
 }
 
 export async function getAttestation(tx: Tx, id: string): Promise<AttestationResult> {
   return toResult(await tx.selectFrom('attestation_result').selectAll().where('id', '=', id).executeTakeFirstOrThrow())
 }
 
-/** Undefined for evidence of before this was kept. */
+/** Undefined for evidence of before this was kept, or that was removed by the retention. */
 export async function findStoredEvidence(tx: Tx, attestationId: string): Promise<StoredEvidence | undefined> {
   const row = await tx
     .selectFrom('evidence as e')
@@ -104,7 +108,7 @@ export async function findStoredEvidence(tx: Tx, attestationId: string): Promise
 /** Whose results somebody sees: of everybody, or of the members of federations that he made or is assigned to. */
 export type AttestationScope = 'all' | { createdBy: string } | { coordinatorId: string }
 
-/** Newest first, below `beforeId` where it is given. */
+/** Newest first, below `beforeId` where it is given; without those that are kept beyond the retention. */
 export async function listAttestations(
   tx: Tx,
   page: {

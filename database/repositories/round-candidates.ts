@@ -114,9 +114,15 @@ function selectCandidates(asked: string, belonging = 'federation_member', column
       limit 1) s on true
     left join lateral (select kid from identity_key
       where organization_id = current_organization() and principal_id = p.id and status = 'ACTIVE' limit 1) k on true
-    left join lateral (select id, kid, session_id, tier, appraised_at from attestation_result
-      where organization_id = current_organization() and principal_id = p.id and kid = k.kid
-      order by attestation_result.id desc limit 1) r on true
+    left join lateral (
+      (select id, kid, session_id, tier, appraised_at from attestation_result
+        where organization_id = current_organization() and principal_id = p.id and kid = k.kid
+        order by attestation_result.id desc limit 1)
+      union all
+      (select id, kid, session_id, tier, appraised_at from kept_attestation_result
+        where organization_id = current_organization() and principal_id = p.id and kid = k.kid
+        order by kept_attestation_result.id desc limit 1)
+      order by id desc limit 1) r on true
     order by a.device_id`
 }
 

@@ -107,10 +107,12 @@ export async function markEpochGone(
 
 /** The text of each attestation result, by its id. They are several kilobytes each. */
 export async function findEars(tx: Tx, attestationIds: readonly string[]): Promise<Map<string, string>> {
+  const wanted = sql<string>`any(${attestationIds}::uuid[])`
   const rows = await tx
     .selectFrom('attestation_result')
     .select(['id', 'ear'])
-    .where('id', '=', sql<string>`any(${attestationIds}::uuid[])`)
+    .where('id', '=', wanted)
+    .unionAll((from) => from.selectFrom('kept_attestation_result').select(['id', 'ear']).where('id', '=', wanted))
     .execute()
   return new Map(rows.map(({ id, ear }) => [id, ear]))
 }

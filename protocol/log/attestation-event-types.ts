@@ -106,4 +106,17 @@ export const attestationEventTypes = {
     subject: ['deviceId'],
     data: ['missed'],
   },
+  'attestations.pruned': {
+    severity: 'notice',
+    meaning:
+      'All results and evidence of before a day were dropped, as the retention says, but for results that somebody relied on.',
+    subject: [],
+    data: ['before', 'results', 'evidence'],
+  },
+  'attestations.released': {
+    severity: 'info',
+    meaning: 'Results that were kept beyond the retention were deleted: nobody relied on them any more.',
+    subject: [],
+    data: ['results'],
+  },
 } as const

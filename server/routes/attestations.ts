@@ -48,6 +48,7 @@ export function attestationRoutes(attestations: Attestations): Route[] {
       access: 'operator_or_coordinator',
       summary: 'Show an attestation result',
       answers: { 200: { description: 'The result.', body: attestationJson } },
+      errors: ['attestation_removed'],
       async answer({ caller, params }) {
         return { status: 200, body: toJson(await attestations.get(caller, parseId(params))) }
       },
@@ -58,6 +59,7 @@ export function attestationRoutes(attestations: Attestations): Route[] {
       access: 'operator_or_coordinator',
       summary: 'Get an attestation result as it was signed, for anybody to check',
       answers: { 200: { description: 'The EAR, a compact JWS.', contentType: EAR_MEDIA_TYPE } },
+      errors: ['attestation_removed'],
       async answer({ caller, params }) {
         const { ear } = await attestations.get(caller, parseId(params))
         return { status: 200, body: ear, headers: { 'content-type': EAR_MEDIA_TYPE } }
@@ -69,6 +71,7 @@ export function attestationRoutes(attestations: Attestations): Route[] {
       access: 'operator',
       summary: 'Get the evidence of a result with everything that it was appraised with',
       answers: { 200: { description: 'The bundle.', body: evidenceBundle } },
+      errors: ['attestation_removed'],
       async answer({ caller, params }) {
         return { status: 200, body: toWireBundle(await attestations.getEvidence(caller, parseId(params))) }
       },

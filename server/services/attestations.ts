@@ -1,4 +1,5 @@
 import type { Database, Tx } from '../../database/open.ts'
+import { findResultsRemovedBefore } from '../../database/repositories/attestation-retention.ts'
 import {
   type AttestationResult,
   type AttestationScope,
@@ -14,6 +15,7 @@ import type { EvidenceBundle } from '../../protocol/attestation/evidence-bundle.
 import { type PolicyDocument, policyBody } from '../../protocol/attestation/policy.ts'
 import type { Json } from '../../protocol/encoding.ts'
 import type { Keyring } from '../../runtime/custody/keyring.ts'
+import { timeOfId } from '../../runtime/ids.ts'
 import type { ProfileName } from '../../runtime/profile.ts'
 import type { Operator, SessionCaller } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
@@ -56,12 +58,16 @@ export function createAttestations(parts: {
       return database.withOrganization(caller.organizationId, (tx) => getSeen(tx, caller, id))
     },
 
-    /** Everything that it takes to appraise the evidence again. Throws `not_found` also for evidence of before that was kept. */
+    /**
+     * Everything that it takes to appraise the evidence again. Throws `not_found` also for evidence of before that was kept,
+     * `attestation_removed` for what the retention has removed, though the result may be there.
+     */
     getEvidence(caller: Operator, id: string): Promise<EvidenceBundle> {
       return database.withOrganization(caller.organizationId, async (tx) => {
         const result = await getSeen(tx, caller, id)
         const stored = await findStoredEvidence(tx, id)
         if (stored === undefined) {
+          await refuseRemoved(tx, id)
           throw new ServiceError('not_found', 'What this result was made of was not kept by the release of its time.')
         }
         const { tier, policyId, findings, appraisedAt: at } = result
@@ -87,9 +93,25 @@ export function createAttestations(parts: {
 
 async function getSeen(tx: Tx, caller: Operator | SessionCaller, id: string): Promise<Attestation> {
   const result = await findAttestation(tx, id)
+  if (result === undefined) await refuseRemoved(tx, id)
   const isSeen = result !== undefined && (await isSeenBy(tx, result.principalId, scopeOf(caller)))
   if (result === undefined || !isSeen) throw new ServiceError('not_found', 'There is no such attestation.')
   return toAttestation(result)
+}
+
+/**
+ * Whatever was made before then is gone, of every organization: that an id is of that time tells nobody whether there was a result.
+ * Throws `attestation_removed`.
+ */
+async function refuseRemoved(tx: Tx, id: string): Promise<void> {
+  const madeAt = timeOfId(id)
+  const removedBefore = await findResultsRemovedBefore(tx)
+  if (madeAt === undefined || removedBefore === undefined || madeAt >= removedBefore) return
+  const day = new Date(removedBefore).toISOString().slice(0, 10)
+  throw new ServiceError(
+    'attestation_removed',
+    `What was attested before ${day} was removed, as the retention says; its events are in the audit log.`,
+  )
 }
 
 function scopeOf(caller: Operator | SessionCaller): AttestationScope {

@@ -41,7 +41,7 @@ const rules: readonly Rule[] = [
   },
 ]
 
-/** What is wrong with the SQL of a migration, once each. What stands in the functions that it makes is not looked at. */
+/** What is wrong with the SQL of a migration, once each. What stands in the functions that it makes is not looked at; what it does is. */
 export function findMigrationFaults(sql: string): string[] {
   const statements = toStatements(sql)
   const own = statements.flatMap((statement) => /^create table (if not exists )?(\w+)/.exec(statement)?.[2] ?? [])
@@ -58,7 +58,7 @@ function toStatements(sql: string): string[] {
   return sql
     .toLowerCase()
     .replaceAll(/--.*$/gm, '')
-    .replaceAll(/\$(\w*)\$.*?\$\1\$/gs, '')
+    .replaceAll(/\bas \$(\w*)\$.*?\$\1\$/gs, '')
     .replaceAll(/\bbegin atomic\b.*?\bend;/gs, ';')
     .split(';')
     .map((statement) => statement.replaceAll(/\s+/g, ' ').trim())

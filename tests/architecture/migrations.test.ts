@@ -7,7 +7,12 @@ import { listFiles } from './repository.ts'
 const LAST_FREE = '0029-watched-devices'
 
 /** By name, what a migration does all the same: nothing of the release before uses it any more, and the CHANGELOG says so. */
-const decided: Record<string, readonly string[]> = {}
+const decided: Record<string, readonly string[]> = {
+  // Weeks ahead of every id that is written until 0031 takes the bound away.
+  '0030-attestation-bounds': ['may refuse what the release before writes'],
+  // Two tables become partitions of tables with their names, columns, keys and rights; foreign keys go (decision 0050).
+  '0031-attestation-partitions': ['drops what the release before may use', 'renames what the release before may use'],
+}
 
 describe('a migration', () => {
   it('stands in a file of its name, and every file is in the list, in the order of its number', () => {
@@ -40,6 +45,11 @@ describe('what a migration takes away is seen', () => {
     ['adds a column', 'alter table incident add column a text default 1, add column site text not null'],
     ['takes a right', 'revoke select on incident from qflare_api'],
     ['lets writers wait', 'create index incident_at on incident (opened_at)'],
+    ['drops', 'do $$ begin drop table incident; end $$'],
+    [
+      'may refuse',
+      "do $$ begin execute format('alter table %I add constraint few check (count < 10)', 'incident'); end $$",
+    ],
   ])('%s: %s', (what, sql) => {
     expect(findMigrationFaults(`create table other (id uuid);\n${sql};`)).toEqual([expect.stringContaining(what)])
   })
@@ -54,6 +64,7 @@ describe('what a migration takes away is seen', () => {
     'create function f() returns void language sql begin atomic select 1; drop table t; end; grant select on t to qflare_api',
     'revoke execute on function f() from public; revoke create on schema public from qflare_jobs',
     'create policy p on incident for select to qflare_jobs using (true)',
+    'do $$ begin alter table incident validate constraint sound; end $$',
   ])('and nothing else: %s', (sql) => {
     expect(findMigrationFaults(sql)).toEqual([])
   })

@@ -79,7 +79,14 @@ describe.each(['qflare_api', 'qflare_worker'])('a connection of %s, as organizat
   test('deletes nothing but who belongs to its own federations, and what is old or told: no other table is granted for it', async () => {
     const old =
       role === 'qflare_worker'
-        ? ['revocation', 'device_network', 'monitor_signal', 'incident_notice', 'threat_score']
+        ? [
+            'revocation',
+            'device_network',
+            'monitor_signal',
+            'incident_notice',
+            'threat_score',
+            'kept_attestation_result',
+          ]
         : []
     const granted = ['federation_member', 'federation_coordinator', ...old]
     for (const { name } of tables) if (!granted.includes(name)) await expectRefused(`delete from ${name}`)
@@ -201,7 +208,7 @@ describe('a probe answers alike for what another organization has and for what n
     }
     expect(open.sort()).toEqual(Object.keys(globalKeys).sort())
     expect(answers['api_token_pkey inserts']).toBe('stored')
-    expect(answers['evidence_organization_id_principal_id_fkey inserts']).toContain('"code":"23503"')
+    expect(answers['attester_state_organization_id_principal_id_fkey inserts']).toContain('"code":"23503"')
     expect(Object.values(answers).filter((answer) => answer !== 'stored').length).toBeGreaterThan(6)
   })
 })

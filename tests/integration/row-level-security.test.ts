@@ -79,6 +79,11 @@ describe('row-level security', () => {
         `count_sessions_of_day('2031-05-06')`,
         `list_ended_sessions(7, now(), now(), now(), 1)`,
         `drop_session_partition('2001-01-01', '2002-01-01')`,
+        `drop_attestation_partition('2001-01-01', '2002-01-01')`,
+        `make_attestation_partition('2031-05-06')`,
+        `list_relied_results('2031-05-06', 1)`,
+        'list_unneeded_results(1)',
+        `count_attestations_before('2031-05-06')`,
       ]) {
         await sql.query('savepoint before')
         await expect(sql.query(`select ${call}`), call).rejects.toMatchObject({ code: '42501' })

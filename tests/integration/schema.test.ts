@@ -25,7 +25,9 @@ test('database/schema.sql is what the migrations make', async () => {
 })
 
 test('the description does not change with the concrete partitions', async () => {
-  await sql.query(`select make_session_partition('2031-05-06'), make_audit_partition(0)`)
+  await sql.query(
+    `select make_session_partition('2031-05-06'), make_audit_partition(0), make_attestation_partition('2031-05-06')`,
+  )
   expect(await describeSchema(sql)).toBe(migrated)
 })
 

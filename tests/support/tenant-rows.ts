@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import type { Client } from 'pg'
+import { newId } from '../../runtime/ids.ts'
 
 export type Row = Record<string, unknown>
 
@@ -23,16 +24,27 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
   const organization_id = organizationId
   const principal_id = randomUUID()
   const tokenId = randomUUID()
-  const evidence_id = randomUUID()
+  // Their time chooses the partition.
+  const [evidence_id, attestation_id] = [newId(), newId()]
   const kid = randomBytes(32).toString('base64url')
   const event_id = randomUUID()
   const index = nextIndex++
   const federation_id = randomUUID()
   const round = { organization_id, federation_id, round: 1 }
-  const attestation_id = randomUUID()
   const session_id = makeSessionId()
-  const collateral_id = randomUUID()
-  const incident_id = randomUUID()
+  const [collateral_id, incident_id] = [randomUUID(), randomUUID()]
+  const attestation_result = {
+    organization_id,
+    id: attestation_id,
+    principal_id,
+    evidence_id,
+    kid,
+    policy_id: 'none',
+    tier: 'none',
+    ear: 'an.ear.signed',
+    appraised_at: at,
+    expires_at: at,
+  }
   return {
     organization: { id: organizationId, name: `organization ${organizationId}`, created_at: at },
     api_token: {
@@ -136,18 +148,8 @@ export function makeTenantRows(organizationId: string): Record<string, Row> {
       created_at: at,
     },
     evidence: { organization_id, id: evidence_id, principal_id, body: '[]', received_at: at },
-    attestation_result: {
-      organization_id,
-      id: attestation_id,
-      principal_id,
-      evidence_id,
-      kid,
-      policy_id: 'none',
-      tier: 'none',
-      ear: 'an.ear.signed',
-      appraised_at: at,
-      expires_at: at,
-    },
+    attestation_result,
+    kept_attestation_result: attestation_result,
     rotation_challenge: {
       organization_id,
       principal_id,

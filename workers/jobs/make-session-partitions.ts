@@ -3,6 +3,7 @@
 import type { Database } from '../../database/open.ts'
 import { makeSessionPartition } from '../../database/repositories/temporal-keys.ts'
 import type { Logger } from '../../runtime/logger.ts'
+import { makeAttestationPartitions } from './make-attestation-partitions.ts'
 
 const DAY_MS = 86_400_000
 const DAYS_AHEAD = 3
@@ -18,7 +19,10 @@ export async function makeSessionPartitions(database: Database, now: number): Pr
   return made
 }
 
+/** Of sessions, and of results and evidence. */
 export async function makePartitionsAhead(parts: { database: Database; logger: Logger }, now: number): Promise<void> {
   const names = await makeSessionPartitions(parts.database, now)
   if (names.length > 0) parts.logger.info('session partitions made', { names })
+  const weeks = await makeAttestationPartitions(parts.database, now)
+  if (weeks.length > 0) parts.logger.info('attestation partitions made', { names: weeks })
 }

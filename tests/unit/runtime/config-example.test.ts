@@ -48,6 +48,8 @@ describe('config.example.env', () => {
       'QFLARE_KEK_DAYS',
       'QFLARE_EXCHANGE_QUEUE',
       'QFLARE_SESSION_RETENTION_DAYS',
+      'QFLARE_ATTESTATION_RETENTION_DAYS',
+      'QFLARE_INCIDENT_RETENTION_DAYS',
       'QFLARE_LOG_LEVEL',
     ])
   })

@@ -56,6 +56,7 @@ describe('loadConfig', () => {
       crypto: undefined,
       exchangeQueueLength: 512,
       sessionRetentionDays: 7,
+      retention: { attestationDays: 400, incidentDays: 400 },
       logLevel: 'info',
     })
   })
@@ -113,6 +114,8 @@ describe('loadConfig', () => {
       QFLARE_CRYPTO: 'portable',
       QFLARE_EXCHANGE_QUEUE: '1',
       QFLARE_SESSION_RETENTION_DAYS: '3650',
+      QFLARE_ATTESTATION_RETENTION_DAYS: '7',
+      QFLARE_INCIDENT_RETENTION_DAYS: '30',
       QFLARE_LOG_LEVEL: 'debug',
     })
     expect(config).toEqual({
@@ -163,6 +166,7 @@ describe('loadConfig', () => {
       crypto: 'portable',
       exchangeQueueLength: 1,
       sessionRetentionDays: 3_650,
+      retention: { attestationDays: 7, incidentDays: 30 },
       logLevel: 'debug',
     })
   })
@@ -203,8 +207,7 @@ describe('loadConfig', () => {
   test('takes an empty variable for one that is not set', () => {
     const empty = Object.fromEntries(configVariables.map((name) => [name, '']))
     expect(loadConfig(empty)).toEqual(loadConfig({}))
-    const problems = problemsOf({ DATABASE_URL: 'postgres://localhost', QFLARE_DATABASE_URL_WORKER: '' })
-    expect(problems).toHaveLength(4)
+    expect(problemsOf({ DATABASE_URL: 'postgres://localhost', QFLARE_DATABASE_URL_WORKER: '' })).toHaveLength(4)
   })
 
   test.each([

@@ -46,6 +46,7 @@ test('every job that ends, drops, rotates, flags or tells by age needs the right
     'check-collateral',
     'end-sessions',
     'flag-old-identity-keys',
+    'prune-attestations',
     'prune-revocations',
     'prune-sessions',
     'rotate-keks',
