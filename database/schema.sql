@@ -1950,6 +1950,7 @@ grant update (session_id, epoch, commitment, kid, tier, attestation_id, given_at
 create table schema_migration (
   name text not null,
   applied_at timestamp with time zone not null default clock_timestamp(),
+  sha256 text,
   constraint schema_migration_pkey PRIMARY KEY (name)
 );
 alter table schema_migration owner to qflare_owner;
