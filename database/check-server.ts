@@ -1,8 +1,8 @@
 import type { ClientConfig } from 'pg'
 import { Client } from 'pg'
+import { describeChanged, readAppliedMigrations } from './applied-migrations.ts'
 import { DatabaseError } from './errors.ts'
 import { isBehindPooler } from './find-pooler.ts'
-import { migrations } from './migrations.ts'
 
 /**
  * Refuses (`refused`) a server or a login that would break what QFLARE promises; the message names all reasons. A pooler in between
@@ -88,13 +88,10 @@ async function schemaProblems(client: Client): Promise<string[]> {
   const [privilege] = (await client.query<{ is_readable: boolean }>(readable)).rows
   if (privilege?.is_readable !== true)
     return ['Its migrations cannot be read: run them (qflare migrate), and give the login its role.']
-  const { rows } = await client.query<{ name: string }>('select name from schema_migration')
-  const applied = new Set(rows.map(({ name }) => name))
-  const known = new Set(migrations.map(({ name }) => name))
-  const newer = [...applied].filter((name) => !known.has(name))
-  const missing = [...known].filter((name) => !applied.has(name))
+  const { newer, missing, changed } = await readAppliedMigrations(client)
   return [
     ...(newer.length > 0 ? [`Its schema is newer than this release (${newer.join(', ')}).`] : []),
     ...(missing.length > 0 ? [`Its schema lacks ${missing.join(', ')}: run the migrations (qflare migrate).`] : []),
+    ...(changed.length > 0 ? [describeChanged(changed)] : []),
   ]
 }

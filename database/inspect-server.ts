@@ -1,4 +1,5 @@
 import { Client, type ClientConfig } from 'pg'
+import { readAppliedMigrations } from './applied-migrations.ts'
 
 export interface ServerFacts {
   /** '18.4' */
@@ -8,6 +9,8 @@ export interface ServerFacts {
   isInUse: boolean
   /** Of this release's order, where they are applied. */
   migrations: string[]
+  /** Of them those of which nobody kept what they were. */
+  unhashedMigrations: string[]
 }
 
 /** What a login may always ask. Changes nothing. */
@@ -20,14 +23,13 @@ export async function readServerFacts(connection: ClientConfig): Promise<ServerF
     )
     const [row] = rows
     if (row === undefined) throw new Error('The server gave no answer.')
-    const applied = row.is_migrated
-      ? await client.query<{ name: string }>('select name from schema_migration order by name')
-      : { rows: [] }
+    const { applied, unhashed } = row.is_migrated ? await readAppliedMigrations(client) : { applied: [], unhashed: [] }
     return {
       version: row.version.split(' ')[0] ?? row.version,
       sizeBytes: Number(row.size),
       isInUse: row.is_in_use,
-      migrations: applied.rows.map(({ name }) => name),
+      migrations: applied,
+      unhashedMigrations: unhashed,
     }
   })
 }

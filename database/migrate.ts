@@ -1,4 +1,5 @@
 import { Client, type ClientConfig } from 'pg'
+import { describeChanged, hashMigration, readAppliedMigrations } from './applied-migrations.ts'
 import { DatabaseError } from './errors.ts'
 import { requireDirect } from './find-pooler.ts'
 import { migrateQueues } from './migrate-queues.ts'
@@ -10,8 +11,8 @@ const MIGRATION_LOCK = 7_236_417_001
 
 /**
  * Brings the schema to this release. Two migrators at once are safe: the second waits and finds nothing to do. Returns the
- * names of what was applied. `refused` when the schema is newer than this release, the roles are missing,
- * or a pooler is in between.
+ * names of what was applied. `refused` when the schema is newer than this release or a migration was changed after it ran, the roles
+ * are missing, or a pooler is in between.
  */
 export async function migrate(connection: ClientConfig): Promise<string[]> {
   const client = new Client({ ...connection, application_name: 'qflare_migrator' })
@@ -22,17 +23,13 @@ export async function migrate(connection: ClientConfig): Promise<string[]> {
     await requireRoles(client)
     await becomeOwner(client)
     await refuseTemporaryTables(client)
-    await client.query(`create table if not exists schema_migration (
-      name text primary key, applied_at timestamptz not null default clock_timestamp())`)
-    await client.query(
-      'grant select on schema_migration to qflare_api, qflare_worker, qflare_sequencer, qflare_auditor, qflare_queues',
-    )
-    const applied = await appliedMigrations(client)
-    const pending = migrations.filter(({ name }) => !applied.includes(name))
+    await makeMigrationTable(client)
+    const missing = await findPending(client)
+    const pending = migrations.filter(({ name }) => missing.includes(name))
     for (const { name, up } of pending) {
       await client.query('begin')
       await client.query(up)
-      await client.query('insert into schema_migration (name) values ($1)', [name])
+      await client.query('insert into schema_migration (name, sha256) values ($1, $2)', [name, hashMigration(up)])
       await client.query('commit')
     }
     await migrateQueues(client)
@@ -75,15 +72,39 @@ async function refuseTemporaryTables(client: Client): Promise<void> {
   )
 }
 
-async function appliedMigrations(client: Client): Promise<string[]> {
-  const { rows } = await client.query<{ name: string }>('select name from schema_migration order by name')
-  const names = rows.map((row) => row.name)
-  const unknown = names.filter((name) => !migrations.some((migration) => migration.name === name))
-  if (unknown.length > 0) {
+/** One of before this release has no column for hashes. It is added where it lacks, and not asked for at each start: that takes a lock. */
+async function makeMigrationTable(client: Client): Promise<void> {
+  await client.query(`create table if not exists schema_migration (
+    name text primary key, applied_at timestamptz not null default clock_timestamp(), sha256 text)`)
+  const { rows } = await client.query(
+    `select from pg_attribute where attrelid = 'schema_migration'::regclass and attname = 'sha256' and not attisdropped`,
+  )
+  if (rows.length === 0) await client.query('alter table schema_migration add column sha256 text')
+  await client.query(
+    'grant select on schema_migration to qflare_api, qflare_worker, qflare_sequencer, qflare_auditor, qflare_queues',
+  )
+}
+
+/** Throws `refused` for a schema that this release did not make, or made of other SQL. */
+async function findPending(client: Client): Promise<string[]> {
+  const { newer, missing, changed, unhashed } = await readAppliedMigrations(client)
+  if (newer.length > 0) {
     throw new DatabaseError(
       'refused',
-      `The schema is newer than this release: it has ${unknown.join(', ')}. Start a release that knows them.`,
+      `The schema is newer than this release: it has ${newer.join(', ')}. Start a release that knows them.`,
     )
   }
-  return names
+  if (changed.length > 0) throw new DatabaseError('refused', describeChanged(changed))
+  await keepHashes(client, unhashed)
+  return missing
+}
+
+/** Of what ran under a release that kept none, taken to be what this one has. */
+async function keepHashes(client: Client, names: readonly string[]): Promise<void> {
+  const known = migrations.filter(({ name }) => names.includes(name))
+  await client.query(
+    `update schema_migration m set sha256 = known.sha256 from unnest($1::text[], $2::text[]) as known (name, sha256)
+      where m.name = known.name and m.sha256 is null`,
+    [known.map(({ name }) => name), known.map(({ up }) => hashMigration(up))],
+  )
 }

@@ -2159,6 +2159,7 @@ grant select (organization_id, federation_id, round, attestation_id) on round_pa
 create table schema_migration (
   name text not null,
   applied_at timestamp with time zone not null default clock_timestamp(),
+  sha256 text,
   constraint schema_migration_pkey PRIMARY KEY (name)
 );
 alter table schema_migration owner to qflare_owner;

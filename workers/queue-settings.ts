@@ -21,6 +21,8 @@ export interface QueueTimes {
   answerMs: number
   /** A vital job that did not go well in this process for so long runs here once, whatever its queue says. */
   vitalMs: number
+  /** A job that this release does not have goes back for so long, each time. */
+  giveBackMs: number
 }
 
 export const queueTimes: QueueTimes = {
@@ -29,7 +31,11 @@ export const queueTimes: QueueTimes = {
   keepMs: 5_000,
   answerMs: 5_000,
   vitalMs: 60_000,
+  giveBackMs: 15_000,
 }
+
+/** How often a job that no release has is given back, some four hours, before it is kept as failed. */
+export const GIVE_BACK_TIMES = 1_000
 
 /** Kept of a queue: runs of the rarer jobs that went well, and those that failed for good. */
 export const KEEP_COMPLETED = 200

@@ -1,13 +1,17 @@
-import { type Job, WaitingError } from 'bullmq'
+import { DelayedError, type Job, WaitingError } from 'bullmq'
 import { MAX_CLOCK_OFFSET_MS } from '../runtime/clock.ts'
 import { type JobDefinition, JobStopped, type Progress } from './job.ts'
 import type { WorkerParts } from './parts.ts'
+import { GIVE_BACK_TIMES, type QueueTimes } from './queue-settings.ts'
 
 /** A stored progress is a write: not more often than this. */
 const PROGRESS_EVERY_MS = 1_000
 
 export interface JobRunner {
-  /** Runs what a queue gave out. Throws what the job throws, or BullMQ's WaitingError when the process stops. */
+  /**
+   * Runs what a queue gave out. Throws what the job throws, BullMQ's WaitingError when the process stops, and its DelayedError for a
+   * job that only another release has: a worker of that release gets it then.
+   */
   runQueued(job: Job, token: string | undefined): Promise<void>
   /** Runs a job without a queue. */
   runHere(name: string): Promise<void>
@@ -21,6 +25,7 @@ export function createJobRunner(
   parts: WorkerParts,
   jobs: Record<string, JobDefinition>,
   onEnd: (name: string, error: unknown) => void,
+  { giveBackMs }: Pick<QueueTimes, 'giveBackMs'>,
 ): JobRunner {
   let isStopping = false
   const underWay = new Set<Promise<void>>()
@@ -61,8 +66,18 @@ export function createJobRunner(
     if (isStopping) throw new JobStopped()
   }
 
+  /** No attempt is lost. Whoever writes the queue could name jobs that nobody has: they do not go round for ever. */
+  async function giveBack(job: Job, token: string | undefined): Promise<void> {
+    const before = job.attemptsStarted - job.attemptsMade - 1
+    if (before >= GIVE_BACK_TIMES) return
+    if (before === 0) parts.logger.info(`the job ${job.name} is left to a worker of another release`)
+    await job.moveToDelayed(Date.now() + giveBackMs, token)
+    throw new DelayedError()
+  }
+
   return {
     async runQueued(job, token) {
+      if (!Object.hasOwn(jobs, job.name)) await giveBack(job, token)
       let toldAt = Number.NEGATIVE_INFINITY
       const progress: Progress = async (done, total) => {
         refuseWhileStopping()

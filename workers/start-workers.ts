@@ -34,12 +34,17 @@ export function startWorkers(started: StartWorkersParts): RunningWorkers {
   const { backend, queues, jobs, parts, times = queueTimes } = started
   const failedAt = new Map<string, number>()
   const keeper = keepSchedules({ queues, jobs, times, runHere: (name) => runner.runHere(name), logger: parts.logger })
-  const runner = createJobRunner(parts, jobs, (name, error) => {
-    if (error === undefined) {
-      failedAt.delete(name)
-      keeper.noteWell(name)
-    } else if (jobs[name]?.isVital === true && !(error instanceof JobStopped)) failedAt.set(name, performance.now())
-  })
+  const runner = createJobRunner(
+    parts,
+    jobs,
+    (name, error) => {
+      if (error === undefined) {
+        failedAt.delete(name)
+        keeper.noteWell(name)
+      } else if (jobs[name]?.isVital === true && !(error instanceof JobStopped)) failedAt.set(name, performance.now())
+    },
+    times,
+  )
   const workers = queueNames.map((name) => startWorker(name, { backend, parts, runner, times }))
   return {
     isHealthy: () => [...failedAt.values()].every((at) => performance.now() > at + UNWELL_MS),

@@ -107,10 +107,20 @@ async function migratorFinding(connectionString: string | undefined): Promise<Fi
   }
 }
 
+/** Whether each is still what ran is for `checkServer` to say. */
+function migrationsFinding(applied: readonly string[], unhashed: readonly string[]): Finding {
+  if (unhashed.length === 0) return ok(`${applied.length} migrations are applied, and what they were is kept`)
+  return unseen(
+    `${applied.length} migrations are applied; what ${unhashed.length} of them were is not kept`,
+    'The next start that migrates, or qflare migrate, takes them for those of its release, and keeps that.',
+  )
+}
+
 async function examineServer({ connection, role, isPooled }: RoleConnection) {
   try {
-    const { version, sizeBytes, isInUse } = await readServerFacts(connection)
+    const { version, sizeBytes, isInUse, migrations, unhashedMigrations } = await readServerFacts(connection)
     const findings = [ok(`PostgreSQL ${version} answers; the database has ${formatBytes(sizeBytes)}`)]
+    findings.push(migrationsFinding(migrations, unhashedMigrations))
     try {
       if (role !== undefined) await checkServer(connection, role, isPooled)
     } catch (error) {

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { Client, type ClientConfig } from 'pg'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { checkServer } from '../../database/check-server.ts'
@@ -124,6 +124,52 @@ test('a schema with a migration that this release does not know is refused, by t
   const refusal = { code: 'refused', message: expect.stringContaining('9999-of-the-future') }
   await expect(migrate(connection)).rejects.toMatchObject(refusal)
   await expect(checkServer(connection, 'qflare_api')).rejects.toMatchObject(refusal)
+})
+
+describe('a migration that was changed after it ran', () => {
+  const hashes = async (sql: Client) => {
+    const { rows } = await sql.query<{ name: string; sha256: string | null }>(
+      'select name, sha256 from schema_migration order by name',
+    )
+    return rows.map(({ sha256 }) => sha256)
+  }
+  const ours = migrations.map(({ up }) => createHash('sha256').update(up, 'utf8').digest('hex'))
+
+  test('is refused by its name, by the migrator and at start, and nothing is applied on top of it', async () => {
+    const { connection, sql } = await createEmptyDatabase()
+    await migrate(connection)
+    expect(await hashes(sql)).toEqual(ours)
+    // as if there had been a space more in it
+    const [changed, last] = ['0005-audit-outbox', names.at(-1)]
+    const before = createHash('sha256')
+      .update(`${migrations.find(({ name }) => name === changed)?.up} `)
+      .digest('hex')
+    await sql.query('update schema_migration set sha256 = $2 where name = $1', [changed, before])
+    await sql.query('delete from schema_migration where name = $1', [last])
+    const refusal = {
+      code: 'refused',
+      message: expect.stringContaining(`other SQL than this release has for ${changed}:`),
+    }
+    await expect(migrate(connection)).rejects.toMatchObject(refusal)
+    await expect(checkServer(connection, 'qflare_api')).rejects.toMatchObject(refusal)
+    expect(await appliedIn(sql)).toEqual(names.filter((name) => name !== last))
+    expect(await hashes(sql)).toContain(before)
+  })
+
+  test('is taken for what this release has, once, where a release before kept nothing of it', async () => {
+    const { connection, sql } = await createEmptyDatabase()
+    await migrate(connection)
+    await sql.query('alter table schema_migration drop column sha256')
+    await checkServer(connection, 'qflare_worker')
+    const applied = await Promise.all([1, 2, 3].map(() => migrate(connection)))
+    expect(applied.flat()).toEqual([])
+    expect(await hashes(sql)).toEqual(ours)
+    // What the release before applies beside it.
+    await sql.query('update schema_migration set sha256 = null where name = $1', [names.at(-1)])
+    await checkServer(connection, 'qflare_worker')
+    await migrate(connection)
+    expect(await hashes(sql)).toEqual(ours)
+  })
 })
 
 describe('checkServer', () => {

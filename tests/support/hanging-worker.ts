@@ -28,5 +28,5 @@ startWorkers({
   queues: await openQueues(backend, logger),
   jobs: { hang },
   parts: { logger, metrics: createMetrics(), tracer: noTracer, clock: { now: Date.now } } as unknown as WorkerParts,
-  times: { lockMs: 800, stalledCheckMs: 300, keepMs: 200, answerMs: 300, vitalMs: 60_000 },
+  times: { lockMs: 800, stalledCheckMs: 300, keepMs: 200, answerMs: 300, vitalMs: 60_000, giveBackMs: 100 },
 })

@@ -24,6 +24,7 @@ export const shortTimes: QueueTimes = {
   keepMs: 200,
   answerMs: 300,
   vitalMs: 1_000,
+  giveBackMs: 100,
 }
 
 /** Where queues are, in a form that another process can be given. */

@@ -11,7 +11,7 @@ export const exceptions: Record<string, string> = {
   trust_bundle_draft: 'the service’s own: what is public as soon as it is signed',
   temporal_key: 'the service’s own: numbers, hashes and dates',
   bucket_certificate: 'public',
-  schema_migration: 'names of migrations',
+  schema_migration: 'names of migrations, and hashes of their SQL',
   audit_log_state: 'the log’s own: numbers',
   monitor_state: 'the monitor’s own: a number',
   audit_tile: 'public: hashes, which salts keep from telling anything',

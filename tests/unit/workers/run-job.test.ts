@@ -1,19 +1,24 @@
+import { DelayedError, type Job } from 'bullmq'
 import { expect, test } from 'vitest'
+import { createLogger } from '../../../runtime/logger.ts'
 import { createMetrics } from '../../../runtime/metrics.ts'
 import { noTracer } from '../../../runtime/tracing/tracer.ts'
 import { defineJob, type JobDefinition } from '../../../workers/job.ts'
 import type { WorkerParts } from '../../../workers/parts.ts'
+import { GIVE_BACK_TIMES } from '../../../workers/queue-settings.ts'
 import { jobs } from '../../../workers/queues.ts'
 import { createJobRunner } from '../../../workers/run-job.ts'
 
 function runnerAt(offsetMs: number, of: Record<string, JobDefinition>) {
   const clock = { now: () => 5, offsetMs: () => offsetMs }
-  const parts = { clock, metrics: createMetrics(), tracer: noTracer } as unknown as WorkerParts
+  const logger = createLogger('silent')
+  const parts = { clock, logger, metrics: createMetrics(), tracer: noTracer } as unknown as WorkerParts
   const ends: [string, string | undefined][] = []
   const runner = createJobRunner(
     parts,
     of,
     (name, error) => void ends.push([name, (error as Error | undefined)?.message]),
+    { giveBackMs: 50 },
   )
   return { runner, ends }
 }
@@ -53,4 +58,27 @@ test('every job that ends, drops, rotates, flags or tells by age needs the right
     'rotate-signing-keys',
     'watch-attestations',
   ])
+})
+
+test('a job that no release has is given back so often, and then fails as any other', async () => {
+  const { runner } = runnerAt(0, {})
+  const delays: unknown[] = []
+  const given = (attemptsStarted: number, attemptsMade: number) =>
+    ({
+      name: 'nobodys',
+      data: {},
+      attemptsStarted,
+      attemptsMade,
+      moveToDelayed: async (...told: unknown[]) => void delays.push(told),
+    }) as unknown as Job
+  const begun = Date.now()
+  await expect(runner.runQueued(given(1, 0), 'token')).rejects.toThrow(DelayedError)
+  await expect(runner.runQueued(given(GIVE_BACK_TIMES, 0), 'token')).rejects.toThrow(DelayedError)
+  expect(delays).toEqual([1, 2].map(() => [expect.any(Number), 'token']))
+  expect((delays[0] as number[])[0]).toBeGreaterThanOrEqual(begun + 50)
+  for (const made of [0, 1, 4]) {
+    const spent = given(GIVE_BACK_TIMES + 1 + made, made)
+    await expect(runner.runQueued(spent, 'token')).rejects.toThrow('This release has no job nobodys.')
+  }
+  expect(delays).toHaveLength(2)
 })
