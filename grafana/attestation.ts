@@ -15,6 +15,7 @@ export const attestation: Dashboard = {
           {
             id: 1,
             title: 'Warnings and worse',
+            alerts: ['QflareAttestationFailuresRising'],
             unit: 'percentunit',
             normal: 'what you know of: policies that want more than some devices have.',
             otherwise:
@@ -28,6 +29,7 @@ export const attestation: Dashboard = {
           {
             id: 2,
             title: 'Contraindicated',
+            alerts: ['QflareAttestationFailuresRising'],
             unit: 'percentunit',
             normal: 'none: such a device is quarantined.',
             otherwise:
@@ -53,6 +55,7 @@ export const attestation: Dashboard = {
           {
             id: 4,
             title: 'Collateral out of date',
+            alerts: ['QflareCollateralEnded'],
             unit: 'short',
             normal: 'none.',
             otherwise: 'verdicts are worse than they need be: docs/collateral.md says how to renew each kind.',
@@ -78,6 +81,7 @@ export const attestation: Dashboard = {
           {
             id: 6,
             title: 'Wrong MACs today',
+            alerts: ['QflareInputChanged'],
             unit: 'short',
             normal: '0, always.',
             otherwise:
@@ -96,6 +100,7 @@ export const attestation: Dashboard = {
           {
             id: 21,
             title: 'Verdicts',
+            alerts: ['QflareAttestationFailuresRising'],
             unit: 'cps',
             normal: '`affirming`, in waves of five minutes; `none` of devices from which no evidence is wanted.',
             otherwise: 'see which format.',
@@ -106,6 +111,7 @@ export const attestation: Dashboard = {
           {
             id: 22,
             title: 'Evidence by format',
+            alerts: ['QflareAttestationFailuresRising'],
             unit: 'cps',
             normal: 'the mix of your fleet.',
             otherwise: 'a format that ends: its devices are away, or were updated.',
@@ -116,6 +122,7 @@ export const attestation: Dashboard = {
           {
             id: 23,
             title: 'Warnings and worse, by format',
+            alerts: ['QflareAttestationFailuresRising'],
             unit: 'cps',
             normal: 'near 0.',
             otherwise: 'the findings of one of them (`qflare attestation show ID`) say what is missing.',
@@ -129,6 +136,7 @@ export const attestation: Dashboard = {
           {
             id: 24,
             title: 'Inputs with a wrong MAC, by table',
+            alerts: ['QflareInputChanged'],
             unit: 'cps',
             normal: '0, always.',
             otherwise: 'somebody wrote to the database behind the service.',
@@ -172,6 +180,7 @@ export const attestation: Dashboard = {
           {
             id: 33,
             title: 'Out of date, by kind',
+            alerts: ['QflareCollateralEnded'],
             unit: 'short',
             normal: '0.',
             otherwise: 'docs/collateral.md.',

@@ -15,6 +15,7 @@ export const auditLog: Dashboard = {
           {
             id: 1,
             title: 'Checkpoint’s age',
+            alerts: ['QflareCheckpointStale'],
             unit: 's',
             normal: 'below a minute: an idle log signs one every minute.',
             otherwise:
@@ -27,6 +28,7 @@ export const auditLog: Dashboard = {
           {
             id: 2,
             title: 'Oldest event waiting',
+            alerts: ['QflareSequencerLag'],
             unit: 's',
             normal: 'below a second.',
             otherwise: 'the sequencer stands, or is slower than the events come.',
@@ -60,6 +62,7 @@ export const auditLog: Dashboard = {
           {
             id: 5,
             title: 'Differences found',
+            alerts: ['QflareLogVerificationFailed'],
             unit: 'short',
             normal: '0, always.',
             otherwise:
@@ -72,6 +75,7 @@ export const auditLog: Dashboard = {
           {
             id: 6,
             title: 'Witnesses objecting',
+            alerts: ['QflareWitnessAlarm'],
             unit: 'short',
             normal: '0, always.',
             otherwise: 'a witness holds another log under our name: docs/witness.md.',
@@ -83,6 +87,7 @@ export const auditLog: Dashboard = {
           {
             id: 7,
             title: 'Monitor is behind by',
+            alerts: ['QflareMonitorLag'],
             unit: 'short',
             normal: 'hundreds.',
             otherwise: '`monitor-events` fails or does not run: nothing is found of what happens meanwhile.',
@@ -109,6 +114,7 @@ export const auditLog: Dashboard = {
           {
             id: 21,
             title: 'What grows old',
+            alerts: ['QflareCheckpointStale', 'QflareSequencerLag'],
             unit: 's',
             normal: 'a saw below a minute.',
             otherwise: 'a ramp: no sequencer signs.',
@@ -159,6 +165,7 @@ export const auditLog: Dashboard = {
           {
             id: 31,
             title: 'Checks of the whole log',
+            alerts: ['QflareLogVerificationFailed'],
             unit: 'cps',
             normal: 'one a night, `well`.',
             otherwise: '`failed` knows nothing: run `qflare audit check` by hand.',
@@ -169,6 +176,7 @@ export const auditLog: Dashboard = {
           {
             id: 32,
             title: 'What the monitor has not read, over time',
+            alerts: ['QflareMonitorLag'],
             unit: 'short',
             normal: 'peaks that go away.',
             otherwise: 'a ramp: `qflare jobs failed`.',

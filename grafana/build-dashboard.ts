@@ -1,6 +1,7 @@
 import {
   AnnotationQueryBuilder,
   type Dashboard as BuiltDashboard,
+  ConstantVariableBuilder,
   DashboardBuilder,
   DashboardCursorSync,
   DashboardLinkBuilder,
@@ -8,19 +9,28 @@ import {
   DatasourceVariableBuilder,
   QueryVariableBuilder,
   RowBuilder,
+  VariableHide,
+  type VariableModel,
   VariableRefresh,
   VariableSort,
 } from '@grafana/grafana-foundation-sdk/dashboard'
 import { buildPanel, dataSource } from './build-panel.ts'
 import type { Dashboard } from './describe.ts'
 import { of } from './promql.ts'
+import { NOWHERE, RUNBOOKS } from './runbooks.ts'
 
 const TAG = 'qflare'
 /** Rows have ids too; no alert names them. */
 const FIRST_ROW_ID = 1_000
 
-/** Grafana's JSON of a dashboard, in the form that every Grafana reads from a file. */
-export function buildDashboard({ uid, title, description, sections }: Dashboard): BuiltDashboard {
+/**
+ * Grafana's JSON of a dashboard, in the form that every Grafana reads from a file. `runbooks`: what stands before `docs/runbooks/` where
+ * people read this repository.
+ */
+export function buildDashboard(
+  { uid, title, description, sections }: Dashboard,
+  { runbooks = NOWHERE }: { runbooks?: string | undefined } = {},
+): BuiltDashboard {
   const builder = new DashboardBuilder(`QFLARE: ${title}`)
     .uid(uid)
     .description(description)
@@ -34,6 +44,7 @@ export function buildDashboard({ uid, title, description, sections }: Dashboard)
       new DatasourceVariableBuilder('datasource').label('Prometheus').type('prometheus'),
       choice('job', 'Job', `label_values(${PRESENT}, job)`),
       choice('instance', 'Instance', `label_values(${PRESENT}{job=~"$job"}, instance)`),
+      { build: () => toHidden(new ConstantVariableBuilder(RUNBOOKS).value(runbooks).build()) },
     ])
     .annotation(starts())
     .link(
@@ -66,6 +77,11 @@ function choice(name: string, label: string, query: string): QueryVariableBuilde
     .current({ text: 'All', value: '$__all' })
     .refresh(VariableRefresh.OnTimeRangeChanged)
     .sort(VariableSort.AlphabeticalAsc)
+}
+
+/** Nobody chooses it above a dashboard. */
+function toHidden(variable: VariableModel): VariableModel {
+  return { ...variable, hide: VariableHide.HideVariable }
 }
 
 /** A line where a process started: a deployment, or a crash. */

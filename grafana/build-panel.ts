@@ -18,6 +18,8 @@ import {
 } from '@grafana/grafana-foundation-sdk/common'
 import {
   type Panel as BuiltPanel,
+  DashboardLinkBuilder,
+  DashboardLinkType,
   FieldColorBuilder,
   FieldColorModeId,
   MappingType,
@@ -30,6 +32,7 @@ import { DataqueryBuilder } from '@grafana/grafana-foundation-sdk/prometheus'
 import { PanelBuilder as StatBuilder } from '@grafana/grafana-foundation-sdk/stat'
 import { PanelBuilder as TimeSeriesBuilder } from '@grafana/grafana-foundation-sdk/timeseries'
 import type { Panel, Steps } from './describe.ts'
+import { RUNBOOKS, runbookOf } from './runbooks.ts'
 
 /** The choice above each dashboard. */
 export const dataSource: DataSourceRef = { type: 'prometheus', uid: '${datasource}' }
@@ -53,9 +56,18 @@ export function buildPanel(panel: Panel): Builder<BuiltPanel> {
   return panel.look === 'stat' ? buildStat(panel) : buildLines(panel)
 }
 
-/** What its `i` says. */
-function describePanel({ normal, otherwise }: Panel): string {
-  return `Normal: ${normal}\n\nOtherwise: ${otherwise}`
+/** What its `i` says. The runbooks by their paths too, which are there where nobody has said where to read them. */
+function describePanel({ normal, otherwise, alerts }: Panel): string {
+  const runbooks = alerts.map((alert) => `\n\nRunbook: ${runbookOf(alert).path}`)
+  return `Normal: ${normal}\n\nOtherwise: ${otherwise}${runbooks.join('')}`
+}
+
+function toLink(alert: string): DashboardLinkBuilder {
+  const { path, heading } = runbookOf(alert)
+  return new DashboardLinkBuilder(alert)
+    .type(DashboardLinkType.Link)
+    .url(`\${${RUNBOOKS}:raw}${path}#${heading}`)
+    .targetBlank(true)
 }
 
 function buildStat(panel: Panel): StatBuilder {
@@ -102,6 +114,7 @@ function prepare<B extends StatBuilder | TimeSeriesBuilder>(builder: B, panel: P
     .id(panel.id)
     .title(panel.title)
     .description(describePanel(panel))
+    .links(panel.alerts.map(toLink))
     .datasource(dataSource)
     .unit(panel.unit)
     .span(panel.width)

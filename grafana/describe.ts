@@ -20,6 +20,8 @@ export interface Panel {
   unit: string
   /** Of 24 columns. */
   width: number
+  /** Those that watch what it shows: their runbooks are a click away. */
+  alerts: readonly string[]
   /** What somebody sees who has nothing to do. */
   normal: string
   /** What to do when it is not so. */
@@ -60,4 +62,4 @@ export function stack(panel: Omit<Told, 'queries'>, ...queries: readonly Query[]
   return { ...lines(panel, ...queries), look: 'stack' }
 }
 
-const common = { steps: {}, words: {} }
+const common = { steps: {}, words: {}, alerts: [] }

@@ -17,6 +17,7 @@ export const fleet: Dashboard = {
           {
             id: 1,
             title: 'Exchanges we fail',
+            alerts: ['QflareExchangeErrorsFast', 'QflareExchangeErrorsSlow'],
             unit: 'percentunit',
             normal: 'none.',
             otherwise:
@@ -40,6 +41,7 @@ export const fleet: Dashboard = {
           {
             id: 3,
             title: 'Opening, slowest 1 %',
+            alerts: ['QflareExchangeLatencyFast', 'QflareExchangeLatencySlow'],
             unit: 's',
             normal: 'tens of milliseconds; 0 when nobody exchanges.',
             otherwise: 'is the queue for a core long? Then more API processes. Otherwise PostgreSQL.',
@@ -146,6 +148,7 @@ export const fleet: Dashboard = {
           {
             id: 32,
             title: 'Time of exchanges',
+            alerts: ['QflareExchangeLatencyFast', 'QflareExchangeLatencySlow'],
             unit: 's',
             normal: 'opening takes longer than establishing: a decapsulation and two signatures.',
             otherwise: 'both slow: CPU or PostgreSQL. Only opening: the queue for a core.',

@@ -13,6 +13,7 @@ export const incidents: Dashboard = {
           {
             id: 1,
             title: 'Critical, open',
+            alerts: ['QflareIncidentsCritical'],
             unit: 'short',
             normal: 'none.',
             otherwise:
@@ -38,6 +39,7 @@ export const incidents: Dashboard = {
           {
             id: 3,
             title: 'Entries not read',
+            alerts: ['QflareMonitorLag'],
             unit: 'short',
             normal: 'hundreds.',
             otherwise: '`monitor-events` fails or does not run.',
@@ -50,6 +52,7 @@ export const incidents: Dashboard = {
           {
             id: 4,
             title: 'Notices given up today',
+            alerts: ['QflareNoticesGivenUp'],
             unit: 'short',
             normal: '0.',
             otherwise: 'the receiver was away for a day: nobody was told. Read `qflare incidents list` yourself.',
@@ -74,6 +77,7 @@ export const incidents: Dashboard = {
           {
             id: 6,
             title: 'Refusals untold today',
+            alerts: ['QflareRefusalsUntold'],
             unit: 'short',
             normal: '0.',
             otherwise: 'a flood: the audit log has its beginning, the rate limits the rest.',
@@ -91,6 +95,7 @@ export const incidents: Dashboard = {
           {
             id: 21,
             title: 'Open incidents by severity',
+            alerts: ['QflareIncidentsCritical'],
             unit: 'short',
             normal: 'few, and they go.',
             otherwise: 'each has evidence: `qflare incidents show ID`.',
@@ -101,6 +106,7 @@ export const incidents: Dashboard = {
           {
             id: 22,
             title: 'Notices by result',
+            alerts: ['QflareNoticesGivenUp'],
             unit: 'cps',
             normal: '`delivered`, or nothing where no receiver is set.',
             otherwise: '`failed` alone: the receiver is away, or its certificate is unknown here.',
@@ -127,6 +133,7 @@ export const incidents: Dashboard = {
           {
             id: 32,
             title: 'Refusals without an event, by reason',
+            alerts: ['QflareRefusalsUntold'],
             unit: 'cps',
             normal: '0.',
             otherwise: '`outage`: the database was away too long. `subjects`, `events`: a flood.',

@@ -45,6 +45,7 @@ export const overview: Dashboard = {
           {
             id: 2,
             title: 'Processes away',
+            alerts: ['QflareRoleAbsent', 'QflareProcessDown'],
             unit: 'short',
             normal: 'none; one at a time during a rolling restart.',
             otherwise: 'ask the process itself (`GET /ready` on its operator port), then read its log.',
@@ -56,6 +57,7 @@ export const overview: Dashboard = {
           {
             id: 3,
             title: 'Exchanges we fail',
+            alerts: ['QflareExchangeErrorsFast', 'QflareExchangeErrorsSlow'],
             unit: 'percentunit',
             normal: 'none: refusals are the fault of who asks, and are not counted here.',
             otherwise:
@@ -68,6 +70,7 @@ export const overview: Dashboard = {
           {
             id: 4,
             title: 'Slowest 1 % exchanges',
+            alerts: ['QflareExchangeLatencyFast', 'QflareExchangeLatencySlow'],
             unit: 's',
             normal: 'tens of milliseconds; 0 when nobody exchanges.',
             otherwise: 'look at the queue for a core (fleet), then at PostgreSQL (workers).',
@@ -90,6 +93,7 @@ export const overview: Dashboard = {
           {
             id: 6,
             title: 'Bucket without a key',
+            alerts: ['QflareBucketRolloverLate'],
             unit: 's',
             normal: '0.',
             otherwise: 'exchanges end within ten minutes when no worker makes keys: the dashboard of temporal keys.',
@@ -101,6 +105,7 @@ export const overview: Dashboard = {
           {
             id: 7,
             title: 'Checkpoint’s age',
+            alerts: ['QflareCheckpointStale'],
             unit: 's',
             normal: 'below a minute.',
             otherwise: 'no sequencer signs: the dashboard of the audit log.',
@@ -112,6 +117,7 @@ export const overview: Dashboard = {
           {
             id: 8,
             title: 'Critical incidents',
+            alerts: ['QflareIncidentsCritical'],
             unit: 'short',
             normal: 'none that nobody has acknowledged.',
             otherwise: '`qflare incidents list`, then `qflare incidents show ID`.',
@@ -128,6 +134,7 @@ export const overview: Dashboard = {
           {
             id: 31,
             title: 'Exchanges that do not fail: how fast 0.1 % in 30 days is used up',
+            alerts: ['QflareExchangeErrorsFast', 'QflareExchangeErrorsSlow'],
             unit: 'short',
             normal: 'below 1: at 1 the budget is gone after 30 days.',
             otherwise: '14 for an hour is 2 % of it; the fleet’s dashboard says what fails.',
@@ -139,6 +146,7 @@ export const overview: Dashboard = {
           {
             id: 32,
             title: 'Exchanges opened within 250 ms: how fast 1 % in 30 days is used up',
+            alerts: ['QflareExchangeLatencyFast', 'QflareExchangeLatencySlow'],
             unit: 'short',
             normal: 'below 1: at 1 the budget is gone after 30 days.',
             otherwise: 'the queue for a core (fleet), then PostgreSQL (workers).',

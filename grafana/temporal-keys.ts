@@ -14,6 +14,7 @@ export const temporalKeys: Dashboard = {
           {
             id: 1,
             title: 'Bucket without a key',
+            alerts: ['QflareBucketRolloverLate'],
             unit: 's',
             normal: '0.',
             otherwise:
@@ -26,6 +27,7 @@ export const temporalKeys: Dashboard = {
           {
             id: 2,
             title: 'Bucket keys ahead',
+            alerts: ['QflareNoNextTemporalKey'],
             unit: 's',
             normal: 'five to ten minutes: the rest of this bucket, and the next.',
             otherwise: 'at 0 exchanges end. `make-temporal-keys` fails, or no worker runs.',
@@ -37,6 +39,7 @@ export const temporalKeys: Dashboard = {
           {
             id: 3,
             title: 'Epoch keys ahead',
+            alerts: ['QflareNoNextTemporalKey'],
             unit: 's',
             normal: '75 to 80 minutes.',
             otherwise: 'at 0 sessions end. `make-temporal-keys` fails, or no worker runs.',
@@ -48,6 +51,7 @@ export const temporalKeys: Dashboard = {
           {
             id: 4,
             title: 'Destruction late by',
+            alerts: ['QflareTemporalKeysOverdue'],
             unit: 's',
             normal: '0; a few seconds at each end of an epoch.',
             otherwise:
@@ -60,6 +64,7 @@ export const temporalKeys: Dashboard = {
           {
             id: 5,
             title: 'Clock off by',
+            alerts: ['QflareClockOffset'],
             unit: 's',
             normal: 'below 50 ms.',
             otherwise: 'beyond 5 s a process serves nothing: synchronize its machine and the database’s.',
@@ -71,6 +76,7 @@ export const temporalKeys: Dashboard = {
           {
             id: 6,
             title: 'Key jobs that fail',
+            alerts: ['QflareJobDead'],
             unit: 'cps',
             normal: 'none.',
             otherwise: '`qflare jobs failed` says why.',
@@ -82,6 +88,7 @@ export const temporalKeys: Dashboard = {
           {
             id: 7,
             title: 'Signing key ends in',
+            alerts: ['QflareSigningKeyEnds'],
             unit: 's',
             normal: 'weeks: each is replaced long before its end.',
             otherwise: '`rotate-signing-keys` fails; for the root see the ceremony in docs/operations.md.',
@@ -93,6 +100,7 @@ export const temporalKeys: Dashboard = {
           {
             id: 8,
             title: 'Trust draft waits',
+            alerts: ['QflareTrustBundleDraftWaits'],
             unit: 's',
             normal: '0.',
             otherwise:
@@ -110,6 +118,7 @@ export const temporalKeys: Dashboard = {
           {
             id: 21,
             title: 'Time for which there are keys',
+            alerts: ['QflareNoNextTemporalKey'],
             unit: 's',
             normal: 'a saw: bucket keys between five and ten minutes, epoch keys near 80.',
             otherwise: 'a line that falls without rising: nobody makes keys.',
@@ -127,7 +136,14 @@ export const temporalKeys: Dashboard = {
           { expr: highest('qflare_temporal_keys', { by: 'state' }), legend: '{{state}}' },
         ),
         lines(
-          { id: 23, title: 'Late', unit: 's', normal: '0.', otherwise: 'see the numbers above.' },
+          {
+            id: 23,
+            title: 'Late',
+            alerts: ['QflareBucketRolloverLate', 'QflareTemporalKeysOverdue'],
+            unit: 's',
+            normal: '0.',
+            otherwise: 'see the numbers above.',
+          },
           { expr: highest('qflare_bucket_rollover_lag_seconds'), legend: 'bucket without a key' },
           { expr: highest('qflare_temporal_keys_overdue_seconds'), legend: 'destruction' },
         ),
@@ -135,6 +151,7 @@ export const temporalKeys: Dashboard = {
           {
             id: 24,
             title: 'Jobs of the keys',
+            alerts: ['QflareJobDead'],
             unit: 'cps',
             normal: '`completed`, about 16 a minute.',
             otherwise: '`qflare jobs failed`.',
@@ -150,6 +167,7 @@ export const temporalKeys: Dashboard = {
           {
             id: 31,
             title: 'Clocks of the processes against the database’s',
+            alerts: ['QflareClockOffset'],
             unit: 's',
             normal: 'a flat line near 0.',
             otherwise: 'a line that leaves the others is a machine without NTP; all of them, the database’s.',
@@ -160,6 +178,7 @@ export const temporalKeys: Dashboard = {
           {
             id: 32,
             title: 'Clock of the queues’ Redis against the database’s',
+            alerts: ['QflareClockOffset'],
             unit: 's',
             normal: 'near 0; 0 without REDIS_URL.',
             otherwise: 'jobs run late or early: synchronize its machine.',

@@ -15,6 +15,7 @@ export const workers: Dashboard = {
           {
             id: 1,
             title: 'Parts not well',
+            alerts: ['QflareNotReady', 'QflareCustodyUnreachable'],
             unit: 'short',
             normal: 'none.',
             otherwise: '`GET /ready` of that process says why.',
@@ -26,6 +27,7 @@ export const workers: Dashboard = {
           {
             id: 2,
             title: 'Queue late by',
+            alerts: ['QflareQueueStuck'],
             unit: 's',
             normal: '0.',
             otherwise: 'no worker takes jobs, or too few do: `qflare jobs list`.',
@@ -37,6 +39,7 @@ export const workers: Dashboard = {
           {
             id: 3,
             title: 'Jobs kept as failed',
+            alerts: ['QflareJobDead'],
             unit: 'short',
             normal: 'none.',
             otherwise: '`qflare jobs failed` says why; `qflare jobs retry ID` when it is mended.',
@@ -48,6 +51,7 @@ export const workers: Dashboard = {
           {
             id: 4,
             title: 'Wait for PostgreSQL',
+            alerts: ['QflarePoolExhausted'],
             unit: 'short',
             normal: '0.',
             otherwise: 'is PostgreSQL slow? Otherwise raise QFLARE_DATABASE_CONNECTIONS.',
@@ -81,6 +85,7 @@ export const workers: Dashboard = {
           {
             id: 7,
             title: 'Certificate ends in',
+            alerts: ['QflareTlsCertificateEnds'],
             unit: 's',
             normal: 'weeks.',
             otherwise: 'renew the files; the service takes them by itself.',
@@ -109,6 +114,7 @@ export const workers: Dashboard = {
           {
             id: 51,
             title: 'Parts not well, by part',
+            alerts: ['QflareNotReady', 'QflareCustodyUnreachable'],
             unit: 'short',
             normal: '`none`.',
             otherwise: '`GET /ready` of the process says why; docs/operations.md has each part.',
@@ -120,6 +126,7 @@ export const workers: Dashboard = {
           {
             id: 52,
             title: 'Parts that are well, with a warning',
+            alerts: ['QflareTemporalStoreAway'],
             unit: 'short',
             normal: '`none`.',
             otherwise: 'it serves on with what it holds: `GET /ready` says what it lacks.',
@@ -139,6 +146,7 @@ export const workers: Dashboard = {
           {
             id: 21,
             title: 'Runs by result',
+            alerts: ['QflareJobDead'],
             unit: 'cps',
             normal: '`completed`.',
             otherwise: '`failed` is tried again, `dead` is not: `qflare jobs failed`.',
@@ -172,6 +180,7 @@ export const workers: Dashboard = {
           {
             id: 24,
             title: 'Late by',
+            alerts: ['QflareQueueStuck'],
             unit: 's',
             normal: '0.',
             otherwise: 'no worker takes jobs of this queue.',
@@ -188,6 +197,7 @@ export const workers: Dashboard = {
           {
             id: 31,
             title: 'Connections',
+            alerts: ['QflarePoolExhausted'],
             unit: 'short',
             normal: 'some idle.',
             otherwise: 'none idle: PostgreSQL is slow, or the pools are too small.',
@@ -198,11 +208,12 @@ export const workers: Dashboard = {
           {
             id: 32,
             title: 'Requests that wait for a connection, by role',
+            alerts: ['QflarePoolExhausted'],
             unit: 'short',
             normal: '0.',
             otherwise: 'which role waits, says which pool is too small.',
           },
-          { expr: zeroWhileUp(`sum by (role) (${waiting})`, 'role'), legend: '{{role}}' },
+          { expr: zeroWhileUp(`sum by (db_role) (${waiting})`, 'db_role'), legend: '{{db_role}}' },
         ),
       ],
     },

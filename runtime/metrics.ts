@@ -19,7 +19,7 @@ export function createMetrics() {
     databaseConnections: gauge({
       name: 'qflare_db_pool_connections',
       help: 'Connections of this process to PostgreSQL by the role that they work as: total, idle, and requests that wait for one (waiting). Of a process: sum',
-      labelNames: ['role', 'state'],
+      labelNames: ['db_role', 'state'],
       registers,
     }),
     httpRequestSeconds: new Histogram({

@@ -17,7 +17,8 @@ export function observeProcess(parts: {
     collect() {
       databaseConnections.reset()
       for (const { role, pool } of parts.pools) {
-        for (const [state, count] of Object.entries(pool.connections())) databaseConnections.inc({ role, state }, count)
+        for (const [state, count] of Object.entries(pool.connections()))
+          databaseConnections.inc({ db_role: role, state }, count)
       }
     },
   })

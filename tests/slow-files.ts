@@ -25,6 +25,7 @@ export const slowFiles = [
   'tests/integration/client-package.test.ts',
   'tests/integration/client-rotation.test.ts',
   'tests/integration/command.test.ts',
+  'tests/integration/demo-ended.test.ts',
   'tests/integration/demo.test.ts',
   'tests/integration/deployed-stores.test.ts',
   'tests/integration/doctor.test.ts',

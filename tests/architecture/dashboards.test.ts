@@ -74,7 +74,9 @@ describe.each(written)('the dashboard $uid', (dashboard) => {
   })
 
   it('is chosen by data source, job and instance alone, and marks the starts of processes', () => {
-    expect(dashboard.templating.list.map(({ name }) => name)).toEqual(['datasource', 'job', 'instance'])
+    const [constant, ...chosen] = dashboard.templating.list.toReversed()
+    expect(chosen.map(({ name }) => name)).toEqual(['instance', 'job', 'datasource'])
+    expect(constant).toMatchObject({ name: 'runbooks', type: 'constant', hide: 2 })
     expect(dashboard.annotations.list.map(({ name }) => name)).toEqual(['Starts'])
     const unknown = expressions.flatMap((expr) => expr.match(/\$\w+/g) ?? [])
     expect(new Set(unknown)).toEqual(new Set(['$job', '$instance', '$__rate_interval']))
@@ -100,7 +102,18 @@ describe('what panels tell somebody to do', () => {
   })
 })
 
+/** Of prometheus/prometheus.yml, and of the operator for Kubernetes. A label of ours with such a name would be called `exported_…`. */
+const ofTargets = ['job', 'instance', 'role', 'namespace', 'pod', 'container', 'service', 'endpoint']
+
 describe('the metrics of the service', () => {
+  it('have no label that Prometheus gives their process', () => {
+    const labels = [...readText('runtime/metrics.ts').matchAll(/labelNames: \[([^\]]*)\]/g)].flatMap(
+      ([, names = '']) => names.match(/\w+/g) ?? [],
+    )
+    expect(labels.length).toBeGreaterThan(25)
+    expect(labels.filter((label) => ofTargets.includes(label))).toEqual([])
+  })
+
   it('are each shown somewhere, and no dashboard shows one that there is not', async () => {
     const known = (await createMetrics().registry.getMetricsAsJSON()).map(({ name }) => name)
     const ours = known.filter((name) => name.startsWith('qflare_'))

@@ -125,7 +125,7 @@ describe.skipIf(!hasRedis)('processes on one database', () => {
       expect(metrics).toMatch(new RegExp(`^${shown}[ {]`, 'm'))
       // What another process measures is not 0 here.
       expect(metrics).not.toMatch(new RegExp(`^${not}[ {]`, 'm'))
-      expect(metrics).toContain(`qflare_db_pool_connections{role="${role}",state="total"}`)
+      expect(metrics).toContain(`qflare_db_pool_connections{db_role="${role}",state="total"}`)
       expectRefusal(await call({ url }, 'GET', '/v1/buckets'), 404, 'not_found')
       expectRefusal(await call({ url }, 'GET', '/admin/queues'), 404, 'not_found')
       await stop(process)

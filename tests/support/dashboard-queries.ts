@@ -10,6 +10,7 @@ const panel = z.object({
   gridPos: z.object({ x: z.number(), y: z.number(), w: z.number(), h: z.number() }),
   datasource: z.object({ type: z.string(), uid: z.string() }).optional(),
   fieldConfig: z.object({ defaults: z.object({ unit: z.string(), thresholds: z.object({ steps }) }) }).optional(),
+  links: z.array(z.object({ title: z.string(), url: z.string() })).default([]),
   targets: z.array(z.object({ refId: z.string(), expr: z.string(), legendFormat: z.string() })).default([]),
 })
 const dashboard = z.object({
@@ -18,7 +19,16 @@ const dashboard = z.object({
   schemaVersion: z.number(),
   panels: z.array(panel),
   templating: z.object({
-    list: z.array(z.object({ name: z.string(), type: z.string(), definition: z.string().optional() })),
+    list: z.array(
+      z.object({
+        name: z.string(),
+        type: z.string(),
+        definition: z.string().optional(),
+        hide: z.number().optional(),
+        /** The value of a constant. */
+        query: z.unknown().optional(),
+      }),
+    ),
   }),
   annotations: z.object({ list: z.array(z.object({ name: z.string(), expr: z.string() })) }),
 })
