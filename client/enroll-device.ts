@@ -34,7 +34,7 @@ export interface EnrollmentOptions extends HttpOptions {
   token: string
   /** Where the identity is kept. It must be empty: an enrolment never replaces a key. */
   store: DeviceStore
-  /** 1 to 128 characters, no control characters, at least one that shows. Must be the token's, where the token fixes one. */
+  /** 1 to 128 characters, no control or format characters, at least one that shows. Must be the token's, where the token fixes one. */
   name: string
   /** Must be the token's. Default: `device`. */
   kind?: PrincipalKind | undefined

@@ -44,8 +44,10 @@ function decodedBytes([least, most]: [number, number], wanted: string, fits: (le
 export const uuid = z.string().refine(isUuid, 'Not a UUID in canonical lower-case text.').meta({ format: 'uuid' })
 export const suite = z.enum(suiteNames)
 export const signatureAlgorithm = z.enum(signatureAlgorithmNames)
-/** What people read: no control characters (and no lone surrogates, which PostgreSQL does not store either). */
-export const printable = z.string().regex(/^[^\p{C}]*$/u, 'Holds a control character.')
+/** What people read: nothing that shows nothing or breaks lines (and no lone surrogates, which PostgreSQL does not store either). */
+export const printable = z
+  .string()
+  .regex(/^[^\p{C}]*$/u, 'Holds a control, format, private-use or unassigned character.')
 /** 16 bytes, as text: inside `E` a kid is its text. */
 export const kid = z.string().regex(/^[A-Za-z0-9_-]{21}[AQgw]$/, 'Not a kid: 22 characters of base64url.')
 /** Milliseconds since the Unix epoch. */

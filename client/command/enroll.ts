@@ -49,7 +49,7 @@ export const enroll = defineCommand({
     const { kind, alg } = values
     const name = values.name ?? hostname()
     if (!enrollmentCompletion.shape.name.safeParse(name).success) {
-      throw usageError('--name has 1 to 128 characters: no control characters, and at least one that shows.')
+      throw usageError('--name has 1 to 128 characters: no control or format characters, and at least one that shows.')
     }
     const path = statePath(values)
     const token = await readToken(values['token-file'])

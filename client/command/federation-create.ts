@@ -24,7 +24,7 @@ export const federationCreate = defineCommand({
   async run({ values, positionals: [typed = ''] }) {
     const name = parseName(typed)
     if (name === undefined)
-      throw usageError('NAME has 1 to 128 characters: no control characters, and at least one that shows.')
+      throw usageError('NAME has 1 to 128 characters: no control or format characters, and at least one that shows.')
     const federations = await openFederationsOf(values)
     const federation = await federations.createFederation({ name, policy: values.policy })
     const { id, policy } = federation

@@ -17,7 +17,7 @@ export const organizationCreate = defineCommand({
   async run({ values: { out, json, ...flags }, positionals: [typed = ''] }) {
     const name = parseName(typed)
     if (name === undefined)
-      throw usageError('NAME has 1 to 128 characters: no control characters, and at least one that shows.')
+      throw usageError('NAME has 1 to 128 characters: no control or format characters, and at least one that shows.')
     const operator = await openOperatorOf(flags)
     const make = async () => {
       const { adminToken, ...organization } = await operator.createOrganization({ name })

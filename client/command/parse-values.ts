@@ -79,7 +79,7 @@ export const nameFlag = {
   type: 'string',
   value: 'NAME',
   parse: parseName,
-  expects: '1 to 128 characters: no control characters, and at least one that shows',
+  expects: '1 to 128 characters: no control or format characters, and at least one that shows',
 } as const
 
 export function parseName(text: string): string | undefined {

@@ -18,7 +18,13 @@ export function revocationRoutes(feed: RevocationFeed): Route[] {
       access: 'operator_or_coordinator',
       summary: 'Hear at once which devices may not take part any more, or may again (server-sent events)',
       query,
-      answers: { 200: { description: 'Events, as long as it is listened to.', contentType: 'text/event-stream' } },
+      answers: {
+        200: {
+          description:
+            'Events, as long as it is listened to: `snapshot`, `change` and `end`, with data in JSON (docs/api.md).',
+          contentType: 'text/event-stream',
+        },
+      },
       errors: ['overloaded'],
       async answer({ caller, query: { after }, lastEventId }) {
         const { chunks, cutOff } = await feed.follow(caller, after ?? parseLastEventId(lastEventId))

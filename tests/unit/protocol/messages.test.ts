@@ -139,11 +139,26 @@ describe('a message', () => {
 describe('an enrolment', () => {
   const isRead = (changed: object) => enrollmentCompletion.safeParse({ ...completion, ...changed }).success
 
-  it.each(['a\u0000', 'a\n', '\u200b', '\u202e', '\ud800', '', 'n'.repeat(129)])('refuses the name %j', (name) => {
+  it.each([
+    'a\u0000',
+    'a\n',
+    '\u200b',
+    '\u202e',
+    '\ud800',
+    '',
+    'n'.repeat(129),
+    '😀'.repeat(129),
+    // A joiner, a soft hyphen, a byte order mark, private use, unassigned: docs/protocol.md §3.
+    '👨\u200d👩',
+    'a\u00adb',
+    '\ufeffa',
+    'a\ue000',
+    'a\u0378',
+  ])('refuses the name %j', (name) => {
     expect(isRead({ name })).toBe(false)
   })
 
-  it.each(['a', 'Gerät 7', '日本', 'n'.repeat(128)])('takes the name %j', (name) => {
+  it.each(['a', 'Gerät 7', '日本', 'n'.repeat(128), '😀'.repeat(128)])('takes the name %j', (name) => {
     expect(isRead({ name })).toBe(true)
   })
 
