@@ -194,6 +194,7 @@ export const temporalKeys: Dashboard = {
           {
             id: 41,
             title: 'Key-encryption key used up',
+            alerts: ['QflareKekOverused'],
             width: 24,
             unit: 'percentunit',
             normal: 'below 100 %: at that it gets a successor, and begins anew.',

@@ -41,6 +41,7 @@ export const slowFiles = [
   'tests/integration/huge-bodies.test.ts',
   'tests/integration/image.test.ts',
   'tests/integration/jobs-api.test.ts',
+  'tests/integration/jobs-redis.test.ts',
   'tests/integration/jobs.test.ts',
   'tests/integration/log-proofs.test.ts',
   'tests/integration/migrate.test.ts',
