@@ -13,6 +13,7 @@ import { destroyUnknownRecords } from '../../workers/jobs/destroy-unknown-record
 import { endSessions } from '../../workers/jobs/end-sessions.ts'
 import { flagOldIdentityKeys } from '../../workers/jobs/flag-old-identity-keys.ts'
 import { pruneAttestations } from '../../workers/jobs/prune-attestations.ts'
+import { pruneIncidents } from '../../workers/jobs/prune-incidents.ts'
 import { pruneSessions } from '../../workers/jobs/prune-sessions.ts'
 import {
   type Answer,
@@ -34,6 +35,7 @@ import { ageResult, beginInOldWeeks, OLD_WEEKS } from '../support/attestation-pa
 import { eventsOfElsewhere } from '../support/audit.ts'
 import { createSecretSearch, readWholeLog, type Secret } from '../support/find-secrets.ts'
 import { completeRotation, rotate, signRotation, startRotation } from '../support/identity-rotation.ts'
+import { addIncident } from '../support/incidents.ts'
 import { rotateEverything } from '../support/rotate-everything.ts'
 import { runRounds } from '../support/run-rounds.ts'
 import { crypto, startTestService, type TestService } from '../support/service.ts'
@@ -102,6 +104,7 @@ async function runEverything(): Promise<void> {
   await destroyKeys()
   await endSessionsByTime()
   await endAttestationsByTime()
+  await endIncidentsByTime()
   await tellRefusals()
 }
 
@@ -258,6 +261,13 @@ async function endAttestationsByTime(): Promise<void> {
   expect(await pruneAttestations(parts, service.time.now)).toHaveLength(3)
   await call(service, 'POST', `/v1/devices/${deviceId}/revoke`, { token: service.adminToken, body: {} })
   expect(await pruneAttestations(parts, service.time.now)).toEqual([])
+}
+
+async function endIncidentsByTime(): Promise<void> {
+  await addIncident(service, { status: 'RESOLVED' })
+  const database = service.database.open('qflare_worker', 1)
+  const parts = { database, writeEvent: createEventWriter(crypto), incidentRetentionDays: -1 }
+  expect(await pruneIncidents(parts, service.time.now)).toBeGreaterThan(0)
 }
 
 describe('the log of a service that did everything', () => {
