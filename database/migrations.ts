@@ -24,7 +24,7 @@ import { up as incidents } from './migrations/0024-incidents.ts'
 import { up as incidentNotices } from './migrations/0027-incident-notices.ts'
 import { up as exchangeRates } from './migrations/0028-exchange-rates.ts'
 import { up as watchedDevices } from './migrations/0029-watched-devices.ts'
-import { up as attestationBounds } from './migrations/0030-attestation-bounds.ts'
+import { up as retention } from './migrations/0030-retention.ts'
 import { up as attestationPartitions } from './migrations/0031-attestation-partitions.ts'
 import { up as kekUses } from './migrations/0032-kek-uses.ts'
 
@@ -56,7 +56,7 @@ export const migrations: readonly { name: string; up: string }[] = [
   { name: '0027-incident-notices', up: incidentNotices },
   { name: '0028-exchange-rates', up: exchangeRates },
   { name: '0029-watched-devices', up: watchedDevices },
-  { name: '0030-attestation-bounds', up: attestationBounds },
+  { name: '0030-retention', up: retention },
   { name: '0031-attestation-partitions', up: attestationPartitions },
   { name: '0032-kek-uses', up: kekUses },
 ]

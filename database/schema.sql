@@ -432,6 +432,40 @@ BEGIN ATOMIC
 END;
 -- of qflare_jobs; may be executed by qflare_worker: list_ended_sessions(bigint,timestamp with time zone,timestamp with time zone,timestamp with time zone,integer)
 
+CREATE OR REPLACE FUNCTION public.list_old_counts(counted_before timestamp with time zone)
+ RETURNS SETOF uuid
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT s.organization_id
+    FROM monitor_signal s
+   WHERE (s.at < list_old_counts.counted_before)
+ UNION
+  SELECT t.organization_id
+    FROM threat_score t
+   WHERE (t.scored_at < list_old_counts.counted_before)
+ UNION
+  SELECT n.organization_id
+    FROM device_network n
+   WHERE (n.seen_at < list_old_counts.counted_before);
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_old_counts(timestamp with time zone)
+
+CREATE OR REPLACE FUNCTION public.list_old_incidents(resolved_before timestamp with time zone, page_size integer)
+ RETURNS TABLE(organization_id uuid, id uuid)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT i.organization_id,
+     i.id
+    FROM incident i
+   WHERE ((i.status = 'RESOLVED'::text) AND (i.resolved_at < list_old_incidents.resolved_before))
+  LIMIT list_old_incidents.page_size;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_old_incidents(timestamp with time zone,integer)
+
 CREATE OR REPLACE FUNCTION public.list_old_revocations(told_before timestamp with time zone, page_size integer)
  RETURNS SETOF uuid
  LANGUAGE sql
@@ -1397,6 +1431,8 @@ alter table device_network owner to qflare_owner;
 CREATE INDEX device_network_age ON public.device_network USING btree (organization_id, seen_at);
 alter table device_network enable row level security;
 alter table device_network force row level security;
+create policy list_old on device_network as permissive for select to qflare_jobs
+  using (true);
 create policy tenant on device_network as permissive for all to qflare_api, qflare_auditor, qflare_worker
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
@@ -1404,6 +1440,7 @@ create policy tenant_only on device_network as restrictive for all to qflare_api
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant delete, insert, select on device_network to qflare_worker;
+grant select (organization_id, seen_at) on device_network to qflare_jobs;
 grant update (seen_at) on device_network to qflare_worker;
 
 create table directory (
@@ -1642,6 +1679,8 @@ alter table incident enable row level security;
 alter table incident force row level security;
 create policy count_open on incident as permissive for select to qflare_jobs
   using (true);
+create policy list_old on incident as permissive for select to qflare_jobs
+  using (true);
 create policy tenant on incident as permissive for all to qflare_api, qflare_auditor, qflare_worker
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
@@ -1649,9 +1688,9 @@ create policy tenant_only on incident as restrictive for all to qflare_api, qfla
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant select on incident to qflare_api;
-grant insert, select on incident to qflare_worker;
+grant delete, insert, select on incident to qflare_worker;
 grant update (status, acknowledged_at, acknowledged_by, resolved_by, resolved_at) on incident to qflare_api;
-grant select (severity, status) on incident to qflare_jobs;
+grant select (organization_id, id, severity, status, resolved_at) on incident to qflare_jobs;
 grant update (severity, last_at, count, devices) on incident to qflare_worker;
 
 create table incident_device (
@@ -1679,7 +1718,7 @@ create policy tenant_only on incident_device as restrictive for all to qflare_ap
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant select on incident_device to qflare_api;
-grant insert, select on incident_device to qflare_worker;
+grant delete, insert, select on incident_device to qflare_worker;
 grant update (response, responded_at, withheld) on incident_device to qflare_worker;
 
 create table incident_event (
@@ -1701,7 +1740,7 @@ create policy tenant_only on incident_event as restrictive for all to qflare_api
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant select on incident_event to qflare_api;
-grant insert, select on incident_event to qflare_worker;
+grant delete, insert, select on incident_event to qflare_worker;
 
 create table incident_notice (
   organization_id uuid not null,
@@ -1869,6 +1908,8 @@ alter table monitor_signal owner to qflare_owner;
 CREATE INDEX monitor_signal_age ON public.monitor_signal USING btree (organization_id, at);
 alter table monitor_signal enable row level security;
 alter table monitor_signal force row level security;
+create policy list_old on monitor_signal as permissive for select to qflare_jobs
+  using (true);
 create policy tenant on monitor_signal as permissive for all to qflare_api, qflare_auditor, qflare_worker
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
@@ -1876,6 +1917,7 @@ create policy tenant_only on monitor_signal as restrictive for all to qflare_api
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant delete, insert, select on monitor_signal to qflare_worker;
+grant select (organization_id, at) on monitor_signal to qflare_jobs;
 
 create table monitor_state (
   is_only boolean not null default true,
@@ -2271,6 +2313,8 @@ create table threat_score (
 alter table threat_score owner to qflare_owner;
 alter table threat_score enable row level security;
 alter table threat_score force row level security;
+create policy list_old on threat_score as permissive for select to qflare_jobs
+  using (true);
 create policy tenant on threat_score as permissive for all to qflare_api, qflare_auditor, qflare_worker
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
@@ -2279,6 +2323,7 @@ create policy tenant_only on threat_score as restrictive for all to qflare_api, 
   with check ((organization_id = current_organization()));
 grant select on threat_score to qflare_api;
 grant delete, insert, select on threat_score to qflare_worker;
+grant select (organization_id, scored_at) on threat_score to qflare_jobs;
 grant update (score, scored_at) on threat_score to qflare_worker;
 
 create table trust_anchor (

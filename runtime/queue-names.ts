@@ -11,6 +11,7 @@ export const scheduledJobs = {
     'watch-attestations',
     'monitor-events',
     'send-incident-notices',
+    'prune-incidents',
     'prune-revocations',
     'rotate-signing-keys',
     'check-clocks',

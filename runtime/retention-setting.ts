@@ -3,7 +3,7 @@ import { z } from 'zod'
 export interface RetentionSetting {
   /** After the end of a week its attestation results and their evidence are dropped. More than the longest age that a policy admits. */
   attestationDays: number
-  /** After its resolution an incident is deleted; after its end, a token that nobody used. */
+  /** After its resolution an incident is deleted. */
   incidentDays: number
 }
 

@@ -92,6 +92,7 @@ function toParts(composed: ComposeWorkersParts, incidentWebhook: WorkerParts['in
     destructionLimit: createDestructionLimit(() => performance.now(), clock.now()),
     retentionDays: config.sessionRetentionDays,
     attestationRetentionDays: config.retention.attestationDays,
+    incidentRetentionDays: config.retention.incidentDays,
     identityKeyMaxAgeDays: config.identityKeyMaxAgeDays,
     collateralWarningHours: config.collateralWarningHours,
     incidentWebhook,

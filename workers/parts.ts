@@ -32,6 +32,8 @@ export interface WorkerParts extends CheckClocksParts, CheckAuditLogParts {
   retentionDays: number
   /** After the end of a week. */
   attestationRetentionDays: number
+  /** After their resolution. */
+  incidentRetentionDays: number
   /** 0: never. */
   identityKeyMaxAgeDays: number
   collateralWarningHours: number

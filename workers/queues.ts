@@ -7,6 +7,7 @@ import { flagOldIdentityKeys } from './jobs/flag-old-identity-keys.ts'
 import { makePartitionsAhead } from './jobs/make-session-partitions.ts'
 import { monitorEventsInTime } from './jobs/monitor-events.ts'
 import { pruneOldAttestations } from './jobs/prune-attestations.ts'
+import { pruneOldIncidents } from './jobs/prune-incidents.ts'
 import { pruneOldRevocations } from './jobs/prune-revocations.ts'
 import { pruneOldSessions } from './jobs/prune-sessions.ts'
 import { rotateOldKeks } from './jobs/rotate-keks.ts'
@@ -73,6 +74,12 @@ export const jobs = {
     schedule: { everyMs: 10_000 },
     attempts: 1,
     run: sendIncidentNoticesInTime,
+  }),
+  'prune-incidents': defineJob({
+    queue: 'maintenance',
+    schedule: { dailyAt: '02:35' },
+    needsRightTime: true,
+    run: pruneOldIncidents,
   }),
   'prune-revocations': defineJob({
     queue: 'maintenance',

@@ -66,6 +66,13 @@ export const incidentEventTypes = {
     subject: ['incidentId'],
     data: ['notice', 'attempts', 'because'],
   },
+  'incidents.pruned': {
+    severity: 'notice',
+    meaning:
+      'Incidents of the organization that were resolved long ago were deleted, as the retention says; their events stay.',
+    subject: [],
+    data: ['resolvedBefore', 'incidents'],
+  },
   'monitor.settings_changed': {
     severity: 'notice',
     meaning: 'An admin changed how the security monitor works for the organization.',

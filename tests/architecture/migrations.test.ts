@@ -9,7 +9,7 @@ const LAST_FREE = '0029-watched-devices'
 /** By name, what a migration does all the same: nothing of the release before uses it any more, and the CHANGELOG says so. */
 const decided: Record<string, readonly string[]> = {
   // Weeks ahead of every id that is written until 0031 takes the bound away.
-  '0030-attestation-bounds': ['may refuse what the release before writes'],
+  '0030-retention': ['may refuse what the release before writes'],
   // Two tables become partitions of tables with their names, columns, keys and rights; foreign keys go (decision 0050).
   '0031-attestation-partitions': ['drops what the release before may use', 'renames what the release before may use'],
 }

@@ -12,7 +12,6 @@ import { createLogger } from '../../runtime/logger.ts'
 import { destroyUnknownRecords } from '../../workers/jobs/destroy-unknown-records.ts'
 import { endSessions } from '../../workers/jobs/end-sessions.ts'
 import { flagOldIdentityKeys } from '../../workers/jobs/flag-old-identity-keys.ts'
-import { pruneAttestations } from '../../workers/jobs/prune-attestations.ts'
 import { pruneSessions } from '../../workers/jobs/prune-sessions.ts'
 import {
   type Answer,
@@ -30,8 +29,8 @@ import {
   type TestDevice,
 } from '../support/api.ts'
 import { attestEverything } from '../support/attest-everything.ts'
-import { ageResult, beginInOldWeeks, OLD_WEEKS } from '../support/attestation-partitions.ts'
 import { eventsOfElsewhere } from '../support/audit.ts'
+import { endByRetention } from '../support/end-by-retention.ts'
 import { createSecretSearch, readWholeLog, type Secret } from '../support/find-secrets.ts'
 import { completeRotation, rotate, signRotation, startRotation } from '../support/identity-rotation.ts'
 import { rotateEverything } from '../support/rotate-everything.ts'
@@ -101,7 +100,7 @@ async function runEverything(): Promise<void> {
   await rotateEverything(service, rootKey)
   await destroyKeys()
   await endSessionsByTime()
-  await endAttestationsByTime()
+  await endByRetention(service)
   await tellRefusals()
 }
 
@@ -246,18 +245,6 @@ async function endSessionsByTime(): Promise<void> {
   const parts = { database: service.database.open('qflare_worker', 1), writeEvent: createEventWriter(crypto) }
   for (const after of [SUPERSEDED_MS, SESSION_MS]) await endSessions(parts, service.time.now + after)
   expect(await pruneSessions({ ...parts, retentionDays: 7 }, service.time.now)).toHaveLength(1)
-}
-
-async function endAttestationsByTime(): Promise<void> {
-  const { sql } = service.database
-  await beginInOldWeeks(sql)
-  const { deviceId } = await enrollTestDevice(service)
-  await ageResult(sql, deviceId, Date.parse(OLD_WEEKS[0]))
-  const database = service.database.open('qflare_worker', 1)
-  const parts = { database, writeEvent: createEventWriter(crypto), attestationRetentionDays: 400 }
-  expect(await pruneAttestations(parts, service.time.now)).toHaveLength(3)
-  await call(service, 'POST', `/v1/devices/${deviceId}/revoke`, { token: service.adminToken, body: {} })
-  expect(await pruneAttestations(parts, service.time.now)).toEqual([])
 }
 
 describe('the log of a service that did everything', () => {

@@ -86,6 +86,9 @@ describe.each(['qflare_api', 'qflare_worker'])('a connection of %s, as organizat
             'incident_notice',
             'threat_score',
             'kept_attestation_result',
+            'incident',
+            'incident_event',
+            'incident_device',
           ]
         : []
     const granted = ['federation_member', 'federation_coordinator', ...old]
