@@ -14,6 +14,7 @@ import { endSessions } from '../../workers/jobs/end-sessions.ts'
 import { flagOldIdentityKeys } from '../../workers/jobs/flag-old-identity-keys.ts'
 import { pruneAttestations } from '../../workers/jobs/prune-attestations.ts'
 import { pruneSessions } from '../../workers/jobs/prune-sessions.ts'
+import { tellEndingApiTokens } from '../../workers/jobs/tell-ending-api-tokens.ts'
 import {
   type Answer,
   call,
@@ -174,6 +175,8 @@ async function rotateIdentity(device: TestDevice): Promise<TestDevice> {
   const database = service.database.open('qflare_worker', 2)
   const parts = { database, writeEvent: createEventWriter(crypto), logger: createLogger('silent') }
   await flagOldIdentityKeys({ ...parts, identityKeyMaxAgeDays: 1 }, service.time.now + 90_000_000, async () => {})
+  await makeApiToken(service, ['auditor'])
+  await tellEndingApiTokens(parts, service.time.now + 80 * 86_400_000, async () => {})
   return rotated
 }
 
