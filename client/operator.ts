@@ -121,7 +121,7 @@ export class QflareOperator {
     return this.#http.get(`/v1/organizations/${encodeURIComponent(id)}`, organization, this.#auth)
   }
 
-  /** Of the caller's organization. `ttlSeconds`: 60 to 31,536,000; without it the token does not expire. */
+  /** Of the caller's organization. `ttlSeconds`: 60 to 31,536,000; the server's default is 90 days. */
   createApiToken(request: {
     name: string
     roles: readonly ApiRole[]

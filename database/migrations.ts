@@ -27,6 +27,7 @@ import { up as watchedDevices } from './migrations/0029-watched-devices.ts'
 import { up as retention } from './migrations/0030-retention.ts'
 import { up as attestationPartitions } from './migrations/0031-attestation-partitions.ts'
 import { up as kekUses } from './migrations/0032-kek-uses.ts'
+import { up as apiTokenEnds } from './migrations/0033-api-token-ends.ts'
 
 /** Forward only, in this order, each frozen once it has been released. */
 export const migrations: readonly { name: string; up: string }[] = [
@@ -59,4 +60,5 @@ export const migrations: readonly { name: string; up: string }[] = [
   { name: '0030-retention', up: retention },
   { name: '0031-attestation-partitions', up: attestationPartitions },
   { name: '0032-kek-uses', up: kekUses },
+  { name: '0033-api-token-ends', up: apiTokenEnds },
 ]

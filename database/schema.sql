@@ -67,6 +67,18 @@ BEGIN ATOMIC
 END;
 -- of qflare_jobs; may be executed by qflare_owner: count_attestations_before(date)
 
+CREATE OR REPLACE FUNCTION public.count_ending_api_tokens(at_time timestamp with time zone, ahead interval, short_life interval)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT count(*) AS count
+    FROM api_token t
+   WHERE ((t.revoked_at IS NULL) AND (t.expires_at > count_ending_api_tokens.at_time) AND (t.expires_at <= (count_ending_api_tokens.at_time + count_ending_api_tokens.ahead)) AND (t.expires_at > (t.created_at + count_ending_api_tokens.short_life)));
+END;
+-- of qflare_jobs; may be executed by qflare_worker: count_ending_api_tokens(timestamp with time zone,interval,interval)
+
 CREATE OR REPLACE FUNCTION public.count_open_incidents()
  RETURNS TABLE(severity text, incidents bigint)
  LANGUAGE sql
@@ -431,6 +443,21 @@ BEGIN ATOMIC
   LIMIT list_ended_sessions.page_size;
 END;
 -- of qflare_jobs; may be executed by qflare_worker: list_ended_sessions(bigint,timestamp with time zone,timestamp with time zone,timestamp with time zone,integer)
+
+CREATE OR REPLACE FUNCTION public.list_ending_api_tokens(at_time timestamp with time zone, ahead interval, short_life interval, batch_size integer)
+ RETURNS TABLE(organization_id uuid, api_token_id uuid)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT t.organization_id,
+     t.id
+    FROM api_token t
+   WHERE ((t.revoked_at IS NULL) AND (t.end_told_at IS NULL) AND (t.expires_at > list_ending_api_tokens.at_time) AND (t.expires_at <= (list_ending_api_tokens.at_time + list_ending_api_tokens.ahead)) AND (t.expires_at > (t.created_at + list_ending_api_tokens.short_life)))
+   ORDER BY t.expires_at, t.id
+  LIMIT list_ending_api_tokens.batch_size;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_ending_api_tokens(timestamp with time zone,interval,interval,integer)
 
 CREATE OR REPLACE FUNCTION public.list_old_counts(counted_before timestamp with time zone)
  RETURNS SETOF uuid
@@ -971,6 +998,7 @@ create table api_token (
   created_at timestamp with time zone not null,
   expires_at timestamp with time zone,
   revoked_at timestamp with time zone,
+  end_told_at timestamp with time zone,
   constraint api_token_pkey PRIMARY KEY (organization_id, id),
   constraint api_token_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES organization(id),
   constraint api_token_roles_check CHECK ((roles <@ ARRAY['admin'::text, 'operator'::text, 'coordinator'::text, 'auditor'::text])),
@@ -979,6 +1007,8 @@ create table api_token (
 alter table api_token owner to qflare_owner;
 alter table api_token enable row level security;
 alter table api_token force row level security;
+create policy list_ending on api_token as permissive for select to qflare_jobs
+  using (true);
 create policy tenant on api_token as permissive for all to qflare_api, qflare_auditor, qflare_worker
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
@@ -988,7 +1018,8 @@ create policy tenant_only on api_token as restrictive for all to qflare_api, qfl
 grant select on api_token to qflare_api;
 grant insert, select on api_token to qflare_worker;
 grant insert (organization_id, id, name, roles, secret_hash, created_at, expires_at), update (revoked_at) on api_token to qflare_api;
-grant update (revoked_at) on api_token to qflare_worker;
+grant select (organization_id, id, created_at, expires_at, revoked_at, end_told_at) on api_token to qflare_jobs;
+grant update (revoked_at, end_told_at) on api_token to qflare_worker;
 
 create table appraisal_policy (
   organization_id uuid not null,

@@ -25,6 +25,7 @@ export interface Tables extends AttestationTables, IncidentTables {
     created_at: Timestamp
     expires_at: NullableTimestamp
     revoked_at: NullableTimestamp
+    end_told_at: NullableTimestamp
   }
   kek_version: {
     purpose: number

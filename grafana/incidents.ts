@@ -154,5 +154,21 @@ export const incidents: Dashboard = {
         ),
       ],
     },
+    {
+      title: 'API tokens',
+      panels: [
+        lines(
+          {
+            id: 41,
+            title: 'API tokens that end within two weeks',
+            unit: 'short',
+            normal: '0, or those that somebody is replacing.',
+            otherwise: 'the event `api_token.ending` in the log of its organization says which; make another in time.',
+            width: 24,
+          },
+          { expr: highest('qflare_api_tokens_ending'), legend: 'tokens' },
+        ),
+      ],
+    },
   ],
 }

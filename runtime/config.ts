@@ -68,6 +68,8 @@ export interface Config {
   rotation: RotationTimes
   /** After which the identity key of a device is flagged; 0 is never. */
   identityKeyMaxAgeDays: number
+  /** How long an API token may live. */
+  apiTokenMaxDays: number
   /** Before collateral ends; 0 tells of it when it has ended. */
   collateralWarningHours: number
   /** Undefined: incidents are told of in the log alone. */
@@ -183,6 +185,7 @@ const environment = z.object({
   ...securityContactVariables,
   ...rotationVariables,
   QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: decimal(0, 3_650).default(365),
+  QFLARE_API_TOKEN_MAX_DAYS: decimal(1, 365).default(365),
   QFLARE_COLLATERAL_WARNING_HOURS: decimal(0, 8_760).default(72),
   ...incidentWebhookVariables,
   ...tracingVariables,
@@ -257,6 +260,7 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
     federationPolicy: variables.DATABASE_URL === undefined ? 'development' : 'production',
     rotation: rotationTimes(variables),
     identityKeyMaxAgeDays: variables.QFLARE_IDENTITY_KEY_MAX_AGE_DAYS,
+    apiTokenMaxDays: variables.QFLARE_API_TOKEN_MAX_DAYS,
     collateralWarningHours: variables.QFLARE_COLLATERAL_WARNING_HOURS,
     incidentWebhook: incidentWebhookSetting(variables),
     tracing: tracingSetting(variables),
@@ -269,7 +273,6 @@ export function loadConfig(env: Record<string, string | undefined>): Config {
 }
 
 type Present = Record<string, string | undefined>
-
 type Variables = z.output<typeof environment>
 
 function tlsFiles(variables: Variables): TlsFiles | undefined {

@@ -130,6 +130,11 @@ export function createMetrics() {
       labelNames: ['purpose'],
       registers,
     }),
+    apiTokensEnding: gauge({
+      name: 'qflare_api_tokens_ending',
+      help: 'API tokens of all organizations that can be used still and end within two weeks. The same from every worker: max',
+      registers,
+    }),
     temporalKeys: gauge({
       name: 'qflare_temporal_keys',
       help: 'Temporal keys that were made and not destroyed yet: epoch, bucket. The same from every worker: max',

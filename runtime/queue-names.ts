@@ -17,6 +17,7 @@ export const scheduledJobs = {
     'check-clocks',
     'check-collateral',
     'flag-old-identity-keys',
+    'tell-ending-api-tokens',
   ],
   long: ['prune-attestations', 'rotate-keks', 'check-audit-log'],
 } as const satisfies Record<string, readonly string[]>

@@ -44,6 +44,7 @@ export interface ServerParts {
     | 'trustDomain'
     | 'exchangeQueueLength'
     | 'federationPolicy'
+    | 'apiTokenMaxDays'
   >
   version: string
   database: Database
@@ -128,6 +129,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     version: parts.version,
     pin,
     federationPolicy: config.federationPolicy,
+    apiTokenMaxDays: config.apiTokenMaxDays,
     securityContact: config.securityContact,
     database,
     auditor: parts.auditor,

@@ -99,6 +99,7 @@ export interface RouteParts {
   pin: string
   /** Of a federation that names none. */
   federationPolicy: FederationPolicyName
+  apiTokenMaxDays: number
   securityContact: SecurityContact | undefined
   database: Database
   auditor: Database

@@ -10,6 +10,7 @@ import { destroyUnknownRecords } from './jobs/destroy-unknown-records.ts'
 import { makePartitionsAhead } from './jobs/make-session-partitions.ts'
 import { destroyOverdueKeys, makeKeysAhead } from './jobs/schedule-temporal-keys.ts'
 import { openIncidentWebhook } from './monitor/open-incident-webhook.ts'
+import { observeApiTokens } from './observe-api-tokens.ts'
 import { observeCollateral } from './observe-collateral.ts'
 import { observeIncidents } from './observe-incidents.ts'
 import { observeKeys } from './observe-keys.ts'
@@ -62,6 +63,7 @@ export async function composeWorkers(composed: ComposeWorkersParts): Promise<Run
   await makePartitionsAhead(parts, clock.now())
   await makeKeysAhead(parts, clock.now())
   observeKeys(parts)
+  observeApiTokens(parts)
   observeSessions(parts)
   observeCollateral(parts)
   observeIncidents(parts)

@@ -14,6 +14,7 @@ import { rotateOldKeks } from './jobs/rotate-keks.ts'
 import { rotateOldSigningKeys } from './jobs/rotate-signing-keys.ts'
 import { destroyOverdueKeys, makeKeysAhead } from './jobs/schedule-temporal-keys.ts'
 import { sendIncidentNoticesInTime } from './jobs/send-incident-notices.ts'
+import { tellEndingApiTokens } from './jobs/tell-ending-api-tokens.ts'
 import { watchAttestationsInTime } from './jobs/watch-attestations.ts'
 
 /** Every job, by its name. What happens when one does not run stands in docs/operations.md. */
@@ -116,6 +117,12 @@ export const jobs = {
     schedule: { dailyAt: '02:50' },
     needsRightTime: true,
     run: flagOldIdentityKeys,
+  }),
+  'tell-ending-api-tokens': defineJob({
+    queue: 'maintenance',
+    schedule: { everyMs: 3_600_000 },
+    needsRightTime: true,
+    run: tellEndingApiTokens,
   }),
   'check-audit-log': defineJob({
     queue: 'long',

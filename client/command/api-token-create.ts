@@ -18,12 +18,15 @@ export const apiTokenCreate = defineCommand({
       expects: `one or more of ${apiRoles.join(', ')}, between commas`,
       help: `what it may do, of ${apiRoles.join(', ')}; needed. An admin may do what an operator may`,
     },
-    ttl: { ...durationFlag, help: 'how long it is good for: 60 s to 365 d; without it, it does not expire' },
+    ttl: {
+      ...durationFlag,
+      help: 'how long it is good for: 60 s to 365 d, where the service allows that; default 90 d',
+    },
     out: { type: 'string', value: 'FILE', help: 'write the token to a new file of mode 0600 instead of stdout' },
   },
   examples: [
     'qflare api-token create --name "night shift" --roles operator --ttl 12h --out operator.token',
-    'qflare api-token create --name dashboards --roles auditor,coordinator',
+    'qflare api-token create --name dashboards --roles auditor,coordinator --ttl 365d',
   ],
   notes: `Only an admin may do this.\n\n${operatorNotes}`,
   async run({ values: { name, roles, ttl: ttlSeconds, out, json, ...flags } }) {

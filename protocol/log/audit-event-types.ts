@@ -87,6 +87,12 @@ export const auditEventTypes = {
     subject: ['apiTokenId'],
     data: ['name', 'roles', 'expiresAt'],
   },
+  'api_token.ending': {
+    severity: 'notice',
+    meaning: 'An API token ends within two weeks; once a token, of those that were made to live for more than four.',
+    subject: ['apiTokenId'],
+    data: ['name', 'expiresAt'],
+  },
   'api_token.revoked': {
     severity: 'notice',
     meaning: 'An API token was revoked, by an admin or with the recovery of another.',

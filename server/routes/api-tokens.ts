@@ -26,7 +26,7 @@ const tokenWish = z
       .min(60)
       .max(YEAR_SECONDS)
       .optional()
-      .meta({ description: 'without it the token does not expire' }),
+      .meta({ description: 'default: 90 days; the service may allow less' }),
   })
   .meta({ id: 'ApiTokenWish' })
 

@@ -26,6 +26,10 @@ export interface NewApiToken {
   expiresAt: number | null
 }
 
+/** Of a token whose maker wishes no other. */
+const DEFAULT_DAYS = 90
+const DAY_SECONDS = 86_400
+
 export type { ApiToken }
 export type ApiTokens = ReturnType<typeof createApiTokens>
 
@@ -35,21 +39,28 @@ export function createApiTokens(parts: {
   crypto: Primitives
   clock: Clock
   writeEvent: WriteEvent
+  /** How long one may live. */
+  apiTokenMaxDays: number
   /** After the commit. */
   announceRevoked: (id: string) => void
 }) {
-  const { database, clock } = parts
+  const { database, clock, apiTokenMaxDays } = parts
   return {
+    /** Throws `malformed` for one that would live longer than it may. */
     async create(
       admin: Operator,
       wish: { name: string; roles: ApiRole[]; ttlSeconds: number | undefined },
       requestId: string,
     ): Promise<NewApiToken> {
       const { organizationId } = admin
-      const { name, roles, ttlSeconds } = wish
+      const { name, roles, ttlSeconds = Math.min(DEFAULT_DAYS, apiTokenMaxDays) * DAY_SECONDS } = wish
+      if (ttlSeconds > apiTokenMaxDays * DAY_SECONDS) {
+        const detail = `ttlSeconds: an API token lives for ${apiTokenMaxDays} days at most, ${apiTokenMaxDays * DAY_SECONDS} s.`
+        throw new ServiceError('malformed', detail, { field: 'ttlSeconds' })
+      }
       const { id, credential, secretHash } = newCredential(parts.crypto)
       return changeAs(parts, admin, async (tx, createdAt) => {
-        const expiresAt = ttlSeconds === undefined ? undefined : createdAt + ttlSeconds * 1000
+        const expiresAt = createdAt + ttlSeconds * 1000
         const shared = { id, organizationId, name, roles, secretHash, createdAt, expiresAt }
         await insertDirectoryEntry(tx, id, organizationId)
         await insertApiToken(tx, { ...shared, isServiceAdmin: false, revokedAt: undefined })
@@ -59,13 +70,13 @@ export function createApiTokens(parts: {
             actor: actorOf(admin),
             type: 'api_token.created',
             subject: { apiTokenId: id },
-            data: { name, roles, expiresAt: expiresAt ?? null },
+            data: { name, roles, expiresAt },
             requestId,
           },
           createdAt,
         )
         await insertEvents(tx, [event])
-        return { id, token: `${API_TOKEN_PREFIX}${credential}`, expiresAt: expiresAt ?? null }
+        return { id, token: `${API_TOKEN_PREFIX}${credential}`, expiresAt }
       })
     },
 

@@ -13,6 +13,7 @@ import { destroyUnknownRecords } from '../../workers/jobs/destroy-unknown-record
 import { endSessions } from '../../workers/jobs/end-sessions.ts'
 import { flagOldIdentityKeys } from '../../workers/jobs/flag-old-identity-keys.ts'
 import { pruneSessions } from '../../workers/jobs/prune-sessions.ts'
+import { tellEndingApiTokens } from '../../workers/jobs/tell-ending-api-tokens.ts'
 import {
   type Answer,
   call,
@@ -173,6 +174,8 @@ async function rotateIdentity(device: TestDevice): Promise<TestDevice> {
   const database = service.database.open('qflare_worker', 2)
   const parts = { database, writeEvent: createEventWriter(crypto), logger: createLogger('silent') }
   await flagOldIdentityKeys({ ...parts, identityKeyMaxAgeDays: 1 }, service.time.now + 90_000_000, async () => {})
+  await makeApiToken(service, ['auditor'])
+  await tellEndingApiTokens(parts, service.time.now + 80 * 86_400_000, async () => {})
   return rotated
 }
 

@@ -186,6 +186,22 @@ describe('a stream ends', () => {
     await service.tick()
   })
 
+  test('at the end of its API token, not before, and without a request in between', async () => {
+    const { token, expiresAt } = await makeApiToken(service, ['operator'], 60)
+    const { now } = service.time
+    const listener = await hear(token)
+    await listener.until('snapshot')
+    service.time.now = (expiresAt as number) - 1
+    const other = await hear(token)
+    await other.until('snapshot')
+    expect(listener.heard.map(({ name }) => name)).toEqual(['snapshot'])
+    service.time.now = expiresAt as number
+    for (const one of [listener, other]) {
+      expect((await one.until('end')).map(({ data }) => data)).toEqual([{ reason: 'token_ended' }])
+    }
+    service.time.now = now
+  })
+
   test('with its process, which does not wait for who listens', async () => {
     const node = await service.startNode()
     const listener = await hear(coordinator.accessToken, {}, node)

@@ -44,6 +44,7 @@ export const otherPolicies = [
   'incident count_open: permissive r to qflare_jobs using (true)',
   'incident list_old: permissive r to qflare_jobs using (true)',
   'identity_key list_unflagged: permissive r to qflare_jobs using (true)',
+  'api_token list_ending: permissive r to qflare_jobs using (true)',
   'incident_notice list_due: permissive r to qflare_jobs using (true)',
   'kept_attestation_result find_relied: permissive r to qflare_jobs using (true)',
   'monitor_signal list_old: permissive r to qflare_jobs using (true)',
@@ -63,6 +64,7 @@ export const definerFunctions: Record<string, string> = {
   'qflare_api store_signed_draft':
     'the service’s own: makes a trust bundle of the draft that is there, and of nothing else',
   'qflare_auditor find_missing_events': 'numbers of entries',
+  'qflare_worker count_ending_api_tokens': 'a number',
   'qflare_worker count_open_sessions': 'numbers',
   'qflare_worker count_stale_identity_macs': 'a number',
   'qflare_worker destroy_kek': 'the service’s own: a key that nothing is sealed under',
@@ -73,6 +75,7 @@ export const definerFunctions: Record<string, string> = {
   'qflare_worker count_open_incidents': 'numbers',
   'qflare_worker list_due_incident_notices': 'ids',
   'qflare_worker list_ended_sessions': 'ids',
+  'qflare_worker list_ending_api_tokens': 'ids',
   'qflare_worker list_untold_collateral': 'ids',
   'qflare_worker summarize_collateral': 'kinds, numbers and times',
   'qflare_worker list_old_counts': 'ids of organizations',

@@ -97,6 +97,7 @@ export async function startTestService(
     wrapDatabase?: (database: Database) => Database
     /** 32 bytes. */
     rootKey?: Uint8Array
+    apiTokenMaxDays?: number
     /** When it begins; milliseconds since the Unix epoch. */
     now?: number
     /** Of one partition of the log, a whole number of 256. */
@@ -183,6 +184,7 @@ export async function startTestService(
         trustDomain: 'test.example',
         exchangeQueueLength: options.exchangeQueueLength ?? 512,
         federationPolicy: 'development',
+        apiTokenMaxDays: options.apiTokenMaxDays ?? 365,
       },
       tracer: noTracer,
       version: '0.0.0-test',

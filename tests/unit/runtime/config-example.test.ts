@@ -39,6 +39,7 @@ describe('config.example.env', () => {
       'QFLARE_PROFILE',
       'QFLARE_ROLES',
       'QFLARE_IDENTITY_KEY_MAX_AGE_DAYS',
+      'QFLARE_API_TOKEN_MAX_DAYS',
       'QFLARE_COLLATERAL_WARNING_HOURS',
       'QFLARE_TRACES_RATIO',
       'QFLARE_SIGNING_KEY_DAYS',

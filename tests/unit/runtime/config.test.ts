@@ -50,6 +50,7 @@ describe('loadConfig', () => {
         kekAge: 365 * DAY_MS,
       },
       identityKeyMaxAgeDays: 365,
+      apiTokenMaxDays: 365,
       collateralWarningHours: 72,
       incidentWebhook: undefined,
       tracing: undefined,
@@ -106,6 +107,7 @@ describe('loadConfig', () => {
       QFLARE_AUDIT_KEY_OVERLAP_DAYS: '30',
       QFLARE_KEK_DAYS: '1',
       QFLARE_IDENTITY_KEY_MAX_AGE_DAYS: '0',
+      QFLARE_API_TOKEN_MAX_DAYS: '30',
       QFLARE_COLLATERAL_WARNING_HOURS: '8760',
       QFLARE_INCIDENT_WEBHOOK_URL: 'https://on-call.example/hooks/a?team=b',
       QFLARE_INCIDENT_WEBHOOK_SECRET_FILE: '/run/secrets/webhook',
@@ -160,6 +162,7 @@ describe('loadConfig', () => {
         kekAge: DAY_MS,
       },
       identityKeyMaxAgeDays: 0,
+      apiTokenMaxDays: 30,
       collateralWarningHours: 8_760,
       incidentWebhook: { url: 'https://on-call.example/hooks/a?team=b', secretFile: '/run/secrets/webhook' },
       tracing: { url: 'https://traces.example/v1/traces', ratio: 0.25 },
@@ -284,7 +287,7 @@ describe('TLS', () => {
 })
 
 describe('the operator port', () => {
-  test('is on loopback unless a host is named, and not the port of the API', () => {
+  test('is on loopback unless a host is named, not the port of the API, and none when only its host is set', () => {
     expect(loadConfig({ QFLARE_OPERATOR_PORT: '0' }).operator).toEqual({ host: '127.0.0.1', port: 0 })
     expect(problemsOf({ QFLARE_OPERATOR_PORT: '8470' })).toEqual([
       'QFLARE_OPERATOR_PORT: 8470 is the port of the API already; take another one.',
@@ -292,9 +295,6 @@ describe('the operator port', () => {
     expect(problemsOf({ QFLARE_OPERATOR_PORT: '8470', QFLARE_OPERATOR_HOST: '127.0.0.2' })).toEqual([])
     expect(problemsOf({ QFLARE_OPERATOR_PORT: '0', PORT: '0' })).toEqual([])
     expect(problemsOf({ QFLARE_OPERATOR_PORT: '65536' })).toHaveLength(1)
-  })
-
-  test('is none when only its host is set', () => {
     expect(loadConfig({ QFLARE_OPERATOR_HOST: '0.0.0.0' }).operator).toBeUndefined()
   })
 })

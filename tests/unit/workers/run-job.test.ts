@@ -57,6 +57,7 @@ test('every job that ends, drops, rotates, flags or tells by age needs the right
     'prune-sessions',
     'rotate-keks',
     'rotate-signing-keys',
+    'tell-ending-api-tokens',
     'watch-attestations',
   ])
 })
