@@ -1,15 +1,15 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { z } from 'zod'
+import { listFiles, readText } from '../architecture/repository.ts'
+import { findProgram } from './find-program.ts'
+import { prometheusConfig, type Target } from './prometheus-config.ts'
 import { findFreePort } from './redis.ts'
 
 /** Whether this machine has Debian's `prometheus`. In CI it has to: a test that is skipped there proves nothing. */
-export const hasPrometheus =
-  process.env.CI === 'true' ||
-  (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, 'prometheus')))
+export const hasPrometheus = process.env.CI === 'true' || findProgram('prometheus') !== undefined
 
 export interface Series {
   labels: Record<string, string>
@@ -32,6 +32,10 @@ export interface TestPrometheus {
   queryRange(expression: string, seconds: number): Promise<Series[]>
   /** Every rule, as it was evaluated last; of a recording rule `state` is undefined. */
   rules(): Promise<Rule[]>
+  /** Of alerts that fire, or will when it stays as it is; each once, in the order of the alphabet. */
+  alerts(): Promise<string[]>
+  /** The names of all labels of all series. */
+  labels(): Promise<string[]>
   stop(): Promise<void>
 }
 
@@ -60,10 +64,29 @@ const ruleGroups = z.object({
   ),
 })
 
-/** A real Prometheus of its own, on loopback, with this configuration. Throws with what it said when it does not take it. */
-export async function startTestPrometheus(configuration: string): Promise<TestPrometheus> {
+export interface TestPrometheusOptions {
+  targets: readonly Target[]
+  /** HOST:PORT. */
+  alertmanager?: string
+  /** What becomes of alerts.yml. */
+  changeAlerts?: (rules: string) => string
+}
+
+/** A real Prometheus on loopback, with the files of prometheus/. Throws with what it said when it does not take them. */
+export async function startTestPrometheus({
+  targets,
+  alertmanager,
+  changeAlerts = (rules) => rules,
+}: TestPrometheusOptions): Promise<TestPrometheus> {
   const folder = await mkdtemp(join(tmpdir(), 'qflare-prometheus-'))
-  await writeFile(join(folder, 'prometheus.yml'), configuration)
+  const options = alertmanager === undefined ? {} : { alertmanager }
+  await writeFile(join(folder, 'prometheus.yml'), prometheusConfig(targets, options))
+  await mkdir(join(folder, 'rules'))
+  for (const path of listFiles().filter((name) => name.startsWith('prometheus/rules/'))) {
+    const rules = readText(path)
+    const file = path.replace('prometheus/', '')
+    await writeFile(join(folder, file), file === 'rules/alerts.yml' ? changeAlerts(rules) : rules)
+  }
   const address = `127.0.0.1:${await findFreePort()}`
   const child = spawn(
     'prometheus',
@@ -88,6 +111,8 @@ export async function startTestPrometheus(configuration: string): Promise<TestPr
   const toSeries = ({ result }: z.infer<typeof matrix>): Series[] =>
     result.map(({ metric, value, values }) => ({ labels: metric, value: Number((value ?? values?.at(-1))?.[1]) }))
 
+  const rules = async () => (await get('/api/v1/rules', {}, ruleGroups)).groups.flatMap((group) => group.rules)
+
   return {
     url,
     query: async (query) => toSeries(await get('/api/v1/query', { query }, matrix)),
@@ -97,7 +122,12 @@ export async function startTestPrometheus(configuration: string): Promise<TestPr
         await get('/api/v1/query_range', { query, start: `${end - seconds}`, end: `${end}`, step: '1' }, matrix),
       )
     },
-    rules: async () => (await get('/api/v1/rules', {}, ruleGroups)).groups.flatMap(({ rules }) => rules),
+    rules,
+    async alerts() {
+      const active = (await rules()).filter(({ state }) => state === 'pending' || state === 'firing')
+      return [...new Set(active.map(({ name }) => name))].toSorted()
+    },
+    labels: () => get('/api/v1/labels', {}, z.array(z.string())),
     async stop() {
       if (child.exitCode === null && child.signalCode === null) {
         const gone = new Promise((resolve) => child.once('exit', resolve))
