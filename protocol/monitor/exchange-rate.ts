@@ -25,11 +25,13 @@ export function hourOf(at: number): number {
 
 /**
  * One exchange more at this time. Of an hour that is over the count becomes part of the mean, but not more of it than would have been
- * unusual: who raises its rate for hours does not get used to it at once. An exchange of an earlier hour counts for the current one.
+ * unusual: who raises its rate for hours does not get used to it at once. An exchange of the hour before counts for the current one; one
+ * of still earlier says that a clock was put back, and its hour is the current one then, so that nobody is counted in one hour for days.
  */
 export function countExchange(rate: ExchangeRate | undefined, at: number): ExchangeRate {
   const hour = hourOf(at)
   if (rate === undefined) return { hour, count: 1, mean: 0, variance: 0, hours: 0, isTold: false }
+  if (hour < rate.hour - 1) return { ...rate, hour, count: 1, isTold: false }
   if (hour <= rate.hour) return { ...rate, count: rate.count + 1 }
   const counted = rate.hours < LEAST_HOURS ? rate.count : Math.min(rate.count, limitOf(rate))
   const weight = Math.max(WEIGHT, 1 / (rate.hours + 1))

@@ -52,6 +52,17 @@ describe('the rate of a device', () => {
     expect(countExchange(rate, (rate.hour - 1) * RATE_PERIOD_MS)).toEqual({ ...rate, count: 6 })
   })
 
+  test('goes on being counted by the hour when a clock that ran ahead is put back', () => {
+    const ahead = after([30], after(usual(10)))
+    expect(isRateUnusual(ahead)).toBe(true)
+    const told = { ...ahead, hour: ahead.hour + 8_760, isTold: true }
+    const back = countExchange(told, (ahead.hour + 1) * RATE_PERIOD_MS)
+    expect(back).toMatchObject({ hour: ahead.hour + 1, count: 1, isTold: false, mean: told.mean, hours: told.hours })
+    let now = back
+    for (let n = 1; n < 25; n++) now = countExchange(now, (ahead.hour + 1) * RATE_PERIOD_MS + n)
+    expect(isRateUnusual(now)).toBe(true)
+  })
+
   test('has the mean and the variance of the few hours that there were', () => {
     const { mean, variance, hours } = after([10, 20, 30, 0, 1].filter((count) => count > 0))
     expect([mean, hours]).toEqual([20, 3])
