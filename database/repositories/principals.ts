@@ -108,18 +108,6 @@ export async function lockPrincipal(tx: Tx, id: string): Promise<LockedPrincipal
   return tx.selectFrom('principal').select('status').where('id', '=', id).forNoKeyUpdate().executeTakeFirst()
 }
 
-/** Those of these that are ACTIVE, locked in the order of their ids. */
-export async function lockActivePrincipals(tx: Tx, ids: readonly string[]): Promise<string[]> {
-  const rows = await tx
-    .selectFrom('principal')
-    .select(['id', 'status'])
-    .where('id', '=', sql<string>`any (${ids}::uuid[])`)
-    .orderBy('id')
-    .forNoKeyUpdate()
-    .execute()
-  return rows.filter(({ status }) => status === 'ACTIVE').map(({ id }) => id)
-}
-
 /** What a principal without a session has of one. */
 const noSession = { active_session_id: null, pending_session_ids: [], next_attestation_at: null }
 

@@ -119,7 +119,7 @@ test('one device uses up the responses of one, however many incidents it is in',
   ])
   await monitor.watch([...monitor.series(() => refused(quiet), 5), ...monitor.series(() => refused(third), 5)])
   const { rows } = await monitor.sql('select device_id, response, withheld from incident_device')
-  const of = (id: string) =>
+  const of = (id: string): string[] =>
     rows.filter(({ device_id }) => device_id === id).map(({ response, withheld }) => response ?? withheld)
   expect(of(loud).toSorted()).toEqual(['require_attestation', 'slow', 'slow'])
   expect([...of(quiet), ...of(third)].toSorted()).toEqual(['limit', 'slow'])

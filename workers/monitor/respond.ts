@@ -4,8 +4,8 @@ import {
   markResponded,
   markWithheld,
 } from '../../database/repositories/incidents.ts'
+import { lockActivePrincipals } from '../../database/repositories/lock-active-principals.ts'
 import {
-  lockActivePrincipals,
   markAttestationRequired,
   markPrincipalSlowed,
   markPrincipalSuspended,

@@ -47,6 +47,15 @@ describe('the rate of a device', () => {
     }
   })
 
+  test('does not become usual within days by growing, always as much as is not unusual yet', () => {
+    let rate = after(usual(20, 2))
+    for (let hour = 0; hour < 72; hour++) {
+      rate = after([1], rate)
+      while (!isRateUnusual({ ...rate, count: rate.count + 1 })) rate = { ...rate, count: rate.count + 1 }
+    }
+    expect(isRateUnusual(after([300], rate))).toBe(true)
+  })
+
   test('of an hour that has begun counts what comes late from the one before', () => {
     const rate = after([...usual(10), 5])
     expect(countExchange(rate, (rate.hour - 1) * RATE_PERIOD_MS)).toEqual({ ...rate, count: 6 })
