@@ -10,6 +10,7 @@ import { reportFlood } from './flood/report-flood.ts'
 import { describeHost } from './host.ts'
 import { measureJobs } from './jobs/measure-jobs.ts'
 import { measureMemory } from './memory/measure-memory.ts'
+import { reportMonitor } from './monitor/report-monitor.ts'
 import { type BenchOptions, parseOptions, usage } from './options.ts'
 import { toTable, toText } from './print-table.ts'
 import { type BenchResult, benchResult, RESULT_VERSION } from './result.ts'
@@ -39,6 +40,7 @@ async function measure(options: BenchOptions): Promise<BenchResult> {
   if (wants('memory')) figures.push(...(await measureMemory(options.memoryExchanges, progress, noteService)))
   if (wants('exchange')) figures.push(...(await reportExchange(options, progress, noteService)))
   if (wants('audit')) figures.push(...(await reportAudit(options, progress, noteService)))
+  if (wants('monitor')) figures.push(...(await reportMonitor(options, progress, noteService)))
   if (wants('rounds')) figures.push(...(await reportRounds(options, progress, noteService)))
   if (wants('jobs')) figures.push(...(await measureJobs(options.jobs, progress)))
   const ofDatabase = { sizes: options.sizes, rounds: options.rounds }

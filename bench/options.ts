@@ -9,6 +9,7 @@ export const parts = [
   'scale',
   'exchange',
   'audit',
+  'monitor',
   'rounds',
   'jobs',
   'rotation',

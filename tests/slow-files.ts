@@ -45,6 +45,7 @@ export const slowFiles = [
   'tests/integration/jobs.test.ts',
   'tests/integration/log-proofs.test.ts',
   'tests/integration/migrate.test.ts',
+  'tests/integration/monitor-causes.test.ts',
   'tests/integration/offline-root-commands.test.ts',
   'tests/integration/offline-root-hostile.test.ts',
   'tests/integration/open-database.test.ts',

@@ -2,13 +2,14 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client } from 'pg'
+import type { DatabaseRole } from '../../database/connect-roles.ts'
 import { startEmbeddedPostgres } from '../../database/embedded.ts'
 import { migrate } from '../../database/migrate.ts'
 import { type Database, openDatabase } from '../../database/open.ts'
 import { prepareEmbedded } from '../../database/prepare-embedded.ts'
 import { createNativePrimitives } from '../../protocol/primitives/native.ts'
 import { createEventWriter } from '../../runtime/audit-events.ts'
-import { openServiceKeys } from '../../runtime/custody/service-keys.ts'
+import { openServiceKeys, type ServiceKeys } from '../../runtime/custody/service-keys.ts'
 import { createRootKeyWrapper } from '../../runtime/custody/wrapper.ts'
 import { openFileTemporalKeyStore } from '../../runtime/temporal/file-temporal-key-store.ts'
 import { temporalKeyFolder } from '../../runtime/temporal/temporal-key-folder.ts'
@@ -20,6 +21,10 @@ import { readServiceKeys } from '../../workers/open-service-keys.ts'
 export interface Schedule extends AsyncDisposable {
   /** Of a worker. */
   parts: MakeTemporalKeysParts
+  /** What signs the checkpoints of the log. */
+  serviceKeys: ServiceKeys
+  /** Ends with the schedule. */
+  openAs(role: `qflare_${DatabaseRole}`, maxConnections: number): Database
   /** As the superuser. The caller ends it. */
   connectDatabase(): Promise<Client>
 }
@@ -35,16 +40,19 @@ export async function openSchedule(now: number): Promise<Schedule> {
   stack.defer(() => postgres.stop())
   const { login, superuser } = await prepareEmbedded(postgres)
   await migrate(superuser)
-  const database = openDatabase({
-    connection: login,
-    role: 'qflare_worker',
-    maxConnections: 2,
-    onConnectionLost: () => {},
+  const opened: Database[] = []
+  stack.defer(async () => {
+    for (const database of opened) await database.close()
   })
-  stack.defer(() => database.close())
+  const openAs: Schedule['openAs'] = (role, maxConnections) => {
+    const database = openDatabase({ connection: login, role, maxConnections, onConnectionLost: () => {} })
+    opened.push(database)
+    return database
+  }
+  const database = openAs('qflare_worker', 2)
   const folder = await temporalKeyFolder(dataDirectory)
   stack.defer(() => rm(folder, { recursive: true, force: true }))
-  const parts = await openParts(database, folder, now)
+  const { parts, serviceKeys } = await openParts(database, folder, now)
   await makeSessionPartitions(database, now)
   const connectDatabase = async () => {
     const client = new Client(superuser)
@@ -55,16 +63,21 @@ export async function openSchedule(now: number): Promise<Schedule> {
   await client.query(`insert into organization (id, name, created_at) values (gen_random_uuid(), 'default', now())`)
   await client.end()
   const owned = stack.move()
-  return { parts, connectDatabase, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+  return { parts, serviceKeys, openAs, connectDatabase, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
 
-async function openParts(database: Database, folder: string, now: number): Promise<MakeTemporalKeysParts> {
+async function openParts(
+  database: Database,
+  folder: string,
+  now: number,
+): Promise<Pick<Schedule, 'parts' | 'serviceKeys'>> {
   const crypto = createNativePrimitives()
   const writeEvent = createEventWriter(crypto)
   const wrapper = createRootKeyWrapper(crypto, crypto.randomBytes(32))
   const begun = { trustDomain: 'bench.example', profile: 'default' } as const
   await initializeKeys({ database, wrapper, crypto, writeEvent }, begun, now)
-  const { keyring, bucketSigner } = await openServiceKeys(crypto, wrapper, await readServiceKeys(database))
+  const serviceKeys = await openServiceKeys(crypto, wrapper, await readServiceKeys(database))
+  const { keyring, bucketSigner } = serviceKeys
   const store = await openFileTemporalKeyStore(folder)
-  return { database, store, keyring, bucketSigner, crypto, writeEvent }
+  return { parts: { database, store, keyring, bucketSigner, crypto, writeEvent }, serviceKeys }
 }

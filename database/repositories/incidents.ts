@@ -1,5 +1,5 @@
-import { type Selectable, sql } from 'kysely'
-import { type IncidentStatus, MAX_INCIDENT_EVENTS } from '../../protocol/monitor/incident.ts'
+import { type Selectable, type SqlBool, sql } from 'kysely'
+import { type IncidentStatus, MAX_INCIDENT_EVENTS, OTHERS } from '../../protocol/monitor/incident.ts'
 import type { IncidentSeverity, ResponseName } from '../../protocol/monitor/rules.ts'
 import type { IncidentTables } from '../incident-tables.ts'
 import type { Tx } from '../open.ts'
@@ -24,128 +24,139 @@ export interface Incident {
   resolvedBy: string | undefined
 }
 
-/** The one of this rule and subject that is not resolved, held until the commit. */
-export async function lockLiveIncident(
+/** Those of these rules and subjects that are not resolved, held until the commit. */
+export async function lockLiveIncidents(
   tx: Tx,
-  { rule, subject }: Pick<Incident, 'rule' | 'subject'>,
-): Promise<Incident | undefined> {
-  const row = await tx
+  names: readonly Pick<Incident, 'rule' | 'subject'>[],
+): Promise<Incident[]> {
+  const rows = await tx
     .selectFrom('incident')
     .selectAll()
-    .where('rule', '=', rule)
-    .where('subject', '=', subject)
+    .where(
+      sql<SqlBool>`(rule, subject) in (select * from unnest(${names.map(({ rule }) => rule)}::text[],
+        ${names.map(({ subject }) => subject)}::text[]))`,
+    )
     .where('status', '<>', sql.lit<IncidentStatus>('RESOLVED'))
+    .orderBy('id')
     .forNoKeyUpdate()
-    .executeTakeFirst()
-  return row && toIncident(row)
-}
-
-export async function insertIncident(
-  tx: Tx,
-  organizationId: string,
-  incident: Pick<Incident, 'id' | 'rule' | 'subject' | 'severity' | 'openedAt' | 'lastAt' | 'count' | 'devices'>,
-): Promise<void> {
-  await tx
-    .insertInto('incident')
-    .values({
-      organization_id: organizationId,
-      id: incident.id,
-      rule: incident.rule,
-      subject: incident.subject,
-      severity: incident.severity,
-      opened_at: new Date(incident.openedAt),
-      last_at: new Date(incident.lastAt),
-      count: incident.count,
-      devices: incident.devices,
-    })
     .execute()
+  return rows.map(toIncident)
 }
 
-/** The row is held by the caller. */
-export async function updateIncident(
+/** By its name, how many subjects of a rule have one of their own that is not resolved. */
+export async function countLiveIncidents(tx: Tx, rules: readonly string[]): Promise<Map<string, number>> {
+  const rows = await tx
+    .selectFrom('incident')
+    .select((eb) => ['rule', eb.fn.countAll<number>().as('count')])
+    .where('rule', '=', sql<string>`any (${rules}::text[])`)
+    .where('subject', '<>', sql.lit(OTHERS))
+    .where('status', '<>', sql.lit<IncidentStatus>('RESOLVED'))
+    .groupBy('rule')
+    .execute()
+  return new Map(rows.map(({ rule, count }) => [rule, count]))
+}
+
+/** In one statement. */
+export async function insertIncidents(tx: Tx, incidents: readonly Incident[]): Promise<void> {
+  const all = <K extends keyof Incident>(member: K) => incidents.map((incident) => incident[member])
+  const times = (member: 'openedAt' | 'lastAt') => incidents.map((incident) => new Date(incident[member]))
+  await sql`insert into incident (organization_id, id, rule, subject, severity, opened_at, last_at, count, devices)
+    select current_organization(), * from unnest(${all('id')}::uuid[], ${all('rule')}::text[], ${all('subject')}::text[],
+      ${all('severity')}::text[], ${times('openedAt')}::timestamptz[], ${times('lastAt')}::timestamptz[],
+      ${all('count')}::bigint[], ${all('devices')}::integer[])`.execute(tx)
+}
+
+/** Their rows are held by the caller. In one statement. */
+export async function updateIncidents(
   tx: Tx,
-  { id, severity, lastAt, count, devices }: Pick<Incident, 'id' | 'severity' | 'lastAt' | 'count' | 'devices'>,
+  incidents: readonly Pick<Incident, 'id' | 'severity' | 'lastAt' | 'count' | 'devices'>[],
 ): Promise<void> {
-  await tx
-    .updateTable('incident')
-    .set({ severity, last_at: new Date(lastAt), count, devices })
-    .where('id', '=', id)
-    .executeTakeFirstOrThrow()
+  await sql`update incident i set severity = u.severity, last_at = u.last_at, count = u.count, devices = u.devices
+    from unnest(${incidents.map(({ id }) => id)}::uuid[], ${incidents.map(({ severity }) => severity)}::text[],
+      ${incidents.map(({ lastAt }) => new Date(lastAt))}::timestamptz[], ${incidents.map(({ count }) => count)}::bigint[],
+      ${incidents.map(({ devices }) => devices)}::integer[]) as u(id, severity, last_at, count, devices)
+    where i.organization_id = current_organization() and i.id = u.id`.execute(tx)
 }
 
-/** Evidence, as far as there is room; the incident's row is held by the caller. */
+/** Evidence, as far as there is room in each; the rows of the incidents are held by the caller. */
 export async function addIncidentEvents(
   tx: Tx,
-  organizationId: string,
-  incidentId: string,
-  events: readonly { index: number; eventId: string; at: number }[],
+  additions: readonly { incidentId: string; events: readonly { index: number; eventId: string; at: number }[] }[],
 ): Promise<void> {
-  const { count } = await tx
+  const counted = await tx
     .selectFrom('incident_event')
-    .select((eb) => eb.fn.countAll<number>().as('count'))
-    .where('incident_id', '=', incidentId)
-    .executeTakeFirstOrThrow()
-  const added = events.slice(0, Math.max(0, MAX_INCIDENT_EVENTS - count))
-  if (added.length === 0) return
-  await tx
-    .insertInto('incident_event')
-    .values(
-      added.map(({ index, eventId, at }) => ({
-        organization_id: organizationId,
-        incident_id: incidentId,
-        index,
-        event_id: eventId,
-        at: new Date(at),
-      })),
-    )
+    .select((eb) => ['incident_id', eb.fn.countAll<number>().as('count')])
+    .where('incident_id', '=', sql<string>`any (${additions.map(({ incidentId }) => incidentId)}::uuid[])`)
+    .groupBy('incident_id')
     .execute()
+  const counts = new Map(counted.map(({ incident_id, count }) => [incident_id, count]))
+  const rows = additions.flatMap(({ incidentId, events }) => {
+    const room = Math.max(0, MAX_INCIDENT_EVENTS - (counts.get(incidentId) ?? 0))
+    return events.slice(0, room).map((event) => ({ incidentId, ...event }))
+  })
+  if (rows.length === 0) return
+  await sql`insert into incident_event (organization_id, incident_id, index, event_id, at)
+    select current_organization(), * from unnest(${rows.map(({ incidentId }) => incidentId)}::uuid[],
+      ${rows.map(({ index }) => index)}::bigint[], ${rows.map(({ eventId }) => eventId)}::uuid[],
+      ${rows.map(({ at }) => new Date(at))}::timestamptz[])`.execute(tx)
 }
 
-/** Those that were not in it yet. Of a fleet that fails at once there may be more than a statement has parameters. */
+/** A device in an incident. */
+export interface IncidentDeviceName {
+  incidentId: string
+  deviceId: string
+}
+
+/** Those that were not in theirs yet. */
 export async function addIncidentDevices(
   tx: Tx,
-  organizationId: string,
-  incidentId: string,
-  deviceIds: readonly string[],
-): Promise<string[]> {
-  if (deviceIds.length === 0) return []
-  const { rows } = await sql<{
-    device_id: string
-  }>`insert into incident_device (organization_id, incident_id, device_id)
-    select ${organizationId}::uuid, ${incidentId}::uuid, * from unnest(${deviceIds}::uuid[])
-    on conflict do nothing returning device_id`.execute(tx)
-  return rows.map(({ device_id }) => device_id)
+  devices: readonly IncidentDeviceName[],
+): Promise<IncidentDeviceName[]> {
+  if (devices.length === 0) return []
+  const { rows } = await sql<{ incident_id: string; device_id: string }>`
+    insert into incident_device (organization_id, incident_id, device_id)
+      select current_organization(), * from unnest(${devices.map(({ incidentId }) => incidentId)}::uuid[],
+        ${devices.map(({ deviceId }) => deviceId)}::uuid[])
+      on conflict do nothing returning incident_id, device_id`.execute(tx)
+  return rows.map(({ incident_id: incidentId, device_id: deviceId }) => ({ incidentId, deviceId }))
 }
 
 /** Devices of the organization that were responded to since then. */
-export async function countResponses(tx: Tx, since: number): Promise<number> {
-  const { count } = await tx
+export async function listRespondedDevices(tx: Tx, since: number): Promise<string[]> {
+  const rows = await tx
     .selectFrom('incident_device')
-    .select((eb) => eb.fn.countAll<number>().as('count'))
+    .select('device_id')
+    .distinct()
     .where('responded_at', '>', sql<number>`${new Date(since)}`)
-    .executeTakeFirstOrThrow()
-  return count
+    .execute()
+  return rows.map(({ device_id }) => device_id)
 }
 
-export type ResponseMark =
-  | { response: Exclude<ResponseName, 'none'>; respondedAt: number }
-  | { withheld: 'dry_run' | 'limit' }
-
-export async function markIncidentDevice(
+export async function markResponded(
   tx: Tx,
-  { incidentId, deviceId }: { incidentId: string; deviceId: string },
-  mark: ResponseMark,
+  { incidentId, deviceId }: IncidentDeviceName,
+  response: Exclude<ResponseName, 'none'>,
+  respondedAt: number,
 ): Promise<void> {
   await tx
     .updateTable('incident_device')
-    .set(
-      'response' in mark
-        ? { response: mark.response, responded_at: new Date(mark.respondedAt) }
-        : { withheld: mark.withheld },
-    )
+    .set({ response, responded_at: new Date(respondedAt) })
     .where('incident_id', '=', incidentId)
     .where('device_id', '=', deviceId)
     .executeTakeFirstOrThrow()
+}
+
+export async function markWithheld(
+  tx: Tx,
+  devices: readonly IncidentDeviceName[],
+  withheld: 'dry_run' | 'limit',
+): Promise<void> {
+  if (devices.length === 0) return
+  await sql`update incident_device d set withheld = ${withheld} from unnest(${devices.map(({ incidentId }) => incidentId)}::uuid[],
+      ${devices.map(({ deviceId }) => deviceId)}::uuid[]) as w(incident_id, device_id)
+    where d.organization_id = current_organization() and d.incident_id = w.incident_id and d.device_id = w.device_id`.execute(
+    tx,
+  )
 }
 
 export function toIncident(row: Selectable<IncidentTables['incident']>): Incident {

@@ -54,14 +54,11 @@ export async function listWatchedEntries(
 }
 
 /** Who judges an organization's entries holds its position until the commit; where it stands. */
-export async function lockOwnPosition(tx: Tx, organizationId: string): Promise<number> {
-  await tx
-    .insertInto('monitor_position')
-    .values({ organization_id: organizationId, next_index: 0 })
-    .onConflict((conflict) => conflict.doNothing())
-    .execute()
-  const row = await tx.selectFrom('monitor_position').select('next_index').forNoKeyUpdate().executeTakeFirstOrThrow()
-  return row.next_index
+export async function lockOwnPosition(tx: Tx): Promise<number> {
+  const { rows } = await sql<{ next_index: number }>`
+    insert into monitor_position as p (organization_id, next_index) values (current_organization(), 0)
+      on conflict (organization_id) do update set next_index = p.next_index returning next_index`.execute(tx)
+  return (rows[0] as { next_index: number }).next_index
 }
 
 /** The caller holds it. */
@@ -78,57 +75,57 @@ export interface Signal {
   deviceId: string | undefined
 }
 
-interface SignalGroup {
+/** By what signals are counted together. */
+export interface SignalName {
   rule: string
   subject: string
 }
 
+/** In one statement. */
 export async function insertSignals(
   tx: Tx,
-  organizationId: string,
-  { rule, subject }: SignalGroup,
-  signals: readonly Signal[],
+  groups: readonly (SignalName & { signals: readonly Signal[] })[],
 ): Promise<void> {
-  await tx
-    .insertInto('monitor_signal')
-    .values(
-      signals.map(({ index, eventId, at, count, deviceId }) => ({
-        organization_id: organizationId,
-        rule,
-        subject,
-        index,
-        event_id: eventId,
-        at: new Date(at),
-        count,
-        device_id: deviceId ?? null,
-      })),
-    )
-    .execute()
+  const rows = groups.flatMap(({ rule, subject, signals }) => signals.map((signal) => ({ rule, subject, ...signal })))
+  await sql`insert into monitor_signal (organization_id, rule, subject, index, event_id, at, count, device_id)
+    select current_organization(), * from unnest(${rows.map(({ rule }) => rule)}::text[],
+      ${rows.map(({ subject }) => subject)}::text[], ${rows.map(({ index }) => index)}::bigint[],
+      ${rows.map(({ eventId }) => eventId)}::uuid[], ${rows.map(({ at }) => new Date(at))}::timestamptz[],
+      ${rows.map(({ count }) => count)}::bigint[], ${rows.map(({ deviceId }) => deviceId ?? null)}::uuid[])`.execute(tx)
 }
 
-/** In the order of the log. */
-export async function listSignals(tx: Tx, { rule, subject }: SignalGroup): Promise<Signal[]> {
-  const rows = await tx
-    .selectFrom('monitor_signal')
-    .select(['index', 'event_id', 'at', 'count', 'device_id'])
-    .where('rule', '=', rule)
-    .where('subject', '=', subject)
-    .orderBy('index')
-    .execute()
-  return rows.map(({ event_id, device_id, ...row }) => ({
-    ...row,
-    eventId: event_id,
-    deviceId: device_id ?? undefined,
-  }))
+/** Of each of these names all that are kept, in the order of the log. */
+export async function listSignals(tx: Tx, names: readonly SignalName[]): Promise<(SignalName & Signal)[]> {
+  const { rows } = await sql<{
+    rule: string
+    subject: string
+    index: number
+    event_id: string
+    at: number
+    count: number
+    device_id: string | null
+  }>`select s.rule, s.subject, s.index, s.event_id, s.at, s.count, s.device_id from monitor_signal s
+    join unnest(${names.map(({ rule }) => rule)}::text[], ${names.map(({ subject }) => subject)}::text[]) as n(rule, subject)
+      on s.organization_id = current_organization() and s.rule = n.rule and s.subject = n.subject
+    order by s.index`.execute(tx)
+  return rows.map(({ event_id: eventId, device_id, ...row }) => ({ ...row, eventId, deviceId: device_id ?? undefined }))
 }
 
-export async function deleteSignals(tx: Tx, { rule, subject }: SignalGroup): Promise<void> {
-  await tx.deleteFrom('monitor_signal').where('rule', '=', rule).where('subject', '=', subject).execute()
+/** Each by its name and index. */
+export async function deleteSignals(tx: Tx, signals: readonly (SignalName & Pick<Signal, 'index'>)[]): Promise<void> {
+  await sql`delete from monitor_signal s using unnest(${signals.map(({ rule }) => rule)}::text[],
+      ${signals.map(({ subject }) => subject)}::text[], ${signals.map(({ index }) => index)}::bigint[]) as d(rule, subject, index)
+    where s.organization_id = current_organization() and s.rule = d.rule and s.subject = d.subject and s.index = d.index`.execute(
+    tx,
+  )
 }
 
-export async function deleteSignalsBefore(tx: Tx, before: number): Promise<void> {
-  await tx
-    .deleteFrom('monitor_signal')
-    .where('at', '<', sql<number>`${new Date(before)}`)
-    .execute()
+/** What no rule looks at any more: signals and networks of before the one time, threat scores of before the other. In one statement. */
+export async function forgetCounted(
+  tx: Tx,
+  { watchedBefore, scoredBefore }: { watchedBefore: number; scoredBefore: number },
+): Promise<void> {
+  await sql`with signals as (delete from monitor_signal where at < ${new Date(watchedBefore)}),
+      networks as (delete from device_network where seen_at < ${new Date(watchedBefore)})
+    delete from threat_score where scored_at < ${new Date(scoredBefore)}`.execute(tx)
 }

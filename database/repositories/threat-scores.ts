@@ -5,26 +5,20 @@ import type { Tx } from '../open.ts'
 /** After so many nothing is left of any score. PostgreSQL refuses a power that is too small to be told from 0. */
 const MOST_HALF_LIVES = 100
 
-/** What is left of the score is added to; of a time before that of the score nothing decays. */
-export async function raiseThreatScore(
+/** By their ids; what is left of each score is added to, and of a time before that of the score nothing decays. In one statement. */
+export async function raiseThreatScores(
   tx: Tx,
-  { organizationId, deviceId, by }: { organizationId: string; deviceId: string; by: number },
-  at: number,
+  raises: ReadonlyMap<string, { by: number; at: number }>,
 ): Promise<void> {
+  const all = [...raises.values()]
   const halfLives = halfLivesBetween(sql`t.scored_at`, sql`excluded.scored_at`)
+  const most = sql.lit(MAX_THREAT_SCORE)
   await sql`insert into threat_score as t (organization_id, device_id, score, scored_at)
-    values (${organizationId}, ${deviceId}, ${Math.min(by, MAX_THREAT_SCORE)}, ${new Date(at)})
+    select current_organization(), device_id, least(${most}, by), at from unnest(${[...raises.keys()]}::uuid[],
+      ${all.map(({ by }) => by)}::double precision[], ${all.map(({ at }) => new Date(at))}::timestamptz[]) as r(device_id, by, at)
     on conflict (organization_id, device_id) do update set
-      score = least(${MAX_THREAT_SCORE}, t.score * 2 ^ (-${halfLives}) + excluded.score),
+      score = least(${most}, t.score * 2 ^ (-${halfLives}) + excluded.score),
       scored_at = greatest(t.scored_at, excluded.scored_at)`.execute(tx)
-}
-
-/** Of a score that was set so long ago next to nothing is left. */
-export async function deleteThreatScoresBefore(tx: Tx, before: number): Promise<void> {
-  await tx
-    .deleteFrom('threat_score')
-    .where('scored_at', '<', sql<number>`${new Date(before)}`)
-    .execute()
 }
 
 export interface ThreatScore {

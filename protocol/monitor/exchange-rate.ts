@@ -6,6 +6,8 @@ export const LEAST_HOURS = 8
 /** So many exchanges an hour are nobody's flood, whatever was usual. */
 export const LEAST_EXCHANGES = 24
 const DEVIATIONS = 4
+/** An hour is learnt from as if it had been so much of the mean at most, or its mean and deviation. */
+const MOST_LEARNT = 1.2
 
 /** How often a device exchanges in an hour in which it does at all: exponentially weighted mean and variance of so many hours. */
 export interface ExchangeRate {
@@ -24,14 +26,17 @@ export function hourOf(at: number): number {
 }
 
 /**
- * One exchange more at this time. Of an hour that is over the count becomes part of the mean, but not more of it than would have been
- * unusual: who raises its rate for hours does not get used to it at once. An exchange of an earlier hour counts for the current one.
+ * One exchange more at this time. Of an hour that is over the count becomes part of the mean, but little more of it than was usual: who
+ * raises its rate, at once or by and by and never so much that it is unusual, gets nobody used to it in less than days. An exchange of
+ * the hour before counts for the current one; one of still earlier says that a clock was put back, and its hour is the current one then,
+ * so that nobody is counted in one hour for days.
  */
 export function countExchange(rate: ExchangeRate | undefined, at: number): ExchangeRate {
   const hour = hourOf(at)
   if (rate === undefined) return { hour, count: 1, mean: 0, variance: 0, hours: 0, isTold: false }
+  if (hour < rate.hour - 1) return { ...rate, hour, count: 1, isTold: false }
   if (hour <= rate.hour) return { ...rate, count: rate.count + 1 }
-  const counted = rate.hours < LEAST_HOURS ? rate.count : Math.min(rate.count, limitOf(rate))
+  const counted = rate.hours < LEAST_HOURS ? rate.count : Math.min(rate.count, mostLearntOf(rate))
   const weight = Math.max(WEIGHT, 1 / (rate.hours + 1))
   const distance = counted - rate.mean
   return {
@@ -51,4 +56,9 @@ export function isRateUnusual(rate: ExchangeRate): boolean {
 
 function limitOf({ mean, variance }: ExchangeRate): number {
   return Math.max(LEAST_EXCHANGES, 2 * mean, mean + DEVIATIONS * Math.sqrt(variance))
+}
+
+/** With more than a deviation learnt the deviation itself would grow, and what is unusual with it, by half each hour. */
+function mostLearntOf({ mean, variance }: ExchangeRate): number {
+  return Math.max(LEAST_EXCHANGES, MOST_LEARNT * mean, mean + Math.sqrt(variance))
 }

@@ -10,9 +10,7 @@ import {
   type ResponseName,
   responseNames,
 } from './rules.ts'
-
-/** More is nothing that a rule counts. */
-const MOST_COUNTED = 10_000_000
+import { MOST_COUNTED } from './subjects.ts'
 
 /** What an organization wants of one rule; what it does not say is as the rule says. */
 const ruleSettings = z.strictObject({

@@ -20,7 +20,10 @@ export interface TellRefusalsParts {
   metrics: Pick<Metrics, 'refusalsUntold' | 'foreignIdsAsked'>
 }
 
-/** Of an organization in a minute, of this process: as many as one batch of the log takes. What was proved is told first. */
+/**
+ * Of an organization in a minute, of this process: as many as one batch of the log takes. What was proved is told first, and of the rest
+ * what came with the id of a token: of those few are known, where a fleet's devices are known to many.
+ */
 export const MAX_EVENTS_OF_ORGANIZATION = 256
 
 /** What an organization is to be told of a minute. */
@@ -174,8 +177,8 @@ function noteForeign(parts: TellRefusalsParts, organizationOf: ReadonlyMap<strin
   }
 }
 
-function rankOf({ standing }: Refused): number {
-  return standings.indexOf(standing)
+function rankOf({ standing, type }: Refused): number {
+  return 2 * standings.indexOf(standing) + (type === 'exchange.refused' ? 1 : 0)
 }
 
 function sumOf(asked: readonly AskedId[]): number {

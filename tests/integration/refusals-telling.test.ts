@@ -201,6 +201,21 @@ describe('more than there is room for', () => {
     expect(await untold()).toEqual({ events: 5 * 2 })
   })
 
+  test('of devices, however loud, hides no guess at a token', async () => {
+    await begin()
+    const { refusals } = open()
+    const guessed = owned()
+    refusals.note.apiToken(guessed, 'secret')
+    for (let i = 0; i < MAX_EVENTS_OF_ORGANIZATION; i++) {
+      const deviceId = newId()
+      for (let times = 0; times < 2; times++) refusals.note.exchange(deviceId, 'signature', tenant.organizationId)
+    }
+    await refusals.close()
+    const events = await toldTo(tenant)
+    expect(events).toHaveLength(MAX_EVENTS_OF_ORGANIZATION)
+    expect(events[0]).toMatchObject({ subject: { apiTokenId: guessed.id }, data: { secret: 1 } })
+  })
+
   test('of ids that somebody invents takes no room from ids that exist, nor those from what was proved', async () => {
     await begin()
     const { refusals, untold } = open()

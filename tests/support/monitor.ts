@@ -81,7 +81,7 @@ interface StoredIncident {
 /** The newest last. */
 export async function storedIncidents(service: TestService): Promise<StoredIncident[]> {
   const { rows } = await service.database.sql.query(
-    `select i.*, i.count::int, (select count(*)::int from incident_event e where e.incident_id = i.id) as events
+    `select i.*, i.count::float8, (select count(*)::int from incident_event e where e.incident_id = i.id) as events
       from incident i order by i.opened_at, i.id`,
   )
   return rows

@@ -4,11 +4,12 @@ import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { onTestFinished } from 'vitest'
+import { MAX_LIVE_INCIDENTS } from '../../protocol/monitor/incident.ts'
 import { newId } from '../../runtime/ids.ts'
 import { createMetrics } from '../../runtime/metrics.ts'
 import type { MonitorEventsParts } from '../../workers/jobs/monitor-events.ts'
 import { type SendIncidentNoticesParts, sendIncidentNotices } from '../../workers/jobs/send-incident-notices.ts'
-import { failedConfirmation, monitorPartsOf, series, watch } from './monitor.ts'
+import { failedConfirmation, monitorPartsOf, refusedAccess, series, watch } from './monitor.ts'
 import { crypto, type TestService } from './service.ts'
 import type { TestCredential } from './tls-files.ts'
 
@@ -111,11 +112,12 @@ export async function makeIncidents(
   count = 1,
 ): Promise<void> {
   const devices = Array.from({ length: count }, () => newId())
-  await watch(
-    service,
-    parts,
-    devices.flatMap((device) => series(service, () => failedConfirmation(organizationId, device), 3)),
-  )
+  // Of one rule only so many are incidents of their own.
+  const cause = (device: string, i: number) =>
+    i < MAX_LIVE_INCIDENTS
+      ? series(service, () => failedConfirmation(organizationId, device), 3)
+      : series(service, () => refusedAccess(organizationId, device), 5)
+  await watch(service, parts, devices.flatMap(cause))
 }
 
 export interface StoredNotice {

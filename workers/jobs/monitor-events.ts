@@ -14,46 +14,58 @@ import type { Logger } from '../../runtime/logger.ts'
 import type { Progress } from '../job.ts'
 import { type JudgeEntriesParts, judgeEntries } from '../monitor/judge-entries.ts'
 
-/** Of the log, in one look. */
-const SPAN = 5_000
+/** Of the log, in one look: so much that of many organizations each has enough in it to be worth a transaction. */
+const SPAN = 30_000
+/** Organizations whose entries are judged at once. */
+const AT_ONCE = 4
 
 export interface MonitorEventsParts extends JudgeEntriesParts {
   database: Database
   /** As qflare_sequencer, who reads the log of all organizations. */
   storedLog: { database: Database }
+  /** How much of the log is looked at in one transaction; default 30,000 entries. */
+  span?: number
 }
 
 /**
  * The security monitor: reads what is new in the log, and opens incidents by its rules. How many it opened. An organization whose
- * entries cannot be judged keeps nobody else's from it: they are read again, and this throws when all others are done.
+ * entries cannot be judged keeps nobody else's from it: they are read again, from the first that was not judged on, and this throws
+ * when all others are done.
  */
 export async function monitorEvents(
   parts: MonitorEventsParts,
   now: number,
   progress: Progress = async () => {},
 ): Promise<number> {
+  const { span = SPAN } = parts
   const first = await parts.database.withoutOrganization(readMonitorPosition)
-  const failures: unknown[] = []
+  const failures = new Map<string, unknown>()
   let from = first
   let opened = 0
   for (;;) {
     const { entries, end, publishedSize } = await parts.storedLog.database.withoutOrganization((tx) =>
-      listWatchedEntries(tx, { from, span: SPAN, types: watchedEventTypes }),
+      listWatchedEntries(tx, { from, span, types: watchedEventTypes }),
     )
-    for (const [organizationId, own] of Map.groupBy(entries, (entry) => entry.organizationId)) {
-      try {
-        opened += await judge(parts, organizationId, own, now)
-      } catch (error) {
-        failures.push(error)
-        parts.logger.error('entries of the log could not be judged', { organizationId }, error)
+    const waiting = Map.groupBy(entries, (entry) => entry.organizationId).entries()
+    const lane = async () => {
+      for (const [organizationId, own] of waiting) {
+        // What comes later would be judged as if that had been.
+        if (failures.has(organizationId)) continue
+        try {
+          opened += await judge(parts, organizationId, own, now)
+        } catch (error) {
+          failures.set(organizationId, error)
+          parts.logger.error('entries of the log could not be judged', { organizationId }, error)
+        }
       }
     }
-    if (failures.length === 0) await parts.database.withoutOrganization((tx) => advanceMonitorPosition(tx, end))
+    await Promise.all(Array.from({ length: AT_ONCE }, lane))
+    if (failures.size === 0) await parts.database.withoutOrganization((tx) => advanceMonitorPosition(tx, end))
     from = Math.max(from, end)
     await progress(from - first, publishedSize - first)
     if (from >= publishedSize) break
   }
-  if (failures.length > 0) throw new AggregateError(failures, 'Entries of the log could not be judged.')
+  if (failures.size > 0) throw new AggregateError([...failures.values()], 'Entries of the log could not be judged.')
   return opened
 }
 
@@ -63,8 +75,10 @@ async function judge(
   entries: readonly LoggedEntry[],
   now: number,
 ): Promise<number> {
-  const found = await parts.database.withOrganization(organizationId, (tx) =>
-    judgeEntries(parts, tx, organizationId, entries, now),
+  const found = await parts.database.withOrganization(
+    organizationId,
+    (tx) => judgeEntries(parts, tx, organizationId, entries, now),
+    'prepared',
   )
   for (const incident of found.opened) say(parts.logger, 'opened', organizationId, incident)
   for (const incident of found.escalated) say(parts.logger, 'escalated', organizationId, incident)

@@ -1,6 +1,11 @@
-import { countResponses, markIncidentDevice } from '../../database/repositories/incidents.ts'
 import {
-  lockPrincipal,
+  type IncidentDeviceName,
+  listRespondedDevices,
+  markResponded,
+  markWithheld,
+} from '../../database/repositories/incidents.ts'
+import { lockActivePrincipals } from '../../database/repositories/lock-active-principals.ts'
+import {
   markAttestationRequired,
   markPrincipalSlowed,
   markPrincipalSuspended,
@@ -26,7 +31,7 @@ export interface Suspects {
 /**
  * Does with devices that came new into incidents what the organization wants, once for each device of an incident: whoever undoes it
  * is not overruled. Of more devices than it allows within an hour an alarm is all that becomes, so that nobody locks a fleet out by
- * making it look bad.
+ * making it look bad; one that was responded to is the same device in its next incident, so that it takes no other's place.
  */
 export async function respond(judgement: Judgement, suspects: readonly Suspects[]): Promise<void> {
   const { tx, settings, now } = judgement
@@ -35,27 +40,27 @@ export async function respond(judgement: Judgement, suspects: readonly Suspects[
   )
   if (wanted.length === 0) return
   // All of them, of all incidents, in one order: the first suspension makes the organization's other changes wait until the commit.
-  const active = new Set<string>()
-  for (const deviceId of [...new Set(wanted.flatMap(({ devices }) => devices))].toSorted()) {
-    if ((await lockPrincipal(tx, deviceId))?.status === 'ACTIVE') active.add(deviceId)
-  }
-  let room = settings.responsesPerHour - (await countResponses(tx, now - LIMIT_MS))
+  const active = new Set(await lockActivePrincipals(tx, [...new Set(wanted.flatMap(({ devices }) => devices))]))
+  const responded = new Set(await listRespondedDevices(tx, now - LIMIT_MS))
+  const withheld: Record<'dry_run' | 'limit', IncidentDeviceName[]> = { dry_run: [], limit: [] }
   for (const { name, response, incidentId, devices } of wanted) {
     for (const deviceId of devices.filter((id) => active.has(id)).toSorted()) {
-      const because = settings.dryRun ? 'dry_run' : room <= 0 ? 'limit' : undefined
+      const isOver = responded.size + (responded.has(deviceId) ? 0 : 1) > settings.responsesPerHour
+      const because = settings.dryRun ? 'dry_run' : isOver ? 'limit' : undefined
       const subject = { incidentId, deviceId }
       if (because !== undefined) {
-        await markIncidentDevice(tx, subject, { withheld: because })
+        withheld[because].push(subject)
         judgement.tell({ type: 'incident.response_withheld', subject, data: { rule: name, response, because } })
         continue
       }
-      room -= 1
+      responded.add(deviceId)
       const sessions = await take[response](judgement, deviceId)
       if (response === 'suspend') active.delete(deviceId)
-      await markIncidentDevice(tx, subject, { response, respondedAt: now })
+      await markResponded(tx, subject, response, now)
       judgement.tell({ type: 'incident.responded', subject, data: { rule: name, response, sessions } })
     }
   }
+  for (const because of ['dry_run', 'limit'] as const) await markWithheld(tx, withheld[because], because)
 }
 
 /** What each response does with a device that is ACTIVE and locked. How many sessions ended with it. */

@@ -21,6 +21,7 @@ describe('the options of the bench', () => {
         'scale',
         'exchange',
         'audit',
+        'monitor',
         'rounds',
         'jobs',
         'rotation',

@@ -47,9 +47,29 @@ describe('the rate of a device', () => {
     }
   })
 
+  test('does not become usual within days by growing, always as much as is not unusual yet', () => {
+    let rate = after(usual(20, 2))
+    for (let hour = 0; hour < 72; hour++) {
+      rate = after([1], rate)
+      while (!isRateUnusual({ ...rate, count: rate.count + 1 })) rate = { ...rate, count: rate.count + 1 }
+    }
+    expect(isRateUnusual(after([300], rate))).toBe(true)
+  })
+
   test('of an hour that has begun counts what comes late from the one before', () => {
     const rate = after([...usual(10), 5])
     expect(countExchange(rate, (rate.hour - 1) * RATE_PERIOD_MS)).toEqual({ ...rate, count: 6 })
+  })
+
+  test('goes on being counted by the hour when a clock that ran ahead is put back', () => {
+    const ahead = after([30], after(usual(10)))
+    expect(isRateUnusual(ahead)).toBe(true)
+    const told = { ...ahead, hour: ahead.hour + 8_760, isTold: true }
+    const back = countExchange(told, (ahead.hour + 1) * RATE_PERIOD_MS)
+    expect(back).toMatchObject({ hour: ahead.hour + 1, count: 1, isTold: false, mean: told.mean, hours: told.hours })
+    let now = back
+    for (let n = 1; n < 25; n++) now = countExchange(now, (ahead.hour + 1) * RATE_PERIOD_MS + n)
+    expect(isRateUnusual(now)).toBe(true)
   })
 
   test('has the mean and the variance of the few hours that there were', () => {
