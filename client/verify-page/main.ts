@@ -1,6 +1,16 @@
 // The page with which an auditor verifies files of the audit log: built into one file, which can send nothing anywhere.
+import './without-eval.ts'
 import { createPortablePrimitives } from '../../protocol/primitives/portable.ts'
-import { formatTime, printable, reportRows, showEvents, showRows, toHex, verdictOf } from './show-report.ts'
+import {
+  formatTime,
+  printable,
+  reportRows,
+  showEvents,
+  showParticipants,
+  showRows,
+  toHex,
+  verdictOf,
+} from './show-report.ts'
 import { readKeys, UnusableFile, verifyFiles } from './verify-files.ts'
 
 const crypto = createPortablePrimitives()
@@ -8,6 +18,7 @@ const form = find('form', HTMLFormElement)
 const keyInput = find('keys', HTMLInputElement)
 const fileInput = find('files', HTMLInputElement)
 const witnessInput = find('witnesses', HTMLInputElement)
+const pinInput = find('pin', HTMLInputElement)
 const queryInput = find('query', HTMLInputElement)
 const verdict = find('verdict', HTMLElement)
 const progress = find('progress', HTMLProgressElement)
@@ -54,6 +65,7 @@ async function verify(signal: AbortSignal): Promise<void> {
   const own = keys.witnesses.find(({ name }) => keys.log.some((key) => key.name === name))
   if (own !== undefined) throw new UnusableFile(`${own.name} is the log itself, and no witness of it.`)
   const query = queryInput.value.trim()
+  const rootPin = pinInput.value.trim() === '' ? undefined : pinInput.value.trim()
   const onProgress = async ({ done, total }: { done: number; total: number | undefined }) => {
     if (total !== undefined && total > 0) progress.value = done / total
     await nextTask()
@@ -61,7 +73,7 @@ async function verify(signal: AbortSignal): Promise<void> {
   progress.value = 0
   progress.hidden = false
   say('Verifying …', 'waiting')
-  const found = await verifyFiles(crypto, files, { keys, query, signal, onProgress })
+  const found = await verifyFiles(crypto, files, { keys, rootPin, query, signal, onProgress })
   signal.throwIfAborted()
   const hashed = await Promise.all(keyFiles.map(async (file) => [file.name, await file.arrayBuffer()] as const))
   showRows(find('facts', HTMLTableElement), [
@@ -74,7 +86,9 @@ async function verify(signal: AbortSignal): Promise<void> {
   ])
   const isVerified = found.problem === undefined
   for (const [id, isShown] of [
-    ['proof-says', isVerified && found.entries === undefined],
+    ['proof-says', isVerified && found.entries === undefined && found.round === undefined],
+    ['round-says', isVerified && found.round !== undefined],
+    ['participants', isVerified && found.round !== undefined],
     ['export-says', isVerified && found.entries !== undefined],
     ['not-proven', isVerified],
     ['next-steps', !isVerified],
@@ -83,6 +97,7 @@ async function verify(signal: AbortSignal): Promise<void> {
   ] as const) {
     find(id, HTMLElement).hidden = !isShown
   }
+  showParticipants(find('participants', HTMLElement), found, query)
   showEvents(find('events', HTMLElement), found, query)
   report.hidden = false
   say(verdictOf(found), isVerified ? 'good' : 'bad')

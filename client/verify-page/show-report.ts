@@ -2,30 +2,72 @@ import { canonicalJson, type Json, toBase64Padded } from '../../protocol/encodin
 import { auditEventTypes } from '../../protocol/log/audit-event-types.ts'
 import type { CheckpointKeys, VerifiedCheckpoint } from '../../protocol/log/checkpoint.ts'
 import type { VerifierKey } from '../../protocol/log/verifier-key.ts'
+import type { RoundCertificate } from '../../protocol/rounds/round-certificate.ts'
 import { type Found, MAX_SHOWN, memberOf, type ShownEvent } from './verify-files.ts'
+import type { VerifiedRoundFile } from './verify-round.ts'
 
 type Row = readonly [name: string, value: string]
 const meanings = new Map<string, string>(Object.entries(auditEventTypes).map(([type, { meaning }]) => [type, meaning]))
 
 /** One line. */
-export function verdictOf({ problem, checkpoint, entries, shown }: Found): string {
+export function verdictOf({ problem, checkpoint, entries, round, shown }: Found): string {
   if (problem !== undefined) {
     const at = problem.index === undefined ? '' : `: the first bad entry is ${problem.index}`
     return `NOT verified${at}. ${problem.reason}`
   }
   const log = checkpoint?.origin ?? ''
+  if (round !== undefined) return roundVerdict(round.certificate)
   if (entries === undefined) return `Verified: the event is entry ${shown[0]?.index} of ${log}.`
   return `Verified: ${counted(entries.to - entries.from)} entries of ${log} are what was signed.`
 }
 
-export function reportRows({ checkpoint, entries, shown }: Found, keys: CheckpointKeys): Row[] {
+function roundVerdict({ round, federationId, state, participants }: RoundCertificate): string {
+  const end = state === 'CLOSED' ? 'was closed' : 'failed'
+  const devices = participants.length === 1 ? '1 device' : `${counted(participants.length)} devices`
+  return `Verified: round ${round} of federation ${federationId} ${end}, with ${devices}.`
+}
+
+export function reportRows({ checkpoint, entries, round, shown }: Found, keys: CheckpointKeys): Row[] {
   const index = entries === undefined ? shown[0]?.index : undefined
   return [
+    ...(round === undefined ? [] : roundRows(round)),
     ...(checkpoint === undefined ? [] : [['Log', checkpoint.origin] as const]),
     ...(index === undefined ? [] : [['Index', String(index)] as const]),
     ...(entries === undefined ? [] : entryRows(entries)),
     ...(checkpoint === undefined ? [] : checkpointRows(checkpoint, keys)),
   ]
+}
+
+function roundRows({ certificate, checks }: VerifiedRoundFile): Row[] {
+  const { round, state, federationId, organizationId, policy, minParticipants, aggregateHash } = certificate
+  return [
+    ['Round', `${round}, ${state}`],
+    ['Federation', federationId],
+    ['Organization', organizationId],
+    ['Policy', policy],
+    ['Devices', `${counted(certificate.participants.length)}, at least ${counted(minParticipants)} wanted`],
+    ['Opened at', formatTime(certificate.openedAt)],
+    ['Closed at', formatTime(certificate.closedAt)],
+    ['Result, as the coordinator stated it', aggregateHash ?? 'nothing stated'],
+    ...checks.map(({ check, detail }) => [`Checked: ${check}`, detail] as const),
+  ]
+}
+
+/** Who was in the round: of those whose id has `query` in it, the first. */
+export function showParticipants(list: HTMLElement, { round }: Found, query: string): void {
+  const all = round?.certificate.participants ?? []
+  const matching = query === '' ? all : all.filter(({ deviceId }) => deviceId.includes(query))
+  const limit = matching.length > MAX_SHOWN ? `, the first ${MAX_SHOWN} of them here` : ''
+  const of = query === '' ? 'Devices' : `Devices with “${query}”`
+  const tables = matching.slice(0, MAX_SHOWN).map(({ deviceId, ...members }) => {
+    const table = make('table')
+    showRows(table, [
+      ['device', deviceId],
+      ...Object.entries(members).map(([name, value]) => [name, String(value)] as const),
+    ])
+    return table
+  })
+  list.replaceChildren(make('h2', `${of}: ${counted(matching.length)}${limit}`), ...tables)
 }
 
 function entryRows({ from, to, events, hashesOnly }: NonNullable<Found['entries']>): Row[] {

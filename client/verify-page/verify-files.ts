@@ -7,10 +7,13 @@ import { verifyTlogProof } from '../../protocol/log/tlog-proof.ts'
 import { parseVerifierKey, type VerifierKey } from '../../protocol/log/verifier-key.ts'
 import type { Primitives } from '../../protocol/primitives.ts'
 import { readLines } from '../read-lines.ts'
+import { type VerifiedRoundFile, verifyRound } from './verify-round.ts'
 
 const PIECE_BYTES = 1 << 20
 /** A proof is at most 53 hashes and a signed note of 256 KiB; an event 65,535 bytes, and what a person's editor adds. */
 const MAX_SMALL_BYTES = 512 << 10
+/** The certificate of a round has 100,000 participants at most, of some 420 bytes each. */
+const MAX_ROUND_BYTES = 64 << 20
 /** How long a person's click may wait for us. */
 const SLICE_MS = 30
 export const MAX_SHOWN = 200
@@ -30,14 +33,27 @@ export interface Found {
   checkpoint: VerifiedCheckpoint | undefined
   /** Of an export. */
   entries: Pick<ExportReport, 'from' | 'to' | 'events' | 'hashesOnly'> | undefined
-  /** Of a proof its event; of an export the first 200 that match. */
+  /** Of a round, where it holds in everything. */
+  round: VerifiedRoundFile | undefined
+  /** Of a proof and of a round their event; of an export the first 200 that match. */
   shown: ShownEvent[]
   matches: number
+}
+
+const nothing: Found = {
+  problem: undefined,
+  checkpoint: undefined,
+  entries: undefined,
+  round: undefined,
+  shown: [],
+  matches: 0,
 }
 
 export interface VerifyOptions {
   /** Keys of witnesses are those that have to have signed, all of them. */
   keys: CheckpointKeys
+  /** The `kid` of the service's root key, where it is known: it vouches for who signed a round. */
+  rootPin: string | undefined
   /** Part of a type or of an id; empty for all. */
   query: string
   signal: AbortSignal
@@ -61,14 +77,17 @@ export async function readKeys(crypto: Primitives, files: readonly File[]): Prom
   return keys
 }
 
-/** An export, or an event and its proof, in any order. Throws `UnusableFile`, and the signal's reason. */
+/** An export, the certificate of a round, or an event and its proof, in any order. Throws `UnusableFile`, and the signal's reason. */
 export async function verifyFiles(crypto: Primitives, files: readonly File[], options: VerifyOptions): Promise<Found> {
-  const found = await findKind(files)
-  const verified =
-    found.kind === 'export'
-      ? await verifyExport(crypto, found.file, options)
-      : await verifyProof(crypto, found.proof, found.event, options.keys)
+  const verified = await verifyKind(crypto, files, options)
   return { ...verified, problem: verified.problem ?? findMissingWitness(verified.checkpoint, options.keys) }
+}
+
+async function verifyKind(crypto: Primitives, files: readonly File[], options: VerifyOptions): Promise<Found> {
+  const found = await findKind(files)
+  if (found.kind === 'export') return await verifyExport(crypto, found.file, options)
+  if (found.kind === 'round') return await verifyRoundFile(crypto, found.file, options)
+  return await verifyProof(crypto, found.proof, found.event, options.keys)
 }
 
 async function findKind(files: readonly File[]) {
@@ -77,11 +96,16 @@ async function findKind(files: readonly File[]) {
     files.filter((_, at) => heads[at]?.startsWith(begin)),
   )
   if (files.length === 1 && exported?.[0] !== undefined) return { kind: 'export', file: exported[0] } as const
+  const [only] = files
+  if (files.length === 1 && only !== undefined && /^\s*\{\s*"certificate"/.test(heads[0] ?? '')) {
+    return { kind: 'round', file: only } as const
+  }
   const event = files.find((file) => file !== proof?.[0])
   if (files.length === 2 && proof?.length === 1 && proof[0] !== undefined && event !== undefined) {
     return { kind: 'proof', proof: proof[0], event } as const
   }
-  const reason = 'Choose one export (.jsonl, unpacked), or both files of a proof: .json and .tlog-proof.'
+  const reason =
+    'Choose one export (.jsonl, unpacked), the certificate of one round (.json), or both files of a proof: .json and .tlog-proof.'
   throw new UnusableFile(`${files.map(({ name }) => name).join(' and ')}: these do not go together. ${reason}`)
 }
 
@@ -95,12 +119,23 @@ async function verifyProof(crypto: Primitives, proof: File, event: File, keys: C
   const text = await readSmall(proof)
   try {
     const { index, checkpoint } = verifyTlogProof(crypto, text, new TextEncoder().encode(entry.text), keys)
-    return { problem: undefined, checkpoint, entries: undefined, shown: [{ index, event: entry.event }], matches: 1 }
+    return { ...nothing, checkpoint, shown: [{ index, event: entry.event }], matches: 1 }
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error
-    const problem = { index: undefined, reason: error.message }
-    return { problem, checkpoint: undefined, entries: undefined, shown: [], matches: 0 }
+    return { ...nothing, problem: { index: undefined, reason: error.message } }
   }
+}
+
+async function verifyRoundFile(crypto: Primitives, file: File, options: VerifyOptions): Promise<Found> {
+  const { keys, rootPin, signal, onProgress } = options
+  const text = await readText(file, MAX_ROUND_BYTES)
+  // Nothing of it is done in parts: the person sees first that it has begun.
+  await onProgress({ done: 0, total: undefined })
+  signal.throwIfAborted()
+  const verified = verifyRound(crypto, text, { keys, rootPin })
+  if ('refused' in verified) return { ...nothing, problem: { index: undefined, reason: verified.refused } }
+  const { index, event, checkpoint } = verified
+  return { ...nothing, checkpoint, round: verified, shown: [{ index, event }], matches: 1 }
 }
 
 async function verifyExport(crypto: Primitives, file: File, options: VerifyOptions): Promise<Found> {
@@ -127,9 +162,10 @@ async function verifyExport(crypto: Primitives, file: File, options: VerifyOptio
     reading = error.message
   }
   const { problem, checkpoint, ...entries } = verifier.finish()
-  if (reading === undefined) return { problem, checkpoint, entries, shown, matches }
+  const found = { checkpoint, entries, round: undefined, shown, matches }
+  if (reading === undefined) return { ...found, problem }
   const reason = [problem?.reason, reading].filter(Boolean).join(' ')
-  return { problem: { index: problem?.index, reason }, checkpoint, entries, shown, matches }
+  return { ...found, problem: { index: problem?.index, reason } }
 }
 
 async function* piecesOf(file: File): AsyncGenerator<Uint8Array> {
@@ -157,8 +193,12 @@ function findMissingWitness(checkpoint: VerifiedCheckpoint | undefined, keys: Ch
   return { index: undefined, reason: `The witness ${missing.name} did not sign the checkpoint.` }
 }
 
-async function readSmall(file: File): Promise<string> {
-  if (file.size > MAX_SMALL_BYTES) throw new UnusableFile(`${file.name} is larger than any key, event or proof.`)
+function readSmall(file: File): Promise<string> {
+  return readText(file, MAX_SMALL_BYTES)
+}
+
+async function readText(file: File, most: number): Promise<string> {
+  if (file.size > most) throw new UnusableFile(`${file.name} is larger than any such file.`)
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(await file.arrayBuffer())
   } catch (error) {

@@ -19,6 +19,7 @@ export interface Chosen {
   files: ChosenFile[] | string
   witnesses?: ChosenFile[]
   query?: string
+  pin?: string
 }
 
 export const fileOf = (name: string, text: string): ChosenFile => ({ name, mimeType: '', buffer: Buffer.from(text) })
@@ -57,11 +58,12 @@ export async function openVerifyPage(): Promise<VerifyPage> {
   page.on('console', (message) => complaints.push(message.text()))
   await page.goto(url)
 
-  async function choose({ keys, files, witnesses = [], query = '' }: Chosen): Promise<void> {
+  async function choose({ keys, files, witnesses = [], query = '', pin = '' }: Chosen): Promise<void> {
     await page.setInputFiles('#keys', keys)
     await page.setInputFiles('#files', files)
     await page.setInputFiles('#witnesses', witnesses)
     await page.fill('#query', query)
+    await page.fill('#pin', pin)
   }
 
   return {
