@@ -3,14 +3,12 @@
 
 import type { Database, Tx } from '../../database/open.ts'
 import { insertEvents } from '../../database/repositories/audit-outbox.ts'
-import { deleteDeviceNetworksBefore } from '../../database/repositories/device-networks.ts'
 import {
   deleteOldIncidents,
   listOldIncidents,
   listOrganizationsWithOldCounts,
 } from '../../database/repositories/incident-retention.ts'
-import { deleteSignalsBefore } from '../../database/repositories/monitor.ts'
-import { deleteThreatScoresBefore } from '../../database/repositories/threat-scores.ts'
+import { forgetCounted } from '../../database/repositories/monitor.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import type { WriteEvent } from '../../runtime/audit-events.ts'
 import { newId } from '../../runtime/ids.ts'
@@ -52,11 +50,9 @@ export async function pruneIncidents(
     if (deleted === 0) break
   }
   for (const organizationId of await database.withoutOrganization((tx) => listOrganizationsWithOldCounts(tx, before))) {
-    await database.withOrganization(organizationId, async (tx) => {
-      await deleteSignalsBefore(tx, before)
-      await deleteThreatScoresBefore(tx, before)
-      await deleteDeviceNetworksBefore(tx, before)
-    })
+    await database.withOrganization(organizationId, (tx) =>
+      forgetCounted(tx, { watchedBefore: before, scoredBefore: before }),
+    )
   }
   return pruned
 }
