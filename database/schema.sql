@@ -269,6 +269,17 @@ CREATE OR REPLACE FUNCTION public.first_id_of(day date)
 RETURN ((lpad(to_hex(((EXTRACT(epoch FROM day) * (1000)::numeric))::bigint), 12, '0'::text) || repeat('0'::text, 20)))::uuid;
 -- of qflare_owner; may be executed by public, qflare_jobs: first_id_of(date)
 
+CREATE OR REPLACE FUNCTION public.forget_directory_entries(ids uuid[])
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ DELETE FROM directory d
+   WHERE ((d.id = ANY (forget_directory_entries.ids)) AND (d.organization_id = current_organization()));
+END;
+-- of qflare_owner; may be executed by qflare_worker: forget_directory_entries(uuid[])
+
 CREATE OR REPLACE FUNCTION public.is_kek_used(kek_purpose integer, kek_number bigint, at_time timestamp with time zone)
  RETURNS boolean
  LANGUAGE sql
@@ -752,6 +763,20 @@ BEGIN ATOMIC
   LIMIT list_untold_collateral.page_size;
 END;
 -- of qflare_jobs; may be executed by qflare_worker: list_untold_collateral(timestamp with time zone,integer,integer)
+
+CREATE OR REPLACE FUNCTION public.list_unused_tokens(ended_before timestamp with time zone, page_size integer)
+ RETURNS TABLE(organization_id uuid, id uuid)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public'
+BEGIN ATOMIC
+ SELECT t.organization_id,
+     t.id
+    FROM enrollment_token t
+   WHERE ((t.used_at IS NULL) AND (LEAST(t.expires_at, t.revoked_at) < list_unused_tokens.ended_before))
+  LIMIT list_unused_tokens.page_size;
+END;
+-- of qflare_jobs; may be executed by qflare_worker: list_unused_tokens(timestamp with time zone,integer)
 
 CREATE OR REPLACE FUNCTION public.make_attestation_partition(day date)
  RETURNS boolean
@@ -1370,8 +1395,10 @@ create policy tenant_only on challenge as restrictive for all to qflare_api, qfl
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant insert, select on challenge to qflare_api;
+grant delete on challenge to qflare_worker;
 grant update (sealed_challenge, trust_sequence, expires_at, consumed_at, completion_hash, principal_id, mismatched_at, credential_at, sealed_activation) on challenge to qflare_api;
 grant select (sealed_challenge, expires_at) on challenge to qflare_jobs;
+grant select (organization_id, id) on challenge to qflare_worker;
 
 create table collateral (
   organization_id uuid not null,
@@ -1509,6 +1536,8 @@ alter table enrollment_token owner to qflare_owner;
 CREATE INDEX enrollment_token_unused ON public.enrollment_token USING btree (organization_id, id) WHERE ((used_at IS NULL) AND (revoked_at IS NULL));
 alter table enrollment_token enable row level security;
 alter table enrollment_token force row level security;
+create policy list_old on enrollment_token as permissive for select to qflare_jobs
+  using (true);
 create policy tenant on enrollment_token as permissive for all to qflare_api, qflare_auditor, qflare_worker
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
@@ -1516,7 +1545,10 @@ create policy tenant_only on enrollment_token as restrictive for all to qflare_a
   using ((organization_id = current_organization()))
   with check ((organization_id = current_organization()));
 grant insert, select on enrollment_token to qflare_api;
+grant delete on enrollment_token to qflare_worker;
 grant update (used_at, revoked_at, principal_id) on enrollment_token to qflare_api;
+grant select (organization_id, id, expires_at, used_at, revoked_at) on enrollment_token to qflare_jobs;
+grant select (organization_id, id, expires_at, used_at, revoked_at) on enrollment_token to qflare_worker;
 
 create table evidence (
   organization_id uuid not null,

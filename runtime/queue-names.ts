@@ -12,6 +12,7 @@ export const scheduledJobs = {
     'monitor-events',
     'send-incident-notices',
     'prune-incidents',
+    'prune-enrollment-tokens',
     'prune-revocations',
     'rotate-signing-keys',
     'check-clocks',

@@ -7,6 +7,7 @@ import { flagOldIdentityKeys } from './jobs/flag-old-identity-keys.ts'
 import { makePartitionsAhead } from './jobs/make-session-partitions.ts'
 import { monitorEventsInTime } from './jobs/monitor-events.ts'
 import { pruneOldAttestations } from './jobs/prune-attestations.ts'
+import { pruneOldEnrollmentTokens } from './jobs/prune-enrollment-tokens.ts'
 import { pruneOldIncidents } from './jobs/prune-incidents.ts'
 import { pruneOldRevocations } from './jobs/prune-revocations.ts'
 import { pruneOldSessions } from './jobs/prune-sessions.ts'
@@ -81,6 +82,12 @@ export const jobs = {
     schedule: { dailyAt: '02:35' },
     needsRightTime: true,
     run: pruneOldIncidents,
+  }),
+  'prune-enrollment-tokens': defineJob({
+    queue: 'maintenance',
+    schedule: { dailyAt: '02:30' },
+    needsRightTime: true,
+    run: pruneOldEnrollmentTokens,
   }),
   'prune-revocations': defineJob({
     queue: 'maintenance',

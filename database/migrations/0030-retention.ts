@@ -62,4 +62,32 @@ grant create on schema public to qflare_jobs;
 alter function list_old_incidents(timestamptz, integer) owner to qflare_jobs;
 alter function list_old_counts(timestamptz) owner to qflare_jobs;
 revoke create on schema public from qflare_jobs;
+
+-- Enrolment tokens that nobody used until they ended go too, with their challenges.
+grant delete on enrollment_token, challenge to qflare_worker;
+grant select (organization_id, id, used_at, expires_at, revoked_at) on enrollment_token to qflare_worker;
+grant select (organization_id, id) on challenge to qflare_worker;
+create policy list_old on enrollment_token for select to qflare_jobs using (true);
+grant select (organization_id, id, used_at, expires_at, revoked_at) on enrollment_token to qflare_jobs;
+
+create function list_unused_tokens(ended_before timestamptz, page_size integer) returns table (organization_id uuid, id uuid)
+language sql stable security definer set search_path = pg_catalog, public
+begin atomic
+  select t.organization_id, t.id from enrollment_token t
+    where t.used_at is null and least(t.expires_at, t.revoked_at) < ended_before limit page_size;
+end;
+revoke execute on function list_unused_tokens(timestamptz, integer) from public;
+grant execute on function list_unused_tokens(timestamptz, integer) to qflare_worker;
+grant create on schema public to qflare_jobs;
+alter function list_unused_tokens(timestamptz, integer) owner to qflare_jobs;
+revoke create on schema public from qflare_jobs;
+
+-- The directory has no policies: nobody may delete from it but by this, and what is of the caller's own organization.
+create function forget_directory_entries(ids uuid[]) returns void
+language sql security definer set search_path = pg_catalog, public
+begin atomic
+  delete from directory d where d.id = any (ids) and d.organization_id = current_organization();
+end;
+revoke execute on function forget_directory_entries(uuid[]) from public;
+grant execute on function forget_directory_entries(uuid[]) to qflare_worker;
 `

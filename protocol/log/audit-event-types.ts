@@ -123,6 +123,12 @@ export const auditEventTypes = {
     subject: ['enrollmentTokenId'],
     data: [],
   },
+  'enrollment_tokens.pruned': {
+    severity: 'info',
+    meaning: 'Enrolment tokens of the organization that nobody had used were deleted, long after their end.',
+    subject: [],
+    data: ['endedBefore', 'tokens'],
+  },
   'enrollment.challenged': {
     severity: 'info',
     meaning: 'Somebody with the enrolment token was given a challenge, which ends the one before.',

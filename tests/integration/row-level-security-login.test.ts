@@ -89,6 +89,8 @@ describe.each(['qflare_api', 'qflare_worker'])('a connection of %s, as organizat
             'incident',
             'incident_event',
             'incident_device',
+            'enrollment_token',
+            'challenge',
           ]
         : []
     const granted = ['federation_member', 'federation_coordinator', ...old]

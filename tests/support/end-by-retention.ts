@@ -1,7 +1,8 @@
 import { createEventWriter } from '../../runtime/audit-events.ts'
 import { pruneAttestations } from '../../workers/jobs/prune-attestations.ts'
+import { pruneEnrollmentTokens } from '../../workers/jobs/prune-enrollment-tokens.ts'
 import { pruneIncidents } from '../../workers/jobs/prune-incidents.ts'
-import { call, enrollTestDevice } from './api.ts'
+import { call, createToken, enrollTestDevice } from './api.ts'
 import { ageResult, beginInOldWeeks, OLD_WEEKS } from './attestation-partitions.ts'
 import { addIncident } from './incidents.ts'
 import { crypto, type TestService } from './service.ts'
@@ -18,7 +19,9 @@ export async function endByRetention(service: TestService): Promise<void> {
   const dropped = await pruneAttestations(ofAttestations, now)
   await call(service, 'POST', `/v1/devices/${deviceId}/revoke`, { token: service.adminToken, body: {} })
   await pruneAttestations(ofAttestations, now)
+  await createToken(service)
+  const tokens = await pruneEnrollmentTokens(shared, now + 400 * 86_400_000)
   await addIncident(service, { status: 'RESOLVED' })
   const deleted = await pruneIncidents({ ...shared, incidentRetentionDays: -1 }, now)
-  if (dropped.length !== 3 || deleted === 0) throw new Error('Nothing was old.')
+  if (dropped.length !== 3 || tokens === 0 || deleted === 0) throw new Error('Nothing was old.')
 }

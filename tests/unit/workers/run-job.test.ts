@@ -52,6 +52,7 @@ test('every job that ends, drops, rotates, flags or tells by age needs the right
     'end-sessions',
     'flag-old-identity-keys',
     'prune-attestations',
+    'prune-enrollment-tokens',
     'prune-incidents',
     'prune-revocations',
     'prune-sessions',
