@@ -62,7 +62,6 @@ describe('a key that seals challenges', () => {
     expect(await made()).toMatchObject([
       { subject: { purpose: 'challenge', version: 2 }, data: { replaces: 1, why: 'use' } },
     ])
-    expect(await usesOf(2)).toBe(0)
     await service.serviceKeys.refresh()
     expect(await usesOf(2), 'reserved before anything is sealed').toBe(USES_AT_ONCE)
     expect((await startEnrolment()).status).toBe(201)
@@ -76,7 +75,8 @@ describe('a key that seals challenges', () => {
     expect(await usesOf(1), 'what was before is not known').toBeNull()
     await rotate()
     expect((await made()).map(({ data }) => data)).toEqual([{ replaces: 1, why: 'uncounted' }])
-    expect(await usesOf(2)).toBe(0)
+    await service.serviceKeys.refresh()
+    expect(await usesOf(2)).toBe(USES_AT_ONCE)
   })
 
   test('that was asked for, or is old, says so, whatever it sealed', async () => {
@@ -174,6 +174,9 @@ describe('a key far past its budget', () => {
     await setUses(null)
     expect(await readMetric()).toBeUndefined()
     await rotate()
-    expect(await readMetric()).toBe('qflare_kek_uses_ratio{purpose="challenge"} 0')
+    // The service may have found the new key by itself, and reserved uses.
+    await service.serviceKeys.refresh()
+    const ratio = USES_AT_ONCE / KEK_USE_BUDGET
+    expect(await readMetric()).toBe(`qflare_kek_uses_ratio{purpose="challenge"} ${ratio}`)
   })
 })
