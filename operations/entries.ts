@@ -28,6 +28,11 @@ export const entries: readonly Entry[] = [
     load: async () => (await import('./migrate.ts')).migrate,
   },
   {
+    name: 'release wait',
+    summary: 'this machine: wait until no process behind a name is of an older release',
+    load: async () => (await import('./release-wait.ts')).releaseWait,
+  },
+  {
     name: 'audit check',
     summary: 'this machine: read the whole audit log and compare it with what was signed',
     load: async () => (await import('./audit-check.ts')).auditCheck,

@@ -70,6 +70,7 @@ export const slowFiles = [
   'tests/integration/readme.test.ts',
   'tests/integration/recovery.test.ts',
   'tests/integration/redis-temporal-key-store.test.ts',
+  'tests/integration/release-wait.test.ts',
   'tests/integration/revocation-outages.test.ts',
   'tests/integration/revocations.test.ts',
   'tests/integration/revoked-meanwhile.test.ts',

@@ -1,5 +1,6 @@
 import { Ajv } from 'ajv'
 import { expect, test } from 'vitest'
+import { NOWHERE } from '../../../grafana/runbooks.ts'
 import { configVariables } from '../../../runtime/config.ts'
 import { listFiles, readText } from '../../architecture/repository.ts'
 
@@ -43,14 +44,22 @@ test('the chart has the version of the release', () => {
   expect(readText(`${folder}/Chart.yaml`)).toMatch(new RegExp(`^version: ${version}\nappVersion: ${version}$`, 'm'))
 })
 
-test('the rules in the chart are those of prometheus/, as `npm run chart` writes them', () => {
-  const rulesOf = (under: string) =>
+test.each([
+  ['rules', 'prometheus/rules/'],
+  ['dashboards', 'grafana/dashboards/'],
+])('the %s in the chart are those of %s, as `npm run chart` writes them', (name, from) => {
+  const filesOf = (under: string) =>
     listFiles()
       .filter((path) => path.startsWith(under))
       .map((path) => [path.slice(under.length), readText(path)])
-  const rules = rulesOf('prometheus/rules/')
-  expect(rules.length).toBeGreaterThan(0)
-  expect(rulesOf(`${folder}/rules/`)).toEqual(rules)
+  const files = filesOf(from)
+  expect(files.length).toBeGreaterThan(0)
+  expect(filesOf(`${folder}/${name}/`)).toEqual(files)
+})
+
+test('the links of the dashboards lead nowhere until somebody says where, and the template finds that place', () => {
+  expect(templates).toContain(`replace "${NOWHERE}" $.Values.monitoring.runbooks`)
+  expect(readText(`${folder}/values.yaml`)).toContain(`runbooks: ${NOWHERE}\n`)
 })
 
 test('values.yaml and its schema name the same values', () => {

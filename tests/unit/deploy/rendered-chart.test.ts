@@ -1,6 +1,9 @@
+import { basename } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { NOWHERE } from '../../../grafana/runbooks.ts'
 import { configVariables } from '../../../runtime/config.ts'
-import { readText } from '../../architecture/repository.ts'
+import { listFiles, readText } from '../../architecture/repository.ts'
+import { plain, variants } from '../../support/chart-values.ts'
 import { hasHelm, lintChart, renderChart } from '../../support/helm.ts'
 
 type Labels = Record<string, string>
@@ -11,11 +14,15 @@ interface Pod {
     enableServiceLinks: boolean
     terminationGracePeriodSeconds?: number
     securityContext: unknown
+    initContainers?: Container[]
     containers: Container[]
     volumes: { name: string; projected?: { sources: { secret: { items: { path: string }[] } }[] } }[]
   }
 }
 interface Container {
+  name: string
+  image: string
+  args?: string[]
   securityContext: unknown
   env: { name: string; value?: string }[]
   ports?: { name: string; containerPort: number }[]
@@ -23,6 +30,7 @@ interface Container {
 }
 interface Manifest {
   kind: string
+  data?: Record<string, string>
   metadata: { name: string; labels?: Labels; annotations?: Labels }
   spec: {
     replicas?: number
@@ -30,29 +38,12 @@ interface Manifest {
     selector: Labels & { matchLabels?: Labels }
     podSelector: { matchLabels: Labels }
     ingress?: { from?: unknown[] }[]
+    tls?: unknown
+    rules?: unknown[]
+    publishNotReadyAddresses?: boolean
     strategy?: { type: string }
     groups?: { rules: unknown[] }[]
   }
-}
-
-const plain = { trustDomain: 'fleet.example', api: { trustProxy: '10.0.0.0/8' } }
-const variants = {
-  'as it comes': plain,
-  'with TLS of its own, one sequencer and no scaling': {
-    trustDomain: 'fleet.example',
-    settings: { QFLARE_LOG_LEVEL: 'warn' },
-    image: { digest: `sha256:${'0'.repeat(64)}`, pullSecrets: [{ name: 'registry' }] },
-    api: { tlsSecret: 'api-tls', drainSeconds: 60, autoscaling: { enabled: false } },
-    sequencer: { replicas: 1, checkpoint: { accessMode: 'ReadWriteOnce', storageClass: 'local' } },
-  },
-  'with monitoring and narrow policies': {
-    ...plain,
-    networkPolicy: {
-      postgresql: { port: 6432, to: [{ ipBlock: { cidr: '192.0.2.1/32' } }] },
-      extraEgress: [{ ports: [{ protocol: 'TCP', port: 443 }] }],
-    },
-    monitoring: { serviceMonitor: true, rules: true, labels: { release: 'kube-prometheus-stack' } },
-  },
 }
 
 async function render(values: unknown) {
@@ -80,7 +71,7 @@ describe.skipIf(!hasHelm)('the chart, rendered: only with `helm` on the PATH', (
           enableServiceLinks: false,
           securityContext: { runAsNonRoot: true, runAsUser: 1000, seccompProfile: { type: 'RuntimeDefault' } },
         })
-        for (const { securityContext } of spec.containers) {
+        for (const { securityContext } of [...(spec.initContainers ?? []), ...spec.containers]) {
           expect(securityContext).toEqual({
             allowPrivilegeEscalation: false,
             readOnlyRootFilesystem: true,
@@ -156,6 +147,34 @@ describe.skipIf(!hasHelm)('the chart, rendered: only with `helm` on the PATH', (
       }
     })
 
+    test('sequencers start after the workers, APIs after both, and each asks every process of the role that it waits for', async () => {
+      const { of, pods } = await render(values)
+      const waits = of('Deployment').map(({ metadata, spec }) => {
+        const { initContainers = [], containers } = spec.template.spec
+        expect(initContainers.map(({ image }) => image)).toEqual(initContainers.map(() => containers[0]?.image))
+        return [metadata.name, initContainers.map(({ args }) => args?.join(' '))]
+      })
+      const wait = (role: string) => `operations/qflare.ts release wait http://fleet-${role}-operator:9464`
+      expect(Object.fromEntries(waits)).toEqual({
+        'fleet-worker': [],
+        'fleet-sequencer': [wait('worker')],
+        'fleet-api': [wait('worker'), wait('sequencer')],
+      })
+      for (const role of ['worker', 'sequencer']) {
+        const service = of('Service').find(({ metadata }) => metadata.name === `fleet-${role}-operator`)
+        expect(service?.spec).toMatchObject({ clusterIP: 'None', publishNotReadyAddresses: true })
+        const found = pods.filter((pod) => selects(service?.spec.selector ?? { none: '' }, pod))
+        expect(found.map((pod) => pod.metadata.labels['app.kubernetes.io/component'])).toEqual([role])
+      }
+      // The network lets them.
+      const policies = JSON.stringify(of('NetworkPolicy').map(({ spec }) => spec))
+      const release =
+        '{"podSelector":{"matchLabels":{"app.kubernetes.io/instance":"fleet","app.kubernetes.io/name":"qflare"}}}'
+      const port = '"ports":[{"port":9464,"protocol":"TCP"}]'
+      expect(policies).toContain(`{${port},"to":[${release}]}`)
+      expect(policies).toContain(`{"from":[${release}],${port}}`)
+    })
+
     test('an API has thirty seconds more than it serves on', async () => {
       const api = (await render(values)).of('Deployment').find(({ metadata }) => metadata.name === 'fleet-api')
       const drain = api?.spec.template.spec.containers[0]?.env.find(({ name }) => name === 'QFLARE_DRAIN_SECONDS')
@@ -175,6 +194,51 @@ describe.skipIf(!hasHelm)('the chart, rendered: only with `helm` on the PATH', (
       'RollingUpdate',
       'Recreate',
     ])
+  })
+
+  test.each([
+    ['with an ingress that ends TLS', { tls: [{ hosts: ['qflare.example'], secretName: 'edge-tls' }] }],
+    ['with an ingress that passes TLS through', {}],
+  ] as const)('%s, every path goes to the API as it is', async (name, expected) => {
+    const [ingress, ...others] = (await render(variants[name])).of('Ingress')
+    expect(others).toEqual([])
+    expect(ingress?.spec).toMatchObject(expected)
+    expect('tls' in (ingress?.spec ?? {})).toBe('tls' in expected)
+    const service = { name: 'fleet-api', port: { name: 'api' } }
+    const paths = [{ path: '/', pathType: 'Prefix', backend: { service } }]
+    expect(ingress?.spec.rules).toEqual([{ host: 'qflare.example', http: { paths } }])
+    expect(Object.keys(ingress?.metadata.annotations ?? {}).filter((key) => !key.endsWith('/ssl-passthrough'))).toEqual(
+      [],
+    )
+  })
+
+  test('clients are asked for certificates by the API alone, where it ends TLS', async () => {
+    const asked = (await render(variants['with an ingress that passes TLS through']))
+      .of('Deployment')
+      .flatMap((deployment) => {
+        const files = deployment.spec.template.spec.containers[0]?.env.filter(
+          ({ name }) => name === 'QFLARE_TLS_CLIENT_CA_FILE',
+        )
+        return files?.map(({ value }) => [deployment.metadata.name, value])
+      })
+    expect(asked).toEqual([['fleet-api', '/run/secrets/tls/ca.crt']])
+  })
+
+  test('as it comes there is no ingress, and no dashboard', async () => {
+    const { of } = await render(plain)
+    expect([...of('Ingress'), ...of('ConfigMap')]).toEqual([])
+  })
+
+  test('every dashboard is in a ConfigMap that Grafana finds, with links to where somebody reads this repository', async () => {
+    const maps = (await render(variants['with monitoring and narrow policies'])).of('ConfigMap')
+    const found = Object.fromEntries(maps.flatMap(({ data = {} }) => Object.entries(data)))
+    const expected = listFiles().filter((path) => path.startsWith('grafana/dashboards/'))
+    expect(Object.keys(found).toSorted()).toEqual(expected.map((path) => basename(path)).toSorted())
+    for (const path of expected) {
+      const written = readText(path).replaceAll(NOWHERE, 'https://git.example/qflare/')
+      expect(JSON.parse(found[basename(path)] ?? '')).toEqual(JSON.parse(written))
+    }
+    for (const { metadata } of maps) expect(metadata.labels).toMatchObject({ grafana_dashboard: '1' })
   })
 
   test('every rule of prometheus/ is in a PrometheusRule', async () => {
@@ -197,6 +261,27 @@ describe.skipIf(!hasHelm)('the chart, rendered: only with `helm` on the PATH', (
       { ...plain, settings: { QFLARE_ROOT_KEY: 'x' } },
       "invalid propertyName 'QFLARE_ROOT_KEY'",
     ],
+    [
+      'an ingress without a name',
+      { ...plain, ingress: { enabled: true, tlsSecret: 'edge-tls' } },
+      'ingress.host is required',
+    ],
+    [
+      'an ingress without TLS',
+      { ...plain, ingress: { enabled: true, host: 'qflare.example' } },
+      'ingress.tlsSecret is required',
+    ],
+    [
+      'an ingress that would read what the API encrypts',
+      { ...plain, api: { tlsSecret: 'api-tls' }, ingress: { enabled: true, host: 'qflare.example' } },
+      'ssl-passthrough',
+    ],
+    [
+      'certificates of clients that somebody else would have to ask for',
+      { ...plain, api: { ...plain.api, clientCertificates: true } },
+      'api.clientCertificates wants api.tlsSecret',
+    ],
+    ['links to nowhere', { ...plain, monitoring: { runbooks: 'docs' } }, 'runbooks'],
     ['a value that is misspelt', { ...plain, workers: {} }, 'workers'],
     ['an API that everybody reaches by mistake', { ...plain, networkPolicy: { apiFrom: [] } }, 'apiFrom'],
   ])('is refused with %s', async (_, values, message) => {
