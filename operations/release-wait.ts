@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { usageError } from '../client/command/exit-codes.ts'
-import { printResult } from '../client/command/print.ts'
+import { printable, printResult } from '../client/command/print.ts'
 import { readVersion } from '../runtime/release.ts'
 import { catchSignals } from './catch-signals.ts'
 import { defineOperation } from './define-operation.ts'
@@ -52,7 +52,7 @@ async function look({ hostname, port }: URL, version: string): Promise<string> {
 }
 
 function toText({ address, version }: OlderProcess): string {
-  return `${address} (${version})`
+  return `${address} (${printable(version)})`
 }
 
 /** Plain HTTP, as operator ports are. */
