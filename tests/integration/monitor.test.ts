@@ -180,6 +180,19 @@ describe('the log is read', () => {
     expect(await monitor.incidents()).toMatchObject([{ count: 3 }, { count: 3 }])
   })
 
+  test('for several organizations at once, each with all that is its own', async () => {
+    const tenants = []
+    for (let i = 0; i < 6; i++) tenants.push(await makeTenant(monitor.service, newId()))
+    const events = tenants.flatMap(({ organizationId }, i) =>
+      Array.from({ length: i + 1 }, () => newId()).flatMap((device) =>
+        monitor.series(() => failed(device, organizationId), 3),
+      ),
+    )
+    expect(await monitor.watch(events)).toBe(1 + 2 + 3 + 4 + 5 + 6)
+    const owners = Map.groupBy(await monitor.incidents(), (incident) => incident.organization_id)
+    expect(tenants.map(({ organizationId }) => owners.get(organizationId)?.length)).toEqual([1, 2, 3, 4, 5, 6])
+  })
+
   test('by each organization for itself', async () => {
     const other = await makeTenant(monitor.service, newId())
     const device = newId()

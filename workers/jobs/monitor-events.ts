@@ -52,7 +52,8 @@ export async function monitorEvents(
         // What comes later would be judged as if that had been.
         if (failures.has(organizationId)) continue
         try {
-          opened += await judge(parts, organizationId, own, now)
+          const found = await judge(parts, organizationId, own, now)
+          opened += found
         } catch (error) {
           failures.set(organizationId, error)
           parts.logger.error('entries of the log could not be judged', { organizationId }, error)

@@ -48,9 +48,7 @@ async function findBursts(tx: Tx, groups: readonly SignalGroup[]): Promise<Signa
     const own = counted.get(nameOf({ rule: rule.name, subject })) ?? []
     const start = findBurst(own, rule)
     over.push(start === undefined ? outOfWindow(own, rule) : own)
-    if (start !== undefined) {
-      bursts.push({ rule, subject, signals: own.slice(start) })
-    }
+    if (start !== undefined) bursts.push({ rule, subject, signals: own.slice(start) })
   }
   const deleted = over.flat()
   if (deleted.length > 0) await deleteSignals(tx, deleted)
@@ -71,15 +69,15 @@ async function placeBursts(tx: Tx, bursts: readonly SignalGroup[]): Promise<Matt
   if (bursts.length === 0) return []
   const rules = new Map(bursts.map(({ rule }) => [rule.name as string, rule]))
   const counts = await countLiveIncidents(tx, [...rules.keys()])
-  const own: Matter[] = []
+  const matters: Matter[] = []
   const rest: SignalGroup[] = []
   for (const burst of bursts) {
     const count = counts.get(burst.rule.name) ?? 0
     if (count >= MAX_LIVE_INCIDENTS) rest.push(burst)
-    else own.push({ ...burst, live: undefined })
+    else matters.push({ ...burst, live: undefined })
     counts.set(burst.rule.name, count + 1)
   }
-  if (rest.length === 0) return own
+  if (rest.length === 0) return matters
   const byRule = Map.groupBy(rest, ({ rule }) => rule.name as string)
   const others = byName(
     await lockLiveIncidents(
@@ -90,9 +88,9 @@ async function placeBursts(tx: Tx, bursts: readonly SignalGroup[]): Promise<Matt
   for (const [name, alike] of byRule) {
     const signals = alike.flatMap((burst) => burst.signals).toSorted((a, b) => a.index - b.index)
     const rule = rules.get(name) as EffectiveRule
-    own.push({ rule, subject: OTHERS, signals, live: others.get(nameOf({ rule: name, subject: OTHERS })) })
+    matters.push({ rule, subject: OTHERS, signals, live: others.get(nameOf({ rule: name, subject: OTHERS })) })
   }
-  return own
+  return matters
 }
 
 function byName(incidents: readonly Incident[]): Map<string, Incident> {
