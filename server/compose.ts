@@ -63,6 +63,8 @@ export interface ServerParts {
   logger: Logger
   metrics: Metrics
   tracer: Tracer
+  /** How long somebody may take for a piece of an export; five minutes without it. */
+  slowExportMs?: number | undefined
   /** How often it is looked whether a minute of refusals is over; each second without it. */
   lookForRefusalsEveryMs?: number
   /** Of whoever hears of revocations. */
@@ -143,6 +145,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     passes,
     readiness,
     revocationFeed,
+    slowExportMs: parts.slowExportMs,
     jobQueues: parts.jobQueues,
     crypto,
     clock,

@@ -113,6 +113,7 @@ export interface RouteParts {
   limits: RateLimits
   readiness: Readiness
   revocationFeed: RevocationFeed
+  slowExportMs: number | undefined
   jobQueues: JobQueues
   crypto: Primitives
   clock: Clock
@@ -174,7 +175,7 @@ export function listRoutes(parts: RouteParts): Route[] {
     ...jobRoutes(createJobs(parts)),
     ...trustDraftRoutes(createTrustDrafts({ ...parts, rootKid: parts.pin })),
     ...auditTreeRoutes(auditLog),
-    ...auditEventRoutes(auditLog, createExportAuditLog({ auditor: parts.auditor, auditLog })),
+    ...auditEventRoutes(auditLog, createExportAuditLog({ ...parts, auditLog })),
   ]
   return [...routes, ...apiDocumentRoutes(routes, version)]
 }

@@ -94,8 +94,14 @@ export async function insertSignals(
       ${rows.map(({ count }) => count)}::bigint[], ${rows.map(({ deviceId }) => deviceId ?? null)}::uuid[])`.execute(tx)
 }
 
-/** Of each of these names all that are kept, in the order of the log. */
-export async function listSignals(tx: Tx, names: readonly SignalName[]): Promise<(SignalName & Signal)[]> {
+/**
+ * Of each of these names all that are kept, in the order of the log; none where they do not come to `atLeast` together. What is far from
+ * its threshold is not read again with each event, however much an organization wants to have counted.
+ */
+export async function listSignals(
+  tx: Tx,
+  names: readonly (SignalName & { atLeast: number })[],
+): Promise<(SignalName & Signal)[]> {
   const { rows } = await sql<{
     rule: string
     subject: string
@@ -104,10 +110,12 @@ export async function listSignals(tx: Tx, names: readonly SignalName[]): Promise
     at: number
     count: number
     device_id: string | null
-  }>`select s.rule, s.subject, s.index, s.event_id, s.at, s.count, s.device_id from monitor_signal s
-    join unnest(${names.map(({ rule }) => rule)}::text[], ${names.map(({ subject }) => subject)}::text[]) as n(rule, subject)
-      on s.organization_id = current_organization() and s.rule = n.rule and s.subject = n.subject
-    order by s.index`.execute(tx)
+  }>`select rule, subject, index, event_id, at, count, device_id
+    from (select s.*, n.at_least, sum(s.count) over (partition by s.rule, s.subject) as total from monitor_signal s
+      join unnest(${names.map(({ rule }) => rule)}::text[], ${names.map(({ subject }) => subject)}::text[],
+          ${names.map(({ atLeast }) => atLeast)}::bigint[]) as n(rule, subject, at_least)
+        on s.organization_id = current_organization() and s.rule = n.rule and s.subject = n.subject) as counted
+    where total >= at_least order by index`.execute(tx)
   return rows.map(({ event_id: eventId, device_id, ...row }) => ({ ...row, eventId, deviceId: device_id ?? undefined }))
 }
 

@@ -117,7 +117,8 @@ export function auditEventRoutes(auditLog: AuditLog, exportAuditLog: ExportAudit
       errors: ['overloaded'],
       async answer({ caller, query }) {
         const headers = { 'content-type': 'application/x-ndjson' }
-        return { status: 200, headers, body: await exportAuditLog(caller, { from: query.from, to: query.to }) }
+        const { lines, cutOff } = await exportAuditLog(caller, { from: query.from, to: query.to })
+        return { status: 200, headers, body: lines, cutOff }
       },
     }),
   ]

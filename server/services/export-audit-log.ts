@@ -11,28 +11,44 @@ import { formatExportEnd, formatExportEntry, formatExportHeader } from '../../pr
 import { parseCheckpointBody } from '../../protocol/log/checkpoint.ts'
 import { parseNote } from '../../protocol/log/signed-note.ts'
 import { TILE_WIDTH } from '../../protocol/log/tiles.ts'
+import type { Clock } from '../../runtime/clock.ts'
 import type { Operator } from '../caller.ts'
 import { ServiceError } from '../errors.ts'
 import type { AuditLog } from './audit-log.ts'
+import { boundSlowReading } from './bound-slow-reading.ts'
+import { requireCaller } from './change-as.ts'
 
 /** Entries of one read: whole tiles. */
 const PAGE = 4 * TILE_WIDTH
 /** At once: of an organization, and in this process. Whoever reads slowly keeps his places, and nobody else's. */
 const MAX_OF_ORGANIZATION = 4
 const MAX_EXPORTS = 16
+/** A page, some hundred kilobytes, takes a poor line no longer. */
+const SLOW_MS = 300_000
 
-/** Lines of JSON, many to a chunk. Throws `malformed`, `overloaded` before the first. */
-export type ExportAuditLog = (
-  caller: Operator,
-  range: { from: number; to: number | undefined },
-) => Promise<AsyncIterable<string>>
+export interface AuditExport {
+  /** Lines of JSON, many to a chunk. Throws `unauthenticated` when the token has ended meanwhile. */
+  lines: AsyncIterable<string>
+  /** Somebody does not read them: the connection has to end. */
+  cutOff: AbortSignal
+}
 
-export function createExportAuditLog(parts: { auditor: Database; auditLog: AuditLog }): ExportAuditLog {
-  const { auditor, auditLog } = parts
+/** Throws `malformed`, `overloaded`. */
+export type ExportAuditLog = (caller: Operator, range: { from: number; to: number | undefined }) => Promise<AuditExport>
+
+export function createExportAuditLog(parts: {
+  database: Database
+  auditor: Database
+  auditLog: AuditLog
+  clock: Clock
+  slowExportMs: number | undefined
+}): ExportAuditLog {
+  const { database, auditor, auditLog, clock, slowExportMs = SLOW_MS } = parts
   /** Organizations of those that are under way, one for each. */
   const underWay: string[] = []
 
-  return async ({ organizationId }, { from, to }) => {
+  return async (caller, { from, to }) => {
+    const { organizationId } = caller
     const { size, note } = await auditLog.getCheckpoint(false)
     const end = to ?? size
     if (end > size) throw new ServiceError('malformed', `to: the log has ${size} entries.`, { field: 'to' })
@@ -43,16 +59,18 @@ export function createExportAuditLog(parts: { auditor: Database; auditLog: Audit
         retryAfterSeconds: 10,
       })
     }
-    const lines = writeLines(organizationId, { from, end, size, note })
+    const lines = writeLines(caller, { from, end, size, note })
     await lines.next()
-    return lines
+    const cutting = new AbortController()
+    return { lines: boundSlowReading(lines, slowExportMs, () => cutting.abort()), cutOff: cutting.signal }
   }
 
   /** Counts from its first step on, which yields nothing for the reader: who goes away later than that ends it, and its place is free. */
   async function* writeLines(
-    organizationId: string,
+    caller: Operator,
     { from, end, size, note }: { from: number; end: number; size: number; note: string },
   ): AsyncGenerator<string> {
+    const { organizationId } = caller
     underWay.push(organizationId)
     try {
       const frontier = await auditLog.readFrontier(from)
@@ -62,6 +80,8 @@ export function createExportAuditLog(parts: { auditor: Database; auditLog: Audit
       yield `${formatExportHeader({ origin, from, to: end, frontier })}\n`
       for (let start = from; start < end; ) {
         const pageEnd = Math.min(end, start - (start % TILE_WIDTH) + PAGE)
+        // It may take hours, and who has a stolen token would go on reading, and keep the place, when it is revoked.
+        await database.withOrganization(organizationId, (tx) => requireCaller(tx, caller, clock.now()))
         yield await readPage(auditor, organizationId, { start, end: pageEnd })
         start = pageEnd
       }

@@ -9,7 +9,7 @@ import { call } from '../support/api.ts'
 import { addEvents, deviceEvent, firstOrganization, logEvents } from '../support/audit.ts'
 import { openTestLog } from '../support/log-writer.ts'
 import { startTestService, type TestService } from '../support/service.ts'
-import { makeTenant } from '../support/tenants.ts'
+import { makeApiToken, makeTenant } from '../support/tenants.ts'
 
 /** What somebody found who attacked the log; each was possible once. */
 
@@ -104,23 +104,52 @@ test('a checkpoint from the future is no sign that all is well', async () => {
 })
 
 describe('exports', () => {
+  const open = (token: string, url = service.url) =>
+    fetch(`${url}/v1/audit/export`, { headers: { authorization: `Bearer ${token}` } })
+  // More than waits on the way, so that who does not read keeps them under way.
+  beforeAll(async () => logEvents(service, await firstOrganization(service), 30_000))
+
   test('are not made for a HEAD', async () => {
     const answer = await call(service, 'HEAD', '/v1/audit/export', { token: service.adminToken })
     expect(answer.status).toBe(200)
     expect(answer.body).toBe('')
   })
 
+  test('end with the token that asked for them, and leave its places to others', async () => {
+    const { id, token } = await makeApiToken(service, ['auditor'])
+    const stolen = await Promise.all([1, 2, 3, 4].map(() => open(token)))
+    expect(stolen.map(({ status }) => status)).toEqual([200, 200, 200, 200])
+    expect((await open(service.adminToken)).status).toBe(503)
+    const revoked = await call(service, 'DELETE', `/v1/api-tokens/${id}`, { token: service.adminToken })
+    expect(revoked.status).toBe(204)
+    for (const answer of stolen) await expect(answer.text()).rejects.toThrow('terminated')
+    const again = await open(service.adminToken)
+    expect(again.status).toBe(200)
+    await again.text()
+  })
+
   test('of one organization leave places to another', async () => {
     const tenant = await makeTenant(service, 'another')
-    const open = (token: string) =>
-      fetch(`${service.url}/v1/audit/export`, { headers: { authorization: `Bearer ${token}` } })
-    await logEvents(service, await firstOrganization(service), 30_000)
     const slow = await Promise.all([1, 2, 3, 4].map(() => open(service.adminToken)))
     expect(slow.map(({ status }) => status)).toEqual([200, 200, 200, 200])
     expect((await open(service.adminToken)).status).toBe(503)
     const other = await open(tenant.adminToken)
     expect(other.status).toBe(200)
     for (const { body } of [...slow, other]) await body?.cancel()
+  })
+
+  test('end for who does not read on', async () => {
+    const node = await service.startNode({ slowExportMs: 50 })
+    const slow = await Promise.all([1, 2, 3, 4].map(() => open(service.adminToken, node.url)))
+    expect(slow.map(({ status }) => status)).toEqual([200, 200, 200, 200])
+    const statusOfNext = async () => {
+      const { status, body } = await open(service.adminToken, node.url)
+      await body?.cancel()
+      return status
+    }
+    await expect.poll(statusOfNext, { timeout: 20_000 }).toBe(200)
+    // Those that are cut off already refuse it.
+    await Promise.allSettled(slow.map(async ({ body }) => body?.cancel()))
   })
 })
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { listSignals } from '../../database/repositories/monitor.ts'
 import { NIL_UUID } from '../../protocol/log/audit-event.ts'
 import { MAX_INCIDENT_EVENTS } from '../../protocol/monitor/incident.ts'
 import type { EventDraft } from '../../runtime/audit-events.ts'
@@ -101,6 +102,17 @@ describe('an incident', () => {
     await countBefore('attestation-failed', 'policy fleet@1: tpm2.pcrs', fleet, 'gen_random_uuid()')
     await monitor.see(() => quarantined(newId()), 1)
     expect(await monitor.incidents()).toMatchObject([{ severity: 'critical', count: fleet, devices: fleet }])
+  })
+
+  test('is looked for among what could be one: what is too little together is not read again', async () => {
+    const [subject, rule] = [`device ${newId()}`, 'confirmations-failed']
+    await countBefore(rule, subject, 101, `'${newId()}'`)
+    const list = (atLeast: number) =>
+      monitor.parts.database.withOrganization(monitor.organizationId, (tx) =>
+        listSignals(tx, [{ rule, subject, atLeast }]),
+      )
+    expect(await list(100)).toHaveLength(100)
+    expect(await list(101)).toEqual([])
   })
 
   test('is opened by the last of very many, where an organization wants as many', async () => {

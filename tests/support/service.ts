@@ -63,6 +63,7 @@ export interface NodeOptions {
   redisUrl?: string
   limits?: Partial<LimitsPerMinute>
   isScheduleHealthy?: () => boolean
+  slowExportMs?: number
   /** At the turn of a minute, within a moment; without it when it closes, so that no other event comes in between. */
   tellsRefusals?: boolean
 }
@@ -199,6 +200,7 @@ export async function startTestService(
       queues: options.queues ?? [],
       isScheduleHealthy: node.isScheduleHealthy ?? (() => true),
       writeEvent,
+      slowExportMs: node.slowExportMs,
       logger: options.logger ?? createLogger('silent'),
       metrics: createMetrics(),
       ...(options.untilUnasked === undefined ? {} : { untilUnasked: options.untilUnasked }),

@@ -36,11 +36,11 @@ export async function findMatters(tx: Tx, groups: readonly SignalGroup[]): Promi
 /** Those of which as much was counted as their rule says, with all of it. */
 async function findBursts(tx: Tx, groups: readonly SignalGroup[]): Promise<SignalGroup[]> {
   if (groups.length === 0) return []
-  const names = groups.map(toName)
   await insertSignals(
     tx,
     groups.map((group) => ({ ...toName(group), signals: group.signals })),
   )
+  const names = groups.map((group) => ({ ...toName(group), atLeast: group.rule.threshold }))
   const counted = Map.groupBy(await listSignals(tx, names), nameOf)
   const bursts: SignalGroup[] = []
   const over: (SignalName & Signal)[][] = []
