@@ -94,6 +94,8 @@ export async function startTestPrometheus({
       `--config.file=${join(folder, 'prometheus.yml')}`,
       `--storage.tsdb.path=${join(folder, 'data')}`,
       `--web.listen-address=${address}`,
+      // What fires before it has found its Alertmanager is told to nobody, and again after a minute.
+      '--rules.alert.resend-delay=1s',
     ],
     { stdio: ['ignore', 'ignore', 'pipe'] },
   )
