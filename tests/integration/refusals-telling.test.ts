@@ -114,6 +114,9 @@ describe('a database that is away at the turn of the minute', () => {
     } finally {
       await sql.query(`alter database ${name} connection limit -1`)
     }
+    // The service may still be about to find out that its connections are gone.
+    const answered = () => call(service, 'GET', '/v1/devices', { token: service.adminToken })
+    await vi.waitFor(async () => expect((await answered()).status).toBe(200), WITHIN)
   }
 
   test('is told with the next one, each minute by itself', async () => {
