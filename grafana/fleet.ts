@@ -208,6 +208,17 @@ export const fleet: Dashboard = {
           },
           { expr: total('qflare_rate_limited_total', { by: 'limit' }), legend: '{{limit}}' },
         ),
+        lines(
+          {
+            id: 43,
+            title: 'Requests turned away, by queue',
+            unit: 'reqps',
+            normal: '0.',
+            otherwise:
+              'more comes than a process can work on: a flood, or a fleet that comes back. Devices that show their pass go first; docs/operations.md, A flood.',
+          },
+          { expr: total('qflare_turned_away_total', { by: 'queue' }), legend: '{{queue}}' },
+        ),
       ],
     },
   ],
