@@ -200,13 +200,14 @@ export const fleet: Dashboard = {
         lines(
           {
             id: 42,
-            title: 'Requests over a limit, by limit',
+            title: 'Requests over a limit, by limit, and turned away, by queue',
             unit: 'reqps',
             normal: 'near 0.',
             otherwise:
-              '`device`: one device asks too often. `address`: many behind one address, or a flood. `organization`: raise its limit, or ask it.',
+              '`device`: one device asks too often. `address`: many behind one address, or a flood. `organization`: raise its limit, or ask it. `exchanges`, `open_work`: more comes than a process can work on, a flood or a fleet that comes back; devices with a pass go first.',
           },
           { expr: total('qflare_rate_limited_total', { by: 'limit' }), legend: '{{limit}}' },
+          { expr: total('qflare_turned_away_total', { by: 'queue' }), legend: '{{queue}}' },
         ),
       ],
     },

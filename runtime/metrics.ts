@@ -78,6 +78,12 @@ export function createMetrics() {
       labelNames: ['limit'],
       registers,
     }),
+    turnedAway: new Counter({
+      name: 'qflare_turned_away_total',
+      help: 'Requests that were answered 503 because too many like them were waiting, most of them before they were read: exchanges and confirmations, or what else anybody may ask for',
+      labelNames: ['queue'],
+      registers,
+    }),
     refusalsUntold: new Counter({
       name: 'qflare_refusals_untold_total',
       help: 'Refusals that no event of the audit log tells of: over the subjects of a minute (subjects), over the events of an organization (events), or because the database was away for too long (outage)',

@@ -1,5 +1,5 @@
 import type { ApiCredential } from '../database/repositories/api-tokens.ts'
-import { isUuid } from '../protocol/encoding.ts'
+import { isUuid, toBase64url } from '../protocol/encoding.ts'
 import type { Primitives } from '../protocol/primitives.ts'
 import type { Clock } from '../runtime/clock.ts'
 import { type Caller, hasRole } from './caller.ts'
@@ -12,11 +12,21 @@ import type { NoteRefusal } from './services/refusal-tally.ts'
 
 const MAX_HEADER_LENGTH = 512
 
-/**
- * Who the `Authorization` header proves the caller to be; `looksUpSession`: of a session without the look whether it is over, which the
- * route takes. Throws `unauthenticated` for a header that proves nothing.
- */
-export type Authenticate = (authorization: string | undefined, looksUpSession?: boolean) => Promise<Caller>
+/** API tokens that were right before, by their hashes: those of a busy service's operators. */
+const MAX_KNOWN = 10_000
+
+export interface Authenticate {
+  /**
+   * Who the `Authorization` header proves the caller to be; `looksUpSession`: of a session without the look whether it is over, which
+   * the route takes. Throws `unauthenticated` for a header that proves nothing.
+   */
+  (authorization: string | undefined, looksUpSession?: boolean): Promise<Caller>
+  /**
+   * Without a look at the database: `known` is an access token with its MAC, and an API token that was right when it came last;
+   * `strange` is an API token that has to be looked for. It says whom a busy service serves first, and opens nothing.
+   */
+  judge(authorization: string | undefined): Promise<'known' | 'strange' | 'none'>
+}
 
 export function createAuthenticate(parts: {
   findApiToken: (id: string) => Promise<ApiCredential | undefined>
@@ -26,6 +36,8 @@ export function createAuthenticate(parts: {
   noteRefusal: NoteRefusal
 }): Authenticate {
   const { crypto } = parts
+  // In the order in which they became known.
+  const known = new Set<string>()
   const refused = () => new ServiceError('unauthenticated', 'The token is unknown, expired or revoked.')
 
   async function verifyApiToken(token: string): Promise<Caller> {
@@ -33,12 +45,17 @@ export function createAuthenticate(parts: {
     const id = credential.split('.')[0] ?? ''
     const stored = isUuid(id) ? await parts.findApiToken(id) : undefined
     const hash = hashCredential(crypto, credential)
+    const name = toBase64url(hash)
     if (stored === undefined) throw refused()
     const isRight = crypto.equal(hash, stored.secretHash)
     if (!isRight || apiTokenStatusAt(stored, parts.clock.now()) !== 'open') {
+      known.delete(name)
       parts.noteRefusal.apiToken(stored, isRight ? 'ended' : 'secret')
       throw refused()
     }
+    known.add(name)
+    const [oldest] = known
+    if (known.size > MAX_KNOWN && oldest !== undefined) known.delete(oldest)
     const { organizationId, roles, isServiceAdmin } = stored
     return { type: 'api_token', id, organizationId, roles, isServiceAdmin }
   }
@@ -48,13 +65,33 @@ export function createAuthenticate(parts: {
     return looksUpSession ? caller : { ...caller, ...(await parts.accessTokens.requireSession(caller)) }
   }
 
-  return async (authorization, looksUpSession = false) => {
+  async function authenticate(authorization: string | undefined, looksUpSession = false): Promise<Caller> {
     if (authorization === undefined) return { type: 'anonymous' }
-    const token = /^Bearer ([A-Za-z0-9._-]+)$/i.exec(authorization.slice(0, MAX_HEADER_LENGTH))?.[1]
+    const token = parseBearer(authorization)
     if (token?.startsWith(API_TOKEN_PREFIX)) return verifyApiToken(token)
     if (token?.startsWith(ACCESS_TOKEN_PREFIX)) return verifyAccessToken(token, looksUpSession)
     throw refused()
   }
+
+  return Object.assign(authenticate, {
+    async judge(authorization: string | undefined) {
+      const token = authorization === undefined ? undefined : parseBearer(authorization)
+      if (token?.startsWith(API_TOKEN_PREFIX)) {
+        const hash = hashCredential(crypto, token.slice(API_TOKEN_PREFIX.length))
+        return known.has(toBase64url(hash)) ? 'known' : 'strange'
+      }
+      if (token?.startsWith(ACCESS_TOKEN_PREFIX) !== true) return 'none'
+      // What is wrong with it is said where it has to be right.
+      return parts.accessTokens.read(token).then(
+        () => 'known' as const,
+        () => 'none' as const,
+      )
+    },
+  })
+}
+
+function parseBearer(authorization: string): string | undefined {
+  return /^Bearer ([A-Za-z0-9._-]+)$/i.exec(authorization.slice(0, MAX_HEADER_LENGTH))?.[1]
 }
 
 /** Throws `unauthenticated` or `forbidden`; whether a single resource is the caller's own is for its service to say. */

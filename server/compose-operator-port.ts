@@ -7,6 +7,7 @@ import type { JobQueues } from '../runtime/job-queues.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import { noTracer } from '../runtime/tracing/tracer.ts'
+import type { Lanes } from './claimants.ts'
 import { ServiceError } from './errors.ts'
 import type { HttpParts } from './http.ts'
 import { observeReadiness } from './observe-readiness.ts'
@@ -83,13 +84,15 @@ function withoutCallers(metrics: Metrics) {
     enrollmentToken: none,
     notFound: none,
   }
+  const authenticate = async () => {
+    throw new ServiceError('unauthenticated', 'This process knows nobody.')
+  }
+  const lane: Lanes['open_work'] = { admits: () => true, run: (_claimant, task) => task() }
   return {
-    authenticate: async () => {
-      throw new ServiceError('unauthenticated', 'This process knows nobody.')
-    },
+    authenticate: Object.assign(authenticate, { judge: async () => 'none' as const }),
     limits: createRateLimits({ address: 0, addressRefused: 0, apiToken: 0, device: 0, organization: 0 }, metrics),
     passes: { read: () => undefined },
-    queue: { admits: () => true },
+    lanes: { exchanges: lane, open_work: lane },
     noteRefusedAccess: async () => {},
     noteRefusal,
     queues: undefined,

@@ -69,6 +69,8 @@ export interface ServerParts {
   lookForRefusalsEveryMs?: number
   /** Of whoever hears of revocations. */
   listenerTiming?: ListenerTiming
+  /** Places in each lane of open work; 512 without it. */
+  openWorkWaiting?: number
   /** Instead of `drainSeconds`: resolves when no balancer sends anybody here any more. */
   untilUnasked?: () => Promise<void>
 }
@@ -86,6 +88,10 @@ export interface RunningServer {
 
 /** Exchanges and confirmations between their look-up and their commit at once; more wait in the queue, before the look-up. */
 const EXCHANGE_CONCURRENCY = 16
+
+/** Open work at once: as much as leaves the rest of a process its turn, and of its connections to the database. */
+const OPEN_WORK_CONCURRENCY = 8
+const OPEN_WORK_WAITING = 512
 
 /** Everything of the API process; the only place of it that opens a socket. Throws ListenError, and ConfigError for TLS files. */
 export async function composeServer(parts: ServerParts): Promise<RunningServer> {
@@ -106,6 +112,12 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
   stack.defer(() => shared.close())
   const limits = createRateLimits(config.limits, metrics, shared.createRateLimit)
   const queue = createLaneQueue(EXCHANGE_CONCURRENCY, config.exchangeQueueLength, () => performance.now())
+  const lanes = {
+    exchanges: queue,
+    open_work: createLaneQueue(OPEN_WORK_CONCURRENCY, parts.openWorkWaiting ?? OPEN_WORK_WAITING, () =>
+      performance.now(),
+    ),
+  }
   const passes = createPasses({ keyring, crypto, clock })
   let isDraining = false
   const readiness = createReadiness({
@@ -168,7 +180,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     authenticate,
     limits,
     passes,
-    queue,
+    lanes,
     noteRefusedAccess: createNoteRefusedAccess({ ...parts, limit: shared.createRateLimit('refused_access', 1) }),
     noteRefusal,
     trustProxy: config.http.trustProxy,
@@ -205,6 +217,7 @@ function observe(parts: ServerParts, readiness: Readiness, waiting: () => number
   for (const result of ['opened', 'established', 'internal', 'overloaded', 'unavailable']) {
     metrics.exchanges.inc({ result }, 0)
   }
+  for (const queue of ['exchanges', 'open_work']) metrics.turnedAway.inc({ queue }, 0)
   for (const table of ['trust_anchor', 'reference_value', 'collateral']) metrics.inputMacMismatches.inc({ table }, 0)
   for (const why of ['subjects', 'events', 'outage']) metrics.refusalsUntold.inc({ why }, 0)
 }

@@ -5,7 +5,6 @@ import express, { type Express, type NextFunction, type Request, type Response }
 import helmet, { type HelmetOptions } from 'helmet'
 import { isUuid } from '../protocol/encoding.ts'
 import { newId } from '../runtime/ids.ts'
-import type { LaneQueue } from '../runtime/lane-queue.ts'
 import type { Logger } from '../runtime/logger.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { Tracer } from '../runtime/tracing/tracer.ts'
@@ -13,7 +12,7 @@ import { allowOrigins, answerPreflight } from './allow-origins.ts'
 import { type Authenticate, requireAccess } from './authenticate.ts'
 import { boundPipelining } from './bound-pipelining.ts'
 import type { Caller } from './caller.ts'
-import { claimantOf, identifyClaimant, turnAwayWhenFull } from './claimants.ts'
+import { claimantOf, identifyClaimant, type Lanes, runOpenWork, turnAwayWhenFull } from './claimants.ts'
 import { clientNetwork } from './client-address.ts'
 import { ServiceError } from './errors.ts'
 import {
@@ -26,7 +25,7 @@ import {
 import { observeRequest } from './observe-request.ts'
 import { BOARD_PATH, queueBoard } from './queue-board.ts'
 import { RateLimitedError, type RateLimits } from './rate-limits.ts'
-import { readBody } from './read-body.ts'
+import { parseBody, readBody } from './read-body.ts'
 import { createReadInTurn } from './read-in-turn.ts'
 import { logError, toProblem } from './respond-error.ts'
 import type { Route, RouteAnswer } from './route.ts'
@@ -35,6 +34,7 @@ import type { Passes } from './services/passes.ts'
 import type { NoteRefusal } from './services/refusal-tally.ts'
 import { noteNotFound } from './services/refusals.ts'
 import { requireStrictHttp } from './strict-http.ts'
+import { createTakeTurns } from './take-turns.ts'
 import { isFromThisMachine } from './this-machine.ts'
 import { warnOfProxy } from './warn-of-proxy.ts'
 
@@ -43,7 +43,7 @@ export interface HttpParts {
   authenticate: Authenticate
   limits: RateLimits
   passes: Pick<Passes, 'read'>
-  queue: Pick<LaneQueue, 'admits'>
+  lanes: Lanes
   noteRefusedAccess: NoteRefusedAccess
   noteRefusal: NoteRefusal
   /** Whoever reaches this port may call what is for the machine itself. */
@@ -74,11 +74,12 @@ export function createHttpApp(parts: HttpParts): Express {
   app.use(requireStrictHttp())
   if (parts.trustProxy === undefined && !parts.isOperatorPort) app.use(warnOfProxy(parts.logger))
   app.use(allowOrigins(parts.corsOrigins))
-  app.use(identifyClaimant(parts.passes))
+  app.use(identifyClaimant(parts.passes, parts.authenticate.judge, createTakeTurns()))
   const readInTurn = createReadInTurn()
-  for (const { isQueued, method, path } of parts.routes) {
-    if (isQueued === true) app[method](path, turnAwayWhenFull(parts, path, readInTurn))
+  for (const { queue, method, path } of parts.routes) {
+    if (queue !== undefined) app[method](path, turnAwayWhenFull(parts, queue, path, readInTurn))
   }
+  app.use(turnAwayWhenFull(parts, 'open_work', undefined, readInTurn))
   app.use(limitAddress(parts.limits, new Set(machinePaths(parts.routes))))
   app.use(answerPreflight)
   const { queues } = parts
@@ -122,9 +123,8 @@ function answerRoute(route: Route, parts: HttpParts) {
     try {
       requireAccess(route.access, caller, parts.isOperatorPort || isFromThisMachine(req))
       await limitOrganization(parts.limits, caller, res)
-      const body = route.body === undefined ? undefined : await readBody(req, route.maxBodyBytes)
+      const bytes = route.body === undefined ? undefined : await readBody(req, route.maxBodyBytes)
       const request = {
-        body,
         params: joinParams(req.params),
         query: singleValues(req.query),
         caller,
@@ -134,7 +134,8 @@ function answerRoute(route: Route, parts: HttpParts) {
         lastEventId: req.get('last-event-id'),
         weigh: (weight: number) => weighRequest(parts.limits, caller, weight, res),
       }
-      await send(res, await route.answer(request))
+      const work = async () => route.answer({ ...request, body: bytes === undefined ? undefined : parseBody(bytes) })
+      await send(res, await (route.queue === 'open_work' ? runOpenWork(parts, res, work) : work()))
     } catch (error) {
       if (caller.type !== 'anonymous' && error instanceof ServiceError) {
         if (error.code === 'forbidden') await parts.noteRefusedAccess(caller, route, requestId)

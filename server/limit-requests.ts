@@ -1,7 +1,8 @@
 import type { NextFunction, Request, Response } from 'express'
+import type { Metrics } from '../runtime/metrics.ts'
 import type { Authenticate } from './authenticate.ts'
 import { type Caller, hasRole } from './caller.ts'
-import { limitedAs } from './claimants.ts'
+import { isStranger, type Lanes, limitedAs, runOpenWork } from './claimants.ts'
 import { clientAddress } from './client-address.ts'
 import { ServiceError } from './errors.ts'
 import type { RateLimitState } from './rate-limit.ts'
@@ -17,12 +18,19 @@ export function limitAddress(limits: RateLimits, freePaths: ReadonlySet<string>)
   }
 }
 
+export interface AuthenticationParts {
+  authenticate: Authenticate
+  limits: RateLimits
+  lanes: Lanes
+  metrics: Metrics
+}
+
 /**
  * `authenticate` under the limits of who proves to be somebody, and of who proves to be nobody: a right token is taken however
- * many wrong ones came from its address. Throws `rate_limited` too.
+ * many wrong ones came from its address. One that has to be looked for waits for its turn. Throws `rate_limited` and `overloaded` too.
  */
 export async function authenticateWithinLimits(
-  { authenticate, limits }: { authenticate: Authenticate; limits: RateLimits },
+  { authenticate, limits, lanes, metrics }: AuthenticationParts,
   authorization: string | undefined,
   req: Request,
   res: Response,
@@ -30,7 +38,8 @@ export async function authenticateWithinLimits(
 ): Promise<Caller> {
   let caller: Caller
   try {
-    caller = await authenticate(authorization, looksUpSession)
+    const work = () => authenticate(authorization, looksUpSession)
+    caller = isStranger(res) ? await runOpenWork({ lanes, metrics }, res, work) : await work()
   } catch (error) {
     const isRefused = error instanceof ServiceError && error.code === 'unauthenticated'
     if (isRefused && /^bearer qf_/i.test(authorization ?? '')) await limits.take('address_refused', clientAddress(req))

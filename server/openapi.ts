@@ -240,12 +240,14 @@ function headersOf(isLimited: boolean, names: readonly HeaderName[] = []): JsonO
 
 /** What a route says itself, and what follows from its access, path and body. */
 export function errorCodesOf(route: Route): ErrorCode[] {
-  const { access, path, body, errors = [] } = route
+  const { access, path, body, queue, errors = [] } = route
   const codes: ErrorCode[] = ['malformed', 'internal', 'unavailable', ...errors]
   if (body !== undefined) codes.push('unsupported_media_type', 'payload_too_large')
   if (/[:*]/.test(path) || access === 'machine') codes.push('not_found')
   if (access !== 'machine') codes.push('rate_limited')
-  if (callers[access].security.length > 0) codes.push('unauthenticated', 'forbidden')
+  if (queue !== undefined) codes.push('overloaded')
+  // A token that nobody knows yet waits to be looked up.
+  if (callers[access].security.length > 0) codes.push('unauthenticated', 'forbidden', 'overloaded')
   return [...new Set(codes)]
 }
 

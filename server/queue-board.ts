@@ -3,10 +3,9 @@ import { BullMQAdapter } from '@bull-board/api/bullMQAdapter'
 import { ExpressAdapter } from '@bull-board/express'
 import type { Queue } from 'bullmq'
 import { type NextFunction, type Request, type Response, Router } from 'express'
-import { type Authenticate, requireAccess } from './authenticate.ts'
+import { requireAccess } from './authenticate.ts'
 import { ServiceError } from './errors.ts'
-import { authenticateWithinLimits } from './limit-requests.ts'
-import type { RateLimits } from './rate-limits.ts'
+import { type AuthenticationParts, authenticateWithinLimits } from './limit-requests.ts'
 
 export const BOARD_PATH = '/admin/queues'
 
@@ -31,11 +30,7 @@ const POLICY = [
  * It only shows. A browser sends these credentials with whatever another page makes it ask; what changes something is asked for
  * over the API, and leaves an event.
  */
-export function queueBoard(parts: {
-  queues: readonly Pick<Queue, 'name'>[]
-  authenticate: Authenticate
-  limits: RateLimits
-}): Router {
+export function queueBoard(parts: AuthenticationParts & { queues: readonly Pick<Queue, 'name'>[] }): Router {
   const serverAdapter = new ExpressAdapter()
   serverAdapter.setBasePath(BOARD_PATH)
   createBullBoard({
@@ -58,11 +53,7 @@ export function queueBoard(parts: {
   return router
 }
 
-async function requireServiceAdmin(
-  parts: { authenticate: Authenticate; limits: RateLimits },
-  req: Request,
-  res: Response,
-): Promise<void> {
+async function requireServiceAdmin(parts: AuthenticationParts, req: Request, res: Response): Promise<void> {
   try {
     const caller = await authenticateWithinLimits(parts, toBearer(req.get('authorization')), req, res)
     res.locals.caller = caller

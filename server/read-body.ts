@@ -5,8 +5,8 @@ import { parseStrictJson, StrictJsonError } from './strict-json.ts'
 export const DEFAULT_MAX_BODY_BYTES = 65_536
 export const EVIDENCE_MAX_BODY_BYTES = 1_048_576
 
-/** The body of a POST, parsed strictly. Throws `unsupported_media_type`, `payload_too_large` or `malformed`. */
-export async function readBody(req: IncomingMessage, maxBytes = DEFAULT_MAX_BODY_BYTES): Promise<unknown> {
+/** The body of a POST, not parsed yet. Throws `unsupported_media_type`, `payload_too_large` or `malformed`. */
+export async function readBody(req: IncomingMessage, maxBytes = DEFAULT_MAX_BODY_BYTES): Promise<Buffer> {
   if (!/^application\/json\s*(;\s*charset=utf-8\s*)?$/i.test(req.headers['content-type'] ?? '')) {
     throw new ServiceError('unsupported_media_type', 'Send Content-Type: application/json.')
   }
@@ -17,6 +17,11 @@ export async function readBody(req: IncomingMessage, maxBytes = DEFAULT_MAX_BODY
   const bytes = await readBytes(req, maxBytes)
   // It was answered 408 (client-errors.ts) while the rest was on its way.
   if (req.socket.writableEnded) throw new ServiceError('malformed', 'The body came too late.')
+  return bytes
+}
+
+/** Attacker-controlled bytes, parsed strictly. Throws `malformed`. */
+export function parseBody(bytes: Buffer): unknown {
   try {
     return parseStrictJson(bytes)
   } catch (error) {

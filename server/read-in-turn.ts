@@ -3,12 +3,14 @@ import type { Request, Response } from 'express'
 /** Of one connection a turn reads what its client has sent ahead: up to 16 requests (http.ts). */
 export const PER_TURN = 8
 
+export type ReadInTurn = (req: Pick<Request, 'socket'>, res: Response) => void
+
 /**
  * Lets the connection of a request wait, once it is answered, for its turn to be read on: `PER_TURN` of them in a turn of the event
  * loop, the one first that has waited longest. So what is refused unread, on however many connections it comes, leaves most of each
  * turn to what is served.
  */
-export function createReadInTurn(): (req: Request, res: Response) => void {
+export function createReadInTurn(): ReadInTurn {
   const paused = new Set<Request['socket']>()
   let isScheduled = false
 

@@ -84,6 +84,8 @@ export interface RouteRequest<C = Caller, Query = unknown, Body = unknown> {
   weigh(requests: number): Promise<void>
 }
 
+export type QueueName = 'exchanges' | 'open_work'
+
 /** What a route says of itself: the documentation is made from it, and the request is checked with it. */
 interface RouteFacts {
   method: 'get' | 'post' | 'put' | 'patch' | 'delete'
@@ -94,8 +96,11 @@ interface RouteFacts {
    * reads: for what a whole fleet asks for, one round trip less.
    */
   looksUpSession?: true
-  /** It waits in the queue of exchanges, and what has no place there is turned away before it is read. */
-  isQueued?: true
+  /**
+   * Where it waits before it costs anything; what has no place there is turned away before it is read. Open work is all that is looked
+   * up, parsed or verified for whoever asks, but for exchanges: those wait for themselves, and their services see to it.
+   */
+  queue?: QueueName
   /** One line: what a call does. */
   summary: string
   query?: ZodType

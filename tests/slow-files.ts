@@ -49,6 +49,7 @@ export const slowFiles = [
   'tests/integration/offline-root-commands.test.ts',
   'tests/integration/offline-root-hostile.test.ts',
   'tests/integration/open-database.test.ts',
+  'tests/integration/open-work.test.ts',
   'tests/integration/operations-interrupted.test.ts',
   'tests/integration/operations-own-postgres.test.ts',
   'tests/integration/other-tenant.test.ts',

@@ -1,10 +1,18 @@
 import { connect, type Socket } from 'node:net'
-import { bucketsAnswer } from '../../protocol/exchange/messages.ts'
+import { type BucketCertificate, bucketsAnswer } from '../../protocol/exchange/messages.ts'
 import { createForgedMessages, type ForgedNames } from './forged-messages.ts'
+import { createOpenRequests, type OpenRequestName } from './open-requests.ts'
 
-// Who floods, in a process of his own: forged exchanges on a few connections that stay open, many under way on each.
+// Who floods, in a process of his own: forged exchanges, or other requests of anybody, on a few connections that stay open, many under way on each.
 
-export type FloodOrder = { order: 'start'; url: string; perSecond: number; connections: number } & ForgedNames
+export type FloodOrder = {
+  order: 'start'
+  url: string
+  perSecond: number
+  connections: number
+  /** Forged exchanges without it. */
+  requests?: OpenRequestName
+} & ForgedNames
 export interface FloodReport {
   seconds: number
   /** Written to a connection. */
@@ -22,10 +30,10 @@ const LONGEST_CUT = 'HTTP/1.1 503'.length - 1
 
 async function start(order: FloodOrder): Promise<() => FloodReport> {
   const { hostname, port, host } = new URL(order.url)
-  const answer = await fetch(new URL('/v1/buckets', order.url))
-  const [certificate] = bucketsAnswer.parse(await answer.json()).certificates
-  if (certificate === undefined) throw new Error('The service has no certificate.')
-  const next = createForgedMessages(host, certificate, order)
+  const next =
+    order.requests === undefined
+      ? createForgedMessages(host, await fetchCertificate(order.url), order)
+      : createOpenRequests(host, order.requests, order.addresses)
   const answers: Record<string, number> = {}
   let sent = 0
   let isOver = false
@@ -54,6 +62,13 @@ async function start(order: FloodOrder): Promise<() => FloodReport> {
   }
 }
 
+async function fetchCertificate(url: string): Promise<BucketCertificate> {
+  const answer = await fetch(new URL('/v1/buckets', url))
+  const [certificate] = bucketsAnswer.parse(await answer.json()).certificates
+  if (certificate === undefined) throw new Error('The service has no certificate.')
+  return certificate
+}
+
 /** A connection that is opened again when it is lost. */
 function openLine(open: () => Socket, note: (status: string) => void) {
   let socket: Socket | undefined
@@ -79,7 +94,10 @@ function openLine(open: () => Socket, note: (status: string) => void) {
       socket = undefined
       setTimeout(begin, TURN_MS)
     })
-    own.on('connect', () => (socket = own))
+    own.on('connect', () => {
+      if (isOver) own.destroy()
+      else socket = own
+    })
   }
   begin()
   return {

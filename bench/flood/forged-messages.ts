@@ -41,7 +41,7 @@ export function createForgedMessages(
     `Host: ${host}`,
     'Content-Type: application/json',
     `Content-Length: ${body.length}`,
-    ...(addresses === 0 ? [] : ['X-Forwarded-For: 198.018.000.000']),
+    ...(addresses === 0 ? [] : [FORWARDED_FOR]),
     '',
     '',
   ].join('\r\n')
@@ -63,14 +63,16 @@ export function createForgedMessages(
   }
 }
 
-const NOBODY = '00000000-0000-4000-8000-000000000000'
+/** Of the length of every `addressText`. */
+export const FORWARDED_FOR = 'X-Forwarded-For: 198.018.000.000'
+export const NOBODY = '00000000-0000-4000-8000-000000000000'
 
-function unknownId(count: number): string {
+export function unknownId(count: number): string {
   return NOBODY.slice(0, -12) + count.toString(16).padStart(12, '0')
 }
 
 /** Of 198.18.0.0/15, which RFC 2544 keeps for this; of one length. */
-function addressText(index: number): string {
+export function addressText(index: number): string {
   const [high, middle, low] = [18 + ((index >> 16) & 1), (index >> 8) & 0xff, index & 0xff]
   return `198.${[high, middle, low].map((part) => String(part)).join('.')}`.padEnd(15)
 }

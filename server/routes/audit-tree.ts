@@ -28,6 +28,7 @@ export function auditTreeRoutes(auditLog: AuditLog): Route[] {
       method: 'get',
       path: '/v1/audit/checkpoint',
       access: 'anyone',
+      queue: 'open_work',
       summary: 'The newest checkpoint of the audit log (C2SP tlog-checkpoint)',
       query: checkpointQuery,
       answers: { 200: { description: 'A signed note.', contentType: 'text/plain' } },
@@ -40,6 +41,7 @@ export function auditTreeRoutes(auditLog: AuditLog): Route[] {
       method: 'get',
       path: '/v1/audit/consistency',
       access: 'anyone',
+      queue: 'open_work',
       summary: 'Prove that a tree of the log continues an older one (RFC 6962)',
       query: consistencyQuery,
       answers: { 200: { description: 'The proof.', body: consistencyProof } },
@@ -52,6 +54,7 @@ export function auditTreeRoutes(auditLog: AuditLog): Route[] {
       method: 'get',
       path: '/v1/audit/tile/*path',
       access: 'anyone',
+      queue: 'open_work',
       summary: 'Hashes of the tree (C2SP tlog-tiles): <L>/<N>, or <L>/<N>.p/<W>',
       answers: { 200: { description: '32 bytes for each hash.', contentType: 'application/octet-stream' } },
       async answer({ params }) {

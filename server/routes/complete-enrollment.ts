@@ -10,6 +10,7 @@ export function completeEnrollmentRoute(completeEnrollment: CompleteEnrollment):
     method: 'post',
     path: '/v1/enrollments/:id/complete',
     access: 'anyone',
+    queue: 'open_work',
     summary: 'Complete an enrolment',
     body: enrollmentCompletion,
     maxBodyBytes: EVIDENCE_MAX_BODY_BYTES,

@@ -8,7 +8,7 @@ export function confirmExchangeRoute(confirmExchange: ConfirmExchange): Route {
     method: 'post',
     path: '/v1/exchanges/:id/confirm',
     access: 'anyone',
-    isQueued: true,
+    queue: 'exchanges',
     summary: 'Confirm an exchange',
     body: confirmRequest,
     answers: { 200: { description: 'The session is ACTIVE.', body: confirmAnswer } },

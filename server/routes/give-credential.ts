@@ -10,6 +10,7 @@ export function giveCredentialRoute(giveCredential: GiveCredential): Route {
     method: 'post',
     path: '/v1/enrollments/:id/credential',
     access: 'anyone',
+    queue: 'open_work',
     summary: 'Ask for a secret that only the platform with these keys can open',
     body: credentialRequest,
     maxBodyBytes: EVIDENCE_MAX_BODY_BYTES,

@@ -9,7 +9,7 @@ export function openExchangeRoute(openExchange: OpenExchange): Route {
     method: 'post',
     path: '/v1/exchanges',
     access: 'anyone',
-    isQueued: true,
+    queue: 'exchanges',
     summary: 'Begin a key exchange',
     body: exchangeRequest,
     answers: {

@@ -31,6 +31,7 @@ export function publishedKeyRoutes(keys: PublishedKeys): Route[] {
       method: 'get',
       path: '/.well-known/jwks.json',
       access: 'anyone',
+      queue: 'open_work',
       summary: 'The keys that sign attestation results (RFC 9964)',
       answers: { 200: { description: 'A JWK set.', body: jwkSet } },
       async answer() {
@@ -42,6 +43,7 @@ export function publishedKeyRoutes(keys: PublishedKeys): Route[] {
       method: 'get',
       path: '/v1/trust',
       access: 'anyone',
+      queue: 'open_work',
       summary: 'The trust bundles, in order',
       query: trustQuery,
       answers: { 200: { description: 'All of them: there is no second page.', body: pageOf(trustBundle) } },

@@ -8,6 +8,7 @@ export function renewAccessTokenRoute(renewAccessToken: RenewAccessToken): Route
     method: 'post',
     path: '/v1/sessions/:id/tokens',
     access: 'anyone',
+    queue: 'open_work',
     summary: 'Renew the access token of a session',
     body: tokenRequest,
     answers: { 201: { description: 'A new access token.', body: tokenAnswer } },

@@ -30,6 +30,7 @@ export function rotateIdentityRoutes(startRotation: StartRotation, completeRotat
       method: 'post',
       path: '/v1/devices/:id/rotate-identity/:challengeId',
       access: 'anyone',
+      queue: 'open_work',
       summary: 'Replace the identity key; the sessions of the device end',
       body: rotationCompletion,
       maxBodyBytes: EVIDENCE_MAX_BODY_BYTES,

@@ -8,6 +8,7 @@ export function startEnrollmentRoute(startEnrollment: StartEnrollment): Route {
     method: 'post',
     path: '/v1/enrollments',
     access: 'anyone',
+    queue: 'open_work',
     summary: 'Begin an enrolment',
     body: enrollmentStart,
     answers: { 201: { description: 'The challenge that the new device answers.', body: enrollmentChallenge } },

@@ -30,7 +30,7 @@ export async function runQueued<T>(queue: LaneQueue, claimant: Claimant, task: (
     return await queue.run(claimant, task)
   } catch (error) {
     if (!(error instanceof QueueFullError)) throw error
-    throw new ServiceError('overloaded', 'Too many exchanges are waiting; try again.', { cause: error })
+    throw new ServiceError('overloaded', 'Too many such requests are waiting; try again.', { cause: error })
   }
 }
 

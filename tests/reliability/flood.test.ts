@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type BenchService, startBenchService } from '../../bench/exchange/start-service.ts'
 import { enrollHonest, exchangeFor, type Honest } from '../../bench/flood/honest-devices.ts'
+import type { OpenRequestName } from '../../bench/flood/open-requests.ts'
 import { startFlood } from '../../bench/flood/start-flood.ts'
 
 // Forged exchanges from a process of its own, on far more connections than the service can answer in the time that a client waits.
@@ -42,7 +43,7 @@ async function readStored(): Promise<Stored> {
   }
 }
 
-async function runUnderFlood(names: { deviceIds: readonly string[]; addresses: number }) {
+async function runUnderFlood(names: { deviceIds: readonly string[]; addresses: number; requests?: OpenRequestName }) {
   const flood = await startFlood(service.url, { perSecond: PER_SECOND, connections: CONNECTIONS, ...names })
   const report = await exchangeFor(honest, FLOOD_MS)
   return { report, flood: await flood.stop() }
@@ -77,4 +78,22 @@ test('a device exchanges while forged exchanges come in its name, and leaves an 
   const after = await readStored()
   expect(after.sessions - before.sessions).toBeLessThanOrEqual(result.report.attempts + result.report.retries)
   expect(after.refusals).toBeLessThanOrEqual(2)
+})
+
+// The dearest that anybody may ask for, what stops at a look-up, and what is answered at once.
+const open: [OpenRequestName, string][] = [
+  ['completions', '404'],
+  ['enrolments', '401'],
+  ['bucket certificates', '200'],
+]
+
+test.each(open)('devices exchange while %s are asked for from everywhere', async (requests, status) => {
+  const before = await readStored()
+  const { report, flood } = await runUnderFlood({ deviceIds: [], addresses: 65_536, requests })
+  const { attempts, latenciesMs, failures } = report
+  expect(attempts).toBeGreaterThanOrEqual(DEVICES)
+  expect(latenciesMs.length / attempts, JSON.stringify({ failures, flood })).toBeGreaterThanOrEqual(0.9)
+  expect(flood.sent).toBeGreaterThan(CONNECTIONS)
+  expect(flood.answers[status] ?? 0).toBeGreaterThan(0)
+  expect((await readStored()).foreign).toBe(before.foreign)
 })

@@ -107,6 +107,7 @@ export async function startTestService(
     untilUnasked?: () => Promise<void>
     /** Of whoever hears of revocations. */
     listenerTiming?: ListenerTiming
+    openWorkWaiting?: number
     /** Of the server alone, to see what it computes. */
     crypto?: Primitives
   } = {},
@@ -204,6 +205,7 @@ export async function startTestService(
       logger: options.logger ?? createLogger('silent'),
       metrics: createMetrics(),
       ...(options.untilUnasked === undefined ? {} : { untilUnasked: options.untilUnasked }),
+      ...(options.openWorkWaiting === undefined ? {} : { openWorkWaiting: options.openWorkWaiting }),
       ...(options.listenerTiming === undefined ? {} : { listenerTiming: options.listenerTiming }),
       lookForRefusalsEveryMs: node.tellsRefusals === true ? 20 : NEVER_MS,
     })
