@@ -80,7 +80,7 @@ export function createMetrics() {
     }),
     turnedAway: new Counter({
       name: 'qflare_turned_away_total',
-      help: 'Requests that were answered 503 because too many like them were waiting, most of them before they were read: exchanges and confirmations, or what else anybody may ask for',
+      help: 'Requests that were answered 503 because too many like them were under way, most of them before they were read: exchanges and confirmations, what else anybody may ask for, or large bodies',
       labelNames: ['queue'],
       registers,
     }),

@@ -44,7 +44,7 @@ export function identifyClaimant(
       const address = clientAddress(req)
       res.locals.claimant = { lane: 'unproved', owner: address } satisfies Claimant
       res.locals.limitedAs = address
-      if (res.locals.bearer !== 'known') return takeTurn(req, res, next)
+      if (!isKnown(res)) return takeTurn(req, res, next)
     } else {
       underWay.set(holder.id, before + 1)
       res.once('close', () => leave(holder.id))
@@ -62,6 +62,11 @@ export function claimantOf(res: Response): Claimant {
 /** By which key the limit of an address counts a request: who has a pass is not turned away for what comes from next to him. */
 export function limitedAs(res: Response): string {
   return res.locals.limitedAs as string
+}
+
+/** Whether it showed a pass or a token that is known: what it costs is bounded by the limits of its device or organization. */
+export function isKnown(res: Response): boolean {
+  return res.locals.bearer === 'known' || claimantOf(res).lane === 'proved'
 }
 
 /** Whether its token has to be looked up before anything is known of who asks. */

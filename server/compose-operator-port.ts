@@ -93,6 +93,7 @@ function withoutCallers(metrics: Metrics) {
     limits: createRateLimits({ address: 0, addressRefused: 0, apiToken: 0, device: 0, organization: 0 }, metrics),
     passes: { read: () => undefined },
     lanes: { exchanges: lane, open_work: lane },
+    bodyRoom: { enter: () => none },
     noteRefusedAccess: async () => {},
     noteRefusal,
     queues: undefined,

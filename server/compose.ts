@@ -15,6 +15,7 @@ import type { Metrics } from '../runtime/metrics.ts'
 import type { TemporalKeyStore } from '../runtime/temporal/temporal-key-store.ts'
 import type { Tracer } from '../runtime/tracing/tracer.ts'
 import { createAuthenticate } from './authenticate.ts'
+import { createBodyRoom } from './body-room.ts'
 import { observeDevices } from './observe-devices.ts'
 import { observeReadiness } from './observe-readiness.ts'
 import { createRateLimits } from './rate-limits.ts'
@@ -71,6 +72,8 @@ export interface ServerParts {
   listenerTiming?: ListenerTiming
   /** Places in each lane of open work; 512 without it. */
   openWorkWaiting?: number
+  /** For the large bodies of strangers; as createBodyRoom without it. */
+  bodyRoomBytes?: number | undefined
   /** Instead of `drainSeconds`: resolves when no balancer sends anybody here any more. */
   untilUnasked?: () => Promise<void>
 }
@@ -181,6 +184,7 @@ export async function composeServer(parts: ServerParts): Promise<RunningServer> 
     limits,
     passes,
     lanes,
+    bodyRoom: createBodyRoom(() => metrics.turnedAway.inc({ queue: 'bodies' }), parts.bodyRoomBytes),
     noteRefusedAccess: createNoteRefusedAccess({ ...parts, limit: shared.createRateLimit('refused_access', 1) }),
     noteRefusal,
     trustProxy: config.http.trustProxy,

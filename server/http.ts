@@ -10,9 +10,10 @@ import type { Metrics } from '../runtime/metrics.ts'
 import type { Tracer } from '../runtime/tracing/tracer.ts'
 import { allowOrigins, answerPreflight } from './allow-origins.ts'
 import { type Authenticate, requireAccess } from './authenticate.ts'
+import type { BodyRoom } from './body-room.ts'
 import { boundPipelining } from './bound-pipelining.ts'
 import type { Caller } from './caller.ts'
-import { claimantOf, identifyClaimant, type Lanes, runOpenWork, turnAwayWhenFull } from './claimants.ts'
+import { claimantOf, identifyClaimant, isKnown, type Lanes, runOpenWork, turnAwayWhenFull } from './claimants.ts'
 import { clientNetwork } from './client-address.ts'
 import { ServiceError } from './errors.ts'
 import {
@@ -44,6 +45,7 @@ export interface HttpParts {
   limits: RateLimits
   passes: Pick<Passes, 'read'>
   lanes: Lanes
+  bodyRoom: BodyRoom
   noteRefusedAccess: NoteRefusedAccess
   noteRefusal: NoteRefusal
   /** Whoever reaches this port may call what is for the machine itself. */
@@ -123,7 +125,8 @@ function answerRoute(route: Route, parts: HttpParts) {
     try {
       requireAccess(route.access, caller, parts.isOperatorPort || isFromThisMachine(req))
       await limitOrganization(parts.limits, caller, res)
-      const bytes = route.body === undefined ? undefined : await readBody(req, route.maxBodyBytes)
+      const grow = isKnown(res) ? undefined : parts.bodyRoom.enter(res)
+      const bytes = route.body === undefined ? undefined : await readBody(req, route.maxBodyBytes, grow)
       const request = {
         params: joinParams(req.params),
         query: singleValues(req.query),
@@ -222,7 +225,7 @@ function refuseOtherMethods(app: Express, routes: readonly Route[]): void {
 
 function answerError(logger: Logger) {
   // Express knows an error handler by its four parameters.
-  return (error: unknown, req: Request, res: Response, _next: NextFunction): void => {
+  return (error: unknown, _req: Request, res: Response, _next: NextFunction): void => {
     const requestId = String(res.locals.requestId)
     const cause = isBadUrl(error) ? new ServiceError('malformed', 'The URL is not well formed.') : error
     logError(logger, cause, { requestId, route: String(res.locals.route ?? 'none') })
@@ -233,9 +236,6 @@ function answerError(logger: Logger) {
     const { problem, retryAfterSeconds } = toProblem(cause, requestId)
     if (retryAfterSeconds !== undefined) res.set('retry-after', String(retryAfterSeconds))
     if (cause instanceof RateLimitedError) noteRateLimit(res, cause.state)
-    // The rest of a body that is too large is thrown away as it comes: closing would reset the connection of a client that
-    // still sends, and the refusal would be lost. The server's requestTimeout bounds this.
-    if (problem.status === 413) req.resume()
     if (problem.status === 401) res.set('www-authenticate', String(res.locals.challenge ?? 'Bearer'))
     res
       .status(problem.status)

@@ -108,6 +108,7 @@ export async function startTestService(
     /** Of whoever hears of revocations. */
     listenerTiming?: ListenerTiming
     openWorkWaiting?: number
+    bodyRoomBytes?: number
     /** Of the server alone, to see what it computes. */
     crypto?: Primitives
   } = {},
@@ -202,6 +203,7 @@ export async function startTestService(
       isScheduleHealthy: node.isScheduleHealthy ?? (() => true),
       writeEvent,
       slowExportMs: node.slowExportMs,
+      bodyRoomBytes: options.bodyRoomBytes,
       logger: options.logger ?? createLogger('silent'),
       metrics: createMetrics(),
       ...(options.untilUnasked === undefined ? {} : { untilUnasked: options.untilUnasked }),
