@@ -1,6 +1,6 @@
 import type { Reporter, TestModule } from 'vitest/node'
 
-/** More than the five seconds of tests/slow-files.ts: a machine that is busy must not make a list of everything. */
+/** More than the four seconds of tests/slow-files.ts: a machine that is busy must not make a list of everything. */
 const SLOW_MS = 12_000
 
 /** Says at the end which files that `npm test` runs took so long that they belong into tests/slow-files.ts. */
