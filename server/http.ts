@@ -10,7 +10,7 @@ import type { Metrics } from '../runtime/metrics.ts'
 import type { Tracer } from '../runtime/tracing/tracer.ts'
 import { allowOrigins, answerPreflight } from './allow-origins.ts'
 import { type Authenticate, requireAccess } from './authenticate.ts'
-import type { BodyRoom } from './body-room.ts'
+import type { BodyRoom, GrowBody } from './body-room.ts'
 import { boundPipelining } from './bound-pipelining.ts'
 import type { Caller } from './caller.ts'
 import { claimantOf, identifyClaimant, isKnown, type Lanes, runOpenWork, turnAwayWhenFull } from './claimants.ts'
@@ -125,8 +125,7 @@ function answerRoute(route: Route, parts: HttpParts) {
     try {
       requireAccess(route.access, caller, parts.isOperatorPort || isFromThisMachine(req))
       await limitOrganization(parts.limits, caller, res)
-      const grow = isKnown(res) ? undefined : parts.bodyRoom.enter(res)
-      const bytes = route.body === undefined ? undefined : await readBody(req, route.maxBodyBytes, grow)
+      const bytes = route.body === undefined ? undefined : await readBody(req, route.maxBodyBytes, growth(parts, res))
       const request = {
         params: joinParams(req.params),
         query: singleValues(req.query),
@@ -147,6 +146,10 @@ function answerRoute(route: Route, parts: HttpParts) {
       throw error
     }
   }
+}
+
+function growth({ bodyRoom }: HttpParts, res: Response): GrowBody | undefined {
+  return isKnown(res) ? undefined : bodyRoom.enter(res)
 }
 
 /** The rest of a path comes in its segments. */

@@ -1,19 +1,17 @@
 import { execFileSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
 import { Client } from 'pg'
 import { afterAll, describe, expect, test, vi } from 'vitest'
-import { startEmbeddedPostgres } from '../../database/embedded.ts'
 import { createLogger } from '../../runtime/logger.ts'
 import { openQueueBackend, openQueues } from '../../workers/open-queues.ts'
 import { root } from '../architecture/repository.ts'
 import { hasAlertmanager, type Notice, startTestAlertmanager } from '../support/alertmanager.ts'
 import { makeTestFolder, stop } from '../support/operations.ts'
-import { loginsOf, prepareOwnPostgres, urlOf } from '../support/own-postgres.ts'
+import { urlOf } from '../support/own-postgres.ts'
+import { startOwnStores } from '../support/own-stores.ts'
 import { hasPrometheus, startTestPrometheus } from '../support/prometheus.ts'
 import { hastenRules } from '../support/prometheus-config.ts'
-import { findFreePort, hasRedis, startTestRedis } from '../support/redis.ts'
-import { makeServiceFolder, removeServiceFolder, spawnService } from '../support/service-process.ts'
+import { findFreePort, hasRedis } from '../support/redis.ts'
+import { spawnService } from '../support/service-process.ts'
 
 vi.setConfig({ testTimeout: 240_000, hookTimeout: 60_000 })
 
@@ -33,19 +31,7 @@ describe.skipIf(!hasPrometheus || !hasRedis || !hasAlertmanager)('alerts whose c
   afterAll(() => stack.disposeAsync())
 
   test('reach whom they concern, with their runbook, and so does their end', async () => {
-    const server = await makeServiceFolder()
-    stack.defer(() => removeServiceFolder(server))
-    const postgres = await startEmbeddedPostgres({ dataDirectory: server, log: () => undefined })
-    stack.defer(() => postgres.stop())
-    await prepareOwnPostgres(postgres)
-    const redis = await startTestRedis()
-    stack.defer(() => redis.stop())
-    const shared = {
-      ...loginsOf(postgres),
-      QFLARE_TEMPORAL_REDIS_URL: redis.url,
-      QFLARE_CHECKPOINT_FILE: join(server, 'audit-checkpoint'),
-      QFLARE_ROOT_KEY: randomBytes(32).toString('hex'),
-    }
+    const { postgres, env: shared } = await startOwnStores(stack)
     const start = async (env: Record<string, string>) => {
       const port = await findFreePort()
       const process = spawnService(await makeTestFolder(), { ...shared, ...env, QFLARE_OPERATOR_PORT: String(port) })

@@ -1,24 +1,15 @@
 import { spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { openIncidents } from '../../client/incidents.ts'
-import { startEmbeddedPostgres } from '../../database/embedded.ts'
 import { listFiles } from '../architecture/repository.ts'
 import { colourOf, fillIn, firstRowOf, panelsOf, readDashboard } from '../support/dashboard-queries.ts'
 import { makeTestFolder, stop } from '../support/operations.ts'
-import { loginsOf, prepareOwnPostgres } from '../support/own-postgres.ts'
+import { startOwnStores } from '../support/own-stores.ts'
 import { hasPrometheus, startTestPrometheus, type TestPrometheus } from '../support/prometheus.ts'
-import { findFreePort, hasRedis, startTestRedis } from '../support/redis.ts'
-import {
-  makeServiceFolder,
-  readAdminToken,
-  removeServiceFolder,
-  type ServiceProcess,
-  spawnService,
-} from '../support/service-process.ts'
+import { findFreePort, hasRedis } from '../support/redis.ts'
+import { readAdminToken, type ServiceProcess, spawnService } from '../support/service-process.ts'
 
 vi.setConfig({ testTimeout: 420_000, hookTimeout: 60_000 })
 
@@ -50,19 +41,7 @@ describe.skipIf(!hasPrometheus || !hasRedis)('a real Prometheus beside a real fl
   afterAll(() => stack.disposeAsync())
 
   test('has data for every panel of every dashboard after a demo, and says nothing good of a service that is gone', async () => {
-    const server = await makeServiceFolder()
-    stack.defer(() => removeServiceFolder(server))
-    const postgres = await startEmbeddedPostgres({ dataDirectory: server, log: () => undefined })
-    stack.defer(() => postgres.stop())
-    await prepareOwnPostgres(postgres)
-    const redis = await startTestRedis()
-    stack.defer(() => redis.stop())
-    const shared = {
-      ...loginsOf(postgres),
-      QFLARE_TEMPORAL_REDIS_URL: redis.url,
-      QFLARE_CHECKPOINT_FILE: join(server, 'audit-checkpoint'),
-      QFLARE_ROOT_KEY: randomBytes(32).toString('hex'),
-    }
+    const { env: shared } = await startOwnStores(stack)
     const fleet = await Promise.all(
       ['worker', 'sequencer', 'api', 'api'].map(async (role) => {
         const [folder, port] = [await makeTestFolder(), await findFreePort()]
